@@ -1,0 +1,1 @@
+"""What every package of the hub may import: identifiers, events, errors, settings, database."""

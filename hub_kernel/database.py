@@ -1,0 +1,159 @@
+"""The hub's one database: SQLite by default, PostgreSQL by its address, the same models on both.
+
+Everything that must be true together is written in one unit of work: rows, outbox events and audit
+records commit or vanish as one transaction.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
+
+from hub_kernel.clock import Clock, SystemClock
+from hub_kernel.events import Event
+
+_BUSY_TIMEOUT_MS = 30_000
+_WRITE = "eirhub_write"
+
+
+class Base(DeclarativeBase):
+    """The root of every table; constraint names are fixed so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; naive times are refused on the way in, whatever the database stores."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the UTC time that is stored."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time must not reach the database")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the stored time, aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class EventWriter(Protocol):
+    """Writes an event and its deliveries inside a transaction (`hub_kernel.outbox`)."""
+
+    def write(self, session: Session, occurred: Event) -> None:
+        """Add the rows; nothing is visible before the transaction commits."""
+        ...
+
+
+@dataclass(frozen=True)
+class UnitOfWork:
+    """One transaction: its session, its time source, and the events that become true with it."""
+
+    session: Session
+    clock: Clock
+    _writer: EventWriter | None = None
+
+    def publish(self, occurred: Event) -> None:
+        """Record `occurred` in the outbox, in this transaction."""
+        if self._writer is not None:
+            self._writer.write(self.session, occurred)
+
+
+class Database:
+    """Opens units of work and read snapshots on the database at `url` (an SQLAlchemy URL).
+
+    `outbox` writes published events; `on_commit` is called after every commit, outside the
+    transaction, so that waiting workers can be woken.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        outbox: EventWriter | None = None,
+        clock: Clock | None = None,
+        pool_size: int = 20,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.on_commit: Callable[[], None] | None = None
+        self._outbox = outbox
+        self.engine: Engine = create_engine(
+            url, pool_size=pool_size, max_overflow=40, hide_parameters=True
+        )
+        if self.engine.dialect.name == "sqlite":
+            _prepare_sqlite(self.engine)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """One write transaction: committed at the end of the block, rolled back on any error."""
+        with self._sessions() as session:
+            session.connection(execution_options={_WRITE: True})
+            yield UnitOfWork(session, self.clock, self._outbox)
+            session.commit()
+        if self.on_commit is not None:
+            self.on_commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One read snapshot; whatever is changed in it is thrown away."""
+        with self._sessions() as session:
+            yield session
+            session.rollback()
+
+    def create_all(self) -> None:
+        """Create every table of the imported packages, for tests; the product uses migrations."""
+        Base.metadata.create_all(self.engine)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Make SQLite keep its promises: FULL sync on commit, foreign keys, explicit transactions.
+
+    Python's driver opens transactions by itself and too late; it is told not to, and BEGIN is sent
+    by us: IMMEDIATE for a unit of work, so that two writers queue instead of failing half-way.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-32000",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        options: dict[str, Any] = dict(connection.get_execution_options())
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")

@@ -1,0 +1,119 @@
+"""What packages of one layer tell each other: facts, in the past tense, delivered at least once."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from hub_kernel.clock import Clock
+from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.person_names import PersonName
+
+E = TypeVar("E", bound="Event")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One fact. `event_id` is what a subscriber remembers to stay idempotent."""
+
+    event_id: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedPatient:
+    """Who a study says its patient is, as one site sent it.
+
+    `other_ids` are further numbers found in the dataset (0010,1000 and 0010,1002), unchecked.
+    """
+
+    identifier: PatientIdentifier
+    name: PersonName
+    birth_date: date | None
+    sex: str
+    other_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceArchived(Event):
+    """An instance is durable and indexed."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    site_id: str
+    patient: ObservedPatient
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCompleted(Event):
+    """A study has gone quiet. `generation` is 1 the first time and grows with each reopening."""
+
+    study_instance_uid: str
+    site_id: str
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRegistered(Event):
+    """The manifest of this generation of the study is in the registry."""
+
+    study_instance_uid: str
+    generation: int
+    document_unique_id: str
+    global_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRendered(Event):
+    """One recipe has been rendered for this generation of the study."""
+
+    study_instance_uid: str
+    generation: int
+    recipe: str
+    version_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkChanged(Event):
+    """A local identifier now resolves to another global ID."""
+
+    identifier: PatientIdentifier
+    global_id: str
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    event_type.__name__: event_type
+    for event_type in (
+        InstanceArchived,
+        StudyCompleted,
+        StudyRegistered,
+        VersionRendered,
+        LinkChanged,
+    )
+}
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(event_type) for name, event_type in EVENT_TYPES.items()
+}
+
+
+def new_event(event_type: type[E], clock: Clock, **fields: Any) -> E:
+    """Return an event of that type with a fresh identifier and the clock's time."""
+    return event_type(event_id=str(uuid.uuid4()), occurred_at=clock.now(), **fields)
+
+
+def encode_event(event: Event) -> str:
+    """Return the event as JSON; `decode_event` gives an equal event back."""
+    return _ADAPTERS[type(event).__name__].dump_json(event).decode()
+
+
+def decode_event(kind: str, payload: str) -> Event:
+    """Return the event written by `encode_event`.
+
+    Raises:
+        KeyError: no event of that kind exists in this version of the hub.
+    """
+    event: Event = _ADAPTERS[kind].validate_json(payload)
+    return event

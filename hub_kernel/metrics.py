@@ -1,0 +1,48 @@
+"""What the hub counts about itself, in the Prometheus text format, without patient data."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """All counters of one hub; a registry of its own, so that several hubs fit in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.associations = self._counter(
+            "associations", "Associations asked for, by what became of them", "outcome"
+        )
+        self.associations_open = self._gauge("associations_open", "Associations open now")
+        self.instances = self._counter(
+            "instances_received", "Instances received, by what became of them", "site", "outcome"
+        )
+        self.instance_bytes = self._counter("instance_bytes", "Bytes of datasets archived", "site")
+        self.store_seconds = self._histogram(
+            "store_seconds", "From the last fragment of an instance to its durable receipt"
+        )
+        self.find_seconds = self._histogram(
+            "find_seconds", "Time to answer a C-FIND or QIDO-RS query", "door"
+        )
+        self.request_seconds = self._histogram(
+            "http_request_seconds", "Time to the first byte of an answer", "endpoint", "status"
+        )
+        self.render_seconds = self._histogram(
+            "render_seconds", "Time to render one version of a study", "recipe"
+        )
+        self.outbox = self._gauge("outbox_deliveries", "Deliveries owed to subscribers", "state")
+
+    def exposition(self) -> bytes:
+        """Return the current values in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"eirhub_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"eirhub_{name}", words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, *labels: str) -> Histogram:
+        return Histogram(
+            f"eirhub_{name}", words, labels, buckets=_LATENCIES_S, registry=self.registry
+        )

@@ -1,0 +1,92 @@
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import String, func, select, text
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hub_kernel.database import Base, Database, UtcDateTime
+
+
+class Probe(Base):
+    __tablename__ = "test_probe"
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    count: Mapped[int]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_a_unit_of_work_commits_at_its_end(database: Database) -> None:
+    with database.unit_of_work() as work:
+        work.session.add(Probe(name="a", count=1, at=NOON))
+    with database.read() as session:
+        assert session.scalars(select(Probe.at)).one() == NOON
+
+
+def test_a_unit_of_work_that_raises_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.unit_of_work() as work:
+            work.session.add(Probe(name="a", count=1, at=NOON))
+            work.session.flush()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Probe)) == 0
+
+
+def test_a_read_never_changes_anything(database: Database) -> None:
+    with database.read() as session:
+        session.add(Probe(name="a", count=1, at=NOON))
+        session.flush()
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Probe)) == 0
+
+
+def test_a_naive_time_is_refused(database: Database) -> None:
+    naive = NOON.replace(tzinfo=None)
+    with pytest.raises(StatementError, match="naive time"), database.unit_of_work() as work:
+        work.session.add(Probe(name="a", count=1, at=naive))
+
+
+def test_writers_queue_instead_of_losing_each_others_work(database: Database) -> None:
+    with database.unit_of_work() as work:
+        work.session.add(Probe(name="a", count=0, at=NOON))
+
+    def add_one_25_times() -> None:
+        for _ in range(25):
+            with database.unit_of_work() as work:
+                probe = work.session.get_one(Probe, "a")
+                probe.count += 1
+
+    threads = [threading.Thread(target=add_one_25_times) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.get_one(Probe, "a").count == 200
+
+
+def test_sqlite_is_told_to_survive_a_power_cut(database: Database) -> None:
+    with database.read() as session:
+        assert session.scalar(text("PRAGMA synchronous")) == 2
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+
+
+def test_commit_calls_the_listener_after_the_rows_are_visible(database: Database) -> None:
+    seen: list[int | None] = []
+
+    def look() -> None:
+        with database.read() as session:
+            seen.append(session.scalar(select(func.count()).select_from(Probe)))
+
+    database.on_commit = look
+    with database.unit_of_work() as work:
+        work.session.add(Probe(name="a", count=1, at=NOON))
+    assert seen == [1]

@@ -1,0 +1,223 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from hub_kernel.database import Database
+from hub_kernel.events import Event, StudyCompleted, StudyRegistered, new_event
+from hub_kernel.outbox import Claim, Outbox, OutboxDelivery, OutboxEvent, Subscriber
+from hub_kernel.tasks import PeriodicJob, ThreadTaskEngine, deliver_all_due
+from tests.support.clock import FixedClock
+
+
+@pytest.fixture
+def handled() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def outbox(handled: list[Event]) -> Outbox:
+    return Outbox([Subscriber("collect", StudyCompleted, handled.append)])
+
+
+@pytest.fixture
+def hub(database: Database, outbox: Outbox) -> Database:
+    database._outbox = outbox
+    return database
+
+
+def _completed(clock: FixedClock, uid: str = "1.2.3") -> StudyCompleted:
+    return new_event(StudyCompleted, clock, study_instance_uid=uid, site_id="s", generation=1)
+
+
+def _publish(database: Database, occurred: Event) -> None:
+    with database.unit_of_work() as work:
+        work.publish(occurred)
+
+
+def _count(database: Database, table: type[OutboxDelivery] | type[OutboxEvent]) -> int:
+    with database.read() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_a_published_event_reaches_its_subscriber_once_and_is_forgotten(
+    hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
+) -> None:
+    occurred = _completed(clock)
+    _publish(hub, occurred)
+    assert deliver_all_due(hub, outbox) == 1
+    assert handled == [occurred]
+    assert deliver_all_due(hub, outbox) == 0
+    assert outbox.purge(hub) == 1
+    assert _count(hub, OutboxEvent) == 0
+
+
+def test_an_event_of_a_rolled_back_unit_of_work_never_happened(
+    hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
+) -> None:
+    def fail() -> None:
+        with hub.unit_of_work() as work:
+            work.publish(_completed(clock))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert deliver_all_due(hub, outbox) == 0
+    assert handled == []
+
+
+def test_an_event_without_subscriber_is_not_kept(hub: Database, clock: FixedClock) -> None:
+    fields = {"study_instance_uid": "1", "document_unique_id": "2", "global_id": "3"}
+    _publish(hub, new_event(StudyRegistered, clock, generation=1, **fields))
+    assert _count(hub, OutboxEvent) == 0
+
+
+def test_a_failing_delivery_is_repeated_with_growing_delay_and_then_parked(
+    database: Database, clock: FixedClock
+) -> None:
+    calls: list[Event] = []
+
+    def fail(occurred: Event) -> None:
+        calls.append(occurred)
+        raise LookupError("the archive is away")
+
+    outbox = Outbox([Subscriber("fails", StudyCompleted, fail, attempts=3)])
+    database._outbox = outbox
+    _publish(database, _completed(clock))
+    for expected in (1, 2, 3, 3):
+        deliver_all_due(database, outbox)
+        deliver_all_due(database, outbox)  # not due again at once
+        assert len(calls) == expected
+        clock.advance(minutes=10)
+    with database.read() as session:
+        assert outbox.status(session).parked == 1
+        assert "the archive is away" in session.scalars(select(OutboxDelivery.reason)).one()
+
+
+def test_one_failing_subscriber_does_not_hold_up_another(
+    database: Database, clock: FixedClock, handled: list[Event]
+) -> None:
+    def fail(_occurred: Event) -> None:
+        raise LookupError
+
+    outbox = Outbox(
+        [
+            Subscriber("fails", StudyCompleted, fail),
+            Subscriber("works", StudyCompleted, handled.append),
+        ]
+    )
+    database._outbox = outbox
+    _publish(database, _completed(clock))
+    deliver_all_due(database, outbox)
+    assert len(handled) == 1
+
+
+def test_a_claimed_delivery_is_given_to_nobody_else_until_its_lease_runs_out(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    claim = Claim("worker", lease_s=60)
+    assert len(outbox.claim(hub, claim)) == 1
+    assert outbox.claim(hub, claim) == []
+    clock.advance(seconds=61)
+    (again,) = outbox.claim(hub, claim)
+    assert again.attempts == 2
+
+
+def test_leases_of_dead_workers_are_released_at_once(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    outbox.claim(hub, Claim("dead"))
+    assert outbox.release_dead(hub, lambda worker: worker != "dead") == 0
+    assert outbox.release_dead(hub, lambda worker: worker == "dead") == 1
+    assert len(outbox.claim(hub, Claim("alive"))) == 1
+
+
+def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
+    database: Database, clock: FixedClock
+) -> None:
+    quick_done, may_finish = threading.Event(), threading.Event()
+    outbox = Outbox(
+        [
+            Subscriber("render", StudyCompleted, lambda _e: may_finish.wait(20), heavy=True),
+            Subscriber("resolve", StudyCompleted, lambda _e: quick_done.set()),
+        ]
+    )
+    database._outbox = outbox
+    engine = ThreadTaskEngine(database, outbox, workers=1)
+    database.on_commit = engine.wake
+    engine.start()
+    try:
+        _publish(database, _completed(clock))
+        assert quick_done.wait(20)
+    finally:
+        may_finish.set()
+        engine.stop()
+    assert _count(database, OutboxDelivery) == 0
+
+
+def test_a_periodic_job_runs_again_after_it_failed(database: Database, outbox: Outbox) -> None:
+    twice = threading.Event()
+    calls: list[int] = []
+
+    def job() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise LookupError
+        twice.set()
+
+    engine = ThreadTaskEngine(database, outbox, [PeriodicJob("probe", 0.01, job)])
+    engine.start()
+    try:
+        assert twice.wait(20)
+    finally:
+        engine.stop()
+
+
+KILLED_IN_THE_MIDDLE = """
+    import sys, os, signal
+    from hub_kernel.database import Database
+    from hub_kernel.events import StudyCompleted, new_event
+    from hub_kernel.outbox import Outbox, Subscriber
+    from hub_kernel.tasks import ThreadTaskEngine
+
+    def die(_event):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    outbox = Outbox([Subscriber("collect", StudyCompleted, die)])
+    database = Database(sys.argv[1], outbox=outbox)
+    database.create_all()
+    with database.unit_of_work() as work:
+        fields = dict(study_instance_uid="1.2", site_id="s", generation=1)
+        work.publish(new_event(StudyCompleted, database.clock, **fields))
+    ThreadTaskEngine(database, outbox).start()
+    signal.pause()
+"""
+
+
+def test_a_delivery_survives_the_kill_of_its_worker(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'killed.sqlite'}"
+    script = textwrap.dedent(KILLED_IN_THE_MIDDLE)
+    root = Path(__file__).resolve().parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", script, url], check=False, cwd=root, env={**os.environ}, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+
+    done = threading.Event()
+    outbox = Outbox([Subscriber("collect", StudyCompleted, lambda _e: done.set())])
+    database = Database(url, outbox=outbox)
+    engine = ThreadTaskEngine(database, outbox)
+    engine.start()
+    try:
+        assert done.wait(30)
+    finally:
+        engine.stop()
+        database.dispose()

@@ -1,0 +1,43 @@
+"""Find the real peers that tests run against; say how to get them where they are missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+PACKAGES = {
+    "storescu": "dcmtk",
+    "storescp": "dcmtk",
+    "echoscu": "dcmtk",
+    "findscu": "dcmtk",
+    "dcmsend": "dcmtk",
+    "dcmj2pnm": "dcmtk",
+    "dsrdump": "dcmtk",
+    "dcmdump": "dcmtk",
+    "chromium": "chromium",
+    "strace": "strace",
+    "Orthanc": "orthanc",
+}
+
+
+def require_tool(name: str) -> str:
+    """Return the path of a Debian tool; skip by name without it, fail without it in CI."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found:
+        return found
+    reason = f"needs {name}: apt-get install {PACKAGES[name]}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require_conformance(*parts: str) -> Path:
+    """Return a path of the conformance material beside the project; skip or fail without it."""
+    path = Path(__file__).resolve().parents[3] / "shared" / "conformance" / Path(*parts)
+    if path.exists():
+        return path
+    reason = f"needs ../shared/conformance/{'/'.join(parts)} beside the project"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
