@@ -1,0 +1,263 @@
+"""What the patient index reads: links, persons and searches, in a fixed number of queries."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Subquery,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from hub_kernel.person_names import PersonName, query_keys
+from patient_index.model import Observation, Person, known_sex
+from patient_index.resident_id import normal_spelling
+from patient_index.tables import (
+    IdentityEvidence,
+    IdentityNumberRow,
+    KnownIdentifier,
+    LinkLog,
+    ObservedDemographics,
+)
+
+OBSERVATIONS_READ = 32
+"""Statements looked at per identifier, newest first; however often a site corrects itself."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A question typed by a person; `issuers` limits it to people known there, `None` to nobody."""
+
+    text: str
+    issuers: frozenset[AssigningAuthority] | None
+    limit: int
+
+
+def current_links(as_of: datetime | None = None) -> Subquery:
+    """Return (identifier_id, global_id) of every link in force now, or at `as_of`."""
+    newer = aliased(LinkLog)
+    overruled = [newer.identifier_id == LinkLog.identifier_id, newer.position > LinkLog.position]
+    links = select(LinkLog.identifier_id, LinkLog.global_id)
+    if as_of is not None:
+        overruled.append(newer.logged_at <= as_of)
+        links = links.where(LinkLog.logged_at <= as_of)
+    return links.where(~exists(select(newer.id).where(*overruled))).subquery()
+
+
+def is_identifier(identifier: PatientIdentifier) -> ColumnElement[bool]:
+    """Return the condition that a row of `patient_identifier` is this identifier."""
+    return and_(
+        KnownIdentifier.value == identifier.value.strip(),
+        KnownIdentifier.issuer_oid == identifier.issuer.oid,
+    )
+
+
+def global_id_of(
+    session: Session, identifier: PatientIdentifier, as_of: datetime | None = None
+) -> str | None:
+    """Return what the identifier resolves to; one query."""
+    asked = (
+        select(LinkLog.global_id)
+        .join(KnownIdentifier, KnownIdentifier.id == LinkLog.identifier_id)
+        .where(is_identifier(identifier))
+        .order_by(LinkLog.position.desc())
+        .limit(1)
+    )
+    if as_of is not None:
+        asked = asked.where(LinkLog.logged_at <= as_of)
+    return session.scalar(asked)
+
+
+def identifiers_by_person(
+    session: Session, global_ids: Collection[str], as_of: datetime | None = None
+) -> dict[str, list[KnownIdentifier]]:
+    """Return the identifiers of each person, oldest first; one query."""
+    links = current_links(as_of)
+    rows = session.execute(
+        select(links.c.global_id, KnownIdentifier)
+        .join(KnownIdentifier, KnownIdentifier.id == links.c.identifier_id)
+        .where(links.c.global_id.in_(global_ids))
+        .order_by(KnownIdentifier.id)
+    )
+    found: dict[str, list[KnownIdentifier]] = {}
+    for global_id, identifier in rows:
+        found.setdefault(global_id, []).append(identifier)
+    return found
+
+
+def observations_by_identifier(
+    session: Session, identifier_ids: Collection[int]
+) -> dict[int, list[ObservedDemographics]]:
+    """Return the latest statements about each identifier, newest first; one query."""
+    newest = (
+        select(
+            ObservedDemographics.id,
+            func.row_number()
+            .over(
+                partition_by=ObservedDemographics.identifier_id,
+                order_by=ObservedDemographics.id.desc(),
+            )
+            .label("place"),
+        )
+        .where(ObservedDemographics.identifier_id.in_(identifier_ids))
+        .subquery()
+    )
+    rows = session.scalars(
+        select(ObservedDemographics)
+        .join(newest, newest.c.id == ObservedDemographics.id)
+        .where(newest.c.place <= OBSERVATIONS_READ)
+        .order_by(ObservedDemographics.id.desc())
+    )
+    found: dict[int, list[ObservedDemographics]] = {}
+    for row in rows:
+        found.setdefault(row.identifier_id, []).append(row)
+    return found
+
+
+def persons(session: Session, global_ids: list[str]) -> list[Person]:
+    """Return these persons in this order, without those nothing resolves to; two queries."""
+    if not global_ids:
+        return []
+    identifiers = identifiers_by_person(session, global_ids)
+    everybody = [row.id for rows in identifiers.values() for row in rows]
+    observed = observations_by_identifier(session, everybody)
+    return [
+        _person(global_id, identifiers[global_id], observed)
+        for global_id in global_ids
+        if global_id in identifiers
+    ]
+
+
+def search(session: Session, asked: Search) -> list[Person]:
+    """Return who matches, exact matches first; three queries."""
+    text = asked.text.strip()
+    if not text or asked.limit < 1:
+        return []
+    matches = _matches(text)
+    links = current_links()
+    found = (
+        select(links.c.global_id)
+        .join(matches, matches.c.identifier_id == links.c.identifier_id)
+        .group_by(links.c.global_id)
+        .order_by(func.min(matches.c.rank), links.c.global_id)
+        .limit(asked.limit)
+    )
+    if asked.issuers is not None:
+        found = found.where(_known_at(links, asked.issuers))
+    return persons(session, list(session.scalars(found)))
+
+
+def observation(row: ObservedDemographics) -> Observation:
+    """Return the statement a row holds."""
+    name = PersonName(
+        row.name_alphabetic,
+        row.name_ideographic,
+        row.name_phonetic,
+        confident=row.name_confident,
+        rule=row.name_rule,
+    )
+    return Observation(name, row.birth_date, row.sex)
+
+
+def identifier(row: KnownIdentifier) -> PatientIdentifier:
+    """Return the identifier a row holds."""
+    return PatientIdentifier(row.value, AssigningAuthority(row.issuer_namespace, row.issuer_oid))
+
+
+_LAST_CHARACTER = "\U0010ffff"
+_LONGEST_QUESTION = 64
+
+
+def _matches(text: str) -> Subquery:
+    """Identifiers that match, with a rank: 0 for what was meant exactly, 3 for a beginning."""
+    spellings = {text, text.upper(), normal_spelling(text)}
+    by_value = select(KnownIdentifier.id, literal(0)).where(KnownIdentifier.value.in_(spellings))
+    by_number = (
+        select(IdentityEvidence.identifier_id, literal(0))
+        .join(IdentityNumberRow, IdentityNumberRow.id == IdentityEvidence.number_id)
+        .where(IdentityNumberRow.value == normal_spelling(text))
+    )
+    # Every line of the log: a global ID that was linked into another one still finds the person.
+    by_global_id = select(LinkLog.identifier_id, literal(0)).where(
+        LinkLog.global_id == text.upper()
+    )
+    named = _name_matches(text)
+    wanted = union_all(
+        select(named.c.identifier_id, named.c.rank), by_value, by_number, by_global_id
+    )
+    return wanted.subquery()
+
+
+def _name_matches(text: str) -> Subquery:
+    keys = query_keys(text[:_LONGEST_QUESTION])
+    row = ObservedDemographics
+    wanted: list[tuple[InstrumentedAttribute[str], str, int]] = [
+        (row.key_hanzi, keys.hanzi, 0),
+        (row.key_pinyin, keys.pinyin, 1),
+        (row.key_initials, keys.initials, 1),
+        (row.key_alphabetic, keys.alphabetic, 1),
+    ]
+    asked = [(column, key, rank) for column, key, rank in wanted if key]
+    if not asked:
+        return select(row.identifier_id, literal(3).label("rank")).where(false()).subquery()
+    exactly = [(column == key, rank) for column, key, rank in asked]
+    rank = case(*exactly, else_=3).label("rank")
+    begun = or_(*(_begins_with(column, key) for column, key, _ in asked))
+    return select(row.identifier_id, rank).where(begun).subquery()
+
+
+def _begins_with(column: InstrumentedAttribute[str], key: str) -> ColumnElement[bool]:
+    """A range, which an index answers on every database; LIKE would read the whole table."""
+    return and_(column >= key, column < literal(key + _LAST_CHARACTER, String()))
+
+
+def _known_at(links: Subquery, issuers: Iterable[AssigningAuthority]) -> ColumnElement[bool]:
+    """The person has an identifier of one of these issuers, whichever identifier matched."""
+    same_person = current_links()
+    return exists(
+        select(same_person.c.identifier_id)
+        .join(KnownIdentifier, KnownIdentifier.id == same_person.c.identifier_id)
+        .where(
+            same_person.c.global_id == links.c.global_id,
+            KnownIdentifier.issuer_oid.in_({issuer.oid for issuer in issuers}),
+        )
+    )
+
+
+def _person(
+    global_id: str, rows: list[KnownIdentifier], observed: dict[int, list[ObservedDemographics]]
+) -> Person:
+    statements = [statement for row in rows for statement in observed.get(row.id, ())]
+    statements.sort(key=lambda statement: statement.id, reverse=True)
+    seen = [observation(statement) for statement in statements]
+    # What was read with doubt is shown only when there is nothing better.
+    seen.sort(key=lambda one: not one.name.confident)
+    return Person(
+        global_id=global_id,
+        name=_best_name([one.name for one in seen]),
+        birth_date=next((one.birth_date for one in seen if one.birth_date), None),
+        sex=next(filter(None, (known_sex(one.sex) for one in seen)), ""),
+        identifiers=tuple(map(identifier, rows)),
+    )
+
+
+def _best_name(names: list[PersonName]) -> PersonName:
+    """The first confident name, one with two scripts before one with letters alone."""
+    named = [name for name in names if name.dicom]
+    confident = [name for name in named if name.confident] or named
+    return next(
+        (name for name in confident if not name.dicom.isascii()),
+        confident[0] if confident else PersonName(),
+    )
