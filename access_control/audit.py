@@ -1,0 +1,362 @@
+"""The audit trail: who saw what, chained so that tampering shows (DICOM PS3.15 A.5).
+
+Record n carries `HMAC-SHA256(key, n, MAC of record n-1, message of record n)`; one head row, under
+its own HMAC, says how many records there are. Without the key nobody can edit, delete, reorder or
+truncate unseen. Who can roll the whole database back to an earlier state is caught by comparing
+with a head exported before (`AuditTrail.head`).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from access_control.audit_message import (
+    LONGEST,
+    AuditEvent,
+    AuditRecord,
+    audit_message_xml,
+    canonical_message,
+    record_of,
+)
+from access_control.inert import inert
+from access_control.tables import AuditHeadRow, AuditRecordRow
+from hub_kernel.clock import Clock
+from hub_kernel.database import Database
+
+__all__ = [
+    "AuditEvent",
+    "AuditHead",
+    "AuditPage",
+    "AuditQuery",
+    "AuditRecord",
+    "AuditTrail",
+    "AuditVerification",
+]
+
+_HEAD_ID = 1
+_GENESIS = hashlib.sha256(b"eirhub audit trail").hexdigest()
+_BATCH = 500
+_LONGEST_PAGE = 500
+
+
+@dataclass(frozen=True)
+class AuditHead:
+    """How long the chain is and how it ends; kept elsewhere, it proves later that nothing went."""
+
+    sequence: int
+    mac: str
+
+
+@dataclass(frozen=True)
+class AuditVerification:
+    """What `verify` found: `count` good records, and the first bad or missing one, if any."""
+
+    ok: bool
+    count: int
+    first_bad_id: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AuditQuery:
+    """What the auditor looks for; empty fields match everything. Newest records come first."""
+
+    subject_kind: str = ""
+    subject_id: str = ""
+    resource_ids: frozenset[str] = frozenset()
+    action: str = ""
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    before_sequence: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """One page of records, and `before_sequence` for the next page; None on the last."""
+
+    records: tuple[AuditRecord, ...]
+    next_before: int | None
+
+
+class AuditTrail:
+    """Appends audit records and proves that they are still all there.
+
+    `key` is 32 secret bytes from outside the database (`access_control.secrets`); `source` names
+    this hub in every record.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, key: bytes, *, source: str = "eirhub"
+    ) -> None:
+        if len(key) < 16:
+            raise ValueError("the audit key must have at least 16 bytes")
+        self._database = database
+        self._clock = clock
+        self._key = key
+        self._source = source
+
+    def record(self, session: Session, event: AuditEvent) -> int:
+        """Append `event` in the caller's transaction and return its sequence number.
+
+        The record becomes true exactly when the access does. Appending locks the head of the chain
+        until the transaction ends: make it the last thing a transaction does.
+
+        Raises:
+            InvalidAuditEventError: the event is not one that can be recorded.
+        """
+        head = self._locked_head(session)
+        sequence, at = head.sequence + 1, self._clock.now()
+        message = canonical_message(event, sequence, at, self._source)
+        mac = self._mac("record", sequence, head.mac, message)
+        session.add(_row(record_of(message), message, mac))
+        head.sequence, head.mac = sequence, mac
+        head.head_mac = self._mac("head", sequence, mac)
+        session.flush()
+        return sequence
+
+    def record_now(self, event: AuditEvent) -> int:
+        """Append `event` in a transaction of its own: for refusals, which change nothing else."""
+        with self._database.unit_of_work() as work:
+            return self.record(work.session, event)
+
+    def head(self) -> AuditHead:
+        """Return the head of the chain, to be kept outside this database."""
+        with self._database.read() as session:
+            row = session.get(AuditHeadRow, _HEAD_ID)
+            return AuditHead(row.sequence, row.mac) if row else AuditHead(0, _GENESIS)
+
+    def verify(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        anchor: AuditHead | None = None,
+    ) -> AuditVerification:
+        """Check every record against the chain, and the chain against its head and `anchor`.
+
+        `progress` is called with (records checked, records claimed by the head). Records appended
+        meanwhile are checked as well. Never raises because of what is stored.
+        """
+        with self._database.read() as session:
+            return self._verify(session, progress or _silent, anchor)
+
+    def search(self, query: AuditQuery) -> AuditPage:
+        """Return the newest records that match `query`, at most 500 a page."""
+        limit = max(1, min(query.limit, _LONGEST_PAGE))
+        statement = (
+            select(AuditRecordRow.message)
+            .where(*_conditions(query))
+            .order_by(AuditRecordRow.sequence.desc())
+            .limit(limit + 1)
+        )
+        with self._database.read() as session:
+            found = [record_of(message) for message in session.scalars(statement)]
+        page = tuple(found[:limit])
+        return AuditPage(page, page[-1].sequence if len(found) > limit else None)
+
+    def xml(self, record: AuditRecord) -> bytes:
+        """Return `record` as a DICOM audit message (PS3.15 A.5.1), UTF-8."""
+        return audit_message_xml(record, self._source)
+
+    def _locked_head(self, session: Session) -> AuditHeadRow:
+        head = _select_head(session)
+        if head is None:
+            try:
+                with session.begin_nested():
+                    session.add(
+                        AuditHeadRow(
+                            head_id=_HEAD_ID,
+                            sequence=0,
+                            mac=_GENESIS,
+                            head_mac=self._mac("head", 0, _GENESIS),
+                        )
+                    )
+            except IntegrityError:  # another process began the chain in this very moment
+                pass
+            head = _select_head(session)
+        if head is None:
+            raise RuntimeError("the head of the audit trail cannot be written")
+        return head
+
+    def _verify(
+        self, session: Session, progress: Callable[[int, int], None], anchor: AuditHead | None
+    ) -> AuditVerification:
+        end, claimed = AuditHead(0, _GENESIS), _claimed_length(session)
+        while True:
+            for sequence, row in _rows(session, after=end.sequence):
+                reason = self._fault(sequence, row, end) or _unlike_anchor(row, anchor)
+                if reason:
+                    return _bad(end, reason)
+                end = AuditHead(end.sequence + 1, row.mac if row else "")
+                if end.sequence % _BATCH == 0:
+                    progress(end.sequence, max(claimed, end.sequence))
+            reason = self._fault_of_end(session, end, anchor)
+            if not reason or not _has_rows(session, after=end.sequence):
+                break  # else: records were appended between the last batch and the head
+        progress(end.sequence, max(claimed, end.sequence))
+        return _bad(end, reason) if reason else AuditVerification(ok=True, count=end.sequence)
+
+    def _fault(self, sequence: object, row: AuditRecordRow | None, end: AuditHead) -> str:
+        """Say what is wrong with the record that follows `end`, or nothing."""
+        expected = end.sequence + 1
+        if sequence != expected:
+            return f"is missing; record {ascii(sequence)} stands in its place"
+        if row is None or not isinstance(row.message, str) or not isinstance(row.mac, str):
+            return "holds values of another type than was written"
+        wanted = self._mac("record", expected, end.mac, row.message)
+        if not hmac.compare_digest(wanted.encode(), row.mac.encode()):
+            return "does not fit the chain: it was edited, or records were exchanged"
+        if _columns(row) != _columns(_row(record_of(row.message), row.message, row.mac)):
+            return "shows other values in its columns than in its chained message"
+        return ""
+
+    def _fault_of_end(self, session: Session, end: AuditHead, anchor: AuditHead | None) -> str:
+        """Say what is wrong with how the chain ends, or nothing."""
+        head = session.get(AuditHeadRow, _HEAD_ID, populate_existing=True)
+        if head is None:
+            if end.sequence:
+                return "would follow, but the head of the chain was deleted"
+        elif not self._is_authentic(head):
+            return "would follow, but the head of the chain was altered"
+        elif head.sequence > end.sequence:
+            return f"is missing: the chain was truncated, its head names {head.sequence} records"
+        elif (head.sequence, head.mac) != (end.sequence, end.mac):
+            return "would follow, but the head of the chain was set back"
+        if anchor and anchor.sequence > end.sequence:
+            return f"is missing: the anchor names {anchor.sequence} records"
+        return ""
+
+    def _is_authentic(self, head: AuditHeadRow) -> bool:
+        wanted = self._mac("head", head.sequence, head.mac)
+        return hmac.compare_digest(wanted.encode(), head.head_mac.encode())
+
+    def _mac(self, what: str, sequence: int, *parts: str) -> str:
+        """HMAC over unambiguous text: no part holds a line feed, messages are one ASCII line."""
+        text = "\n".join((what, str(sequence), *parts))
+        return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
+
+def _select_head(session: Session) -> AuditHeadRow | None:
+    """The head, locked and read afresh: a session may have seen it before others appended."""
+    return session.scalars(
+        select(AuditHeadRow)
+        .where(AuditHeadRow.head_id == _HEAD_ID)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _claimed_length(session: Session) -> int:
+    return session.scalar(select(AuditHeadRow.sequence)) or 0
+
+
+def _rows(session: Session, *, after: int) -> Iterator[tuple[object, AuditRecordRow | None]]:
+    """Every record behind `after`, in order, with memory for one batch; None if it is unreadable.
+
+    The sequence numbers are read apart, so that a value that cannot be read spoils one record only.
+    """
+    column = AuditRecordRow.sequence
+    last: object = None
+    while True:
+        query = select(column).order_by(column).limit(_BATCH)
+        if last is not None:
+            query = query.where(column > last)
+        elif after:
+            query = query.where(column > after)
+        numbers = session.scalars(query).all()
+        if not numbers:
+            return
+        yield from _readable(session, numbers)
+        last = numbers[-1]
+        session.expunge_all()
+
+
+def _readable(
+    session: Session, numbers: Sequence[int]
+) -> Iterator[tuple[object, AuditRecordRow | None]]:
+    try:
+        rows = session.scalars(
+            select(AuditRecordRow)
+            .where(AuditRecordRow.sequence.between(numbers[0], numbers[-1]))
+            .order_by(AuditRecordRow.sequence)
+        ).all()
+        yield from ((row.sequence, row) for row in rows)
+    except (TypeError, ValueError):
+        yield from ((number, _one_row(session, number)) for number in numbers)
+
+
+def _one_row(session: Session, number: int) -> AuditRecordRow | None:
+    try:
+        return session.get(AuditRecordRow, number)
+    except (TypeError, ValueError):
+        return None
+
+
+def _has_rows(session: Session, *, after: int) -> bool:
+    query = select(AuditRecordRow.sequence).where(AuditRecordRow.sequence > after).limit(1)
+    return session.scalar(query) is not None
+
+
+def _unlike_anchor(row: AuditRecordRow | None, anchor: AuditHead | None) -> str:
+    if row and anchor and anchor.sequence == row.sequence and anchor.mac != row.mac:
+        return "is not the record that the anchor names"
+    return ""
+
+
+def _bad(end: AuditHead, reason: str) -> AuditVerification:
+    return AuditVerification(
+        ok=False, count=end.sequence, first_bad_id=end.sequence + 1, reason=reason
+    )
+
+
+def _conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
+    row = AuditRecordRow
+    equal = {
+        row.subject_kind: inert(query.subject_kind, 16),
+        row.subject_id: inert(query.subject_id, LONGEST["subject_id"]),
+        row.action: inert(query.action, 64),
+        row.outcome: inert(query.outcome, 16),
+    }
+    conditions: list[ColumnElement[bool]] = [
+        column == value for column, value in equal.items() if value
+    ]
+    if query.resource_ids:
+        wanted = {inert(resource_id, LONGEST["resource_id"]) for resource_id in query.resource_ids}
+        conditions.append(row.resource_id.in_(wanted))
+    if query.since is not None:
+        conditions.append(row.recorded_at >= query.since)
+    if query.until is not None:
+        conditions.append(row.recorded_at < query.until)
+    if query.before_sequence is not None:
+        conditions.append(row.sequence < query.before_sequence)
+    return conditions
+
+
+def _row(record: AuditRecord, message: str, mac: str) -> AuditRecordRow:
+    return AuditRecordRow(
+        sequence=record.sequence,
+        recorded_at=record.recorded_at,
+        action=record.action,
+        outcome=record.outcome,
+        subject_kind=record.subject_kind,
+        subject_id=record.subject_id,
+        resource_kind=record.resource_kind,
+        resource_id=record.resource_id,
+        message=message,
+        mac=mac,
+    )
+
+
+def _columns(row: AuditRecordRow) -> tuple[object, ...]:
+    return tuple(getattr(row, column.name) for column in AuditRecordRow.__table__.columns)
+
+
+def _silent(_done: int, _claimed: int) -> None:
+    """No progress wanted."""

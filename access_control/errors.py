@@ -1,0 +1,91 @@
+"""What access control refuses, drawn as a tree; each edge maps the leaves to its own statuses.
+
+```
+HubError
+└── AccessControlError
+    ├── SiteRefusedError             an association is not admitted (PS3.8 9.3.4)
+    │   ├── UnknownCallingAeTitleError
+    │   └── WrongAddressError
+    ├── SiteExistsError              a site cannot be added beside the others
+    ├── BadCredentialsError          unknown user or wrong password: never said which
+    ├── AccountLockedError           too many failures; holds until when
+    ├── AccountExistsError
+    ├── LinkRefusedError             guessed, expired, revoked, locked, wrong passcode: one answer
+    └── InsecureKeyFileError         a key file others can read, or of the wrong size
+InvalidValueError
+├── InvalidSiteError
+├── InvalidAccountError
+├── InvalidLinkError
+└── InvalidAuditEventError
+```
+"""
+
+from datetime import datetime
+
+from hub_kernel.errors import HubError, InvalidValueError
+
+
+class AccessControlError(HubError):
+    """The root of everything access control refuses."""
+
+
+class SiteRefusedError(AccessControlError):
+    """The calling application is not admitted."""
+
+
+class UnknownCallingAeTitleError(SiteRefusedError):
+    """No site has the calling AE title."""
+
+
+class WrongAddressError(SiteRefusedError):
+    """The AE title is a site's, the address is in none of that site's networks."""
+
+
+class SiteExistsError(AccessControlError):
+    """The site, one of its AE titles or its assigning authority clashes with a known site."""
+
+
+class BadCredentialsError(AccessControlError):
+    """Unknown user, disabled user or wrong password; the message is the same for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__("the user name or the password is wrong")
+
+
+class AccountLockedError(AccessControlError):
+    """Too many failed sign-ins for this name, whether or not an account of that name exists."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"too many failed sign-ins; try again after {until.isoformat()}")
+        self.until = until
+
+
+class AccountExistsError(AccessControlError):
+    """The user name or the token name is taken."""
+
+
+class LinkRefusedError(AccessControlError):
+    """The link does not open. Why is never said: every reason is a hint to somebody guessing."""
+
+    def __init__(self) -> None:
+        super().__init__("this link and passcode do not open anything")
+
+
+class InsecureKeyFileError(AccessControlError):
+    """A key file can be read by others, or does not hold a key."""
+
+
+class InvalidSiteError(InvalidValueError):
+    """A site's description breaks a rule; the message names the site, the field and the rule."""
+
+
+class InvalidAccountError(InvalidValueError):
+    """A user or a token is described in a way the rules forbid."""
+
+
+class InvalidLinkError(InvalidValueError):
+    """A shared link is asked for with an impossible expiry, passcode or view cap."""
+
+
+class InvalidAuditEventError(InvalidValueError):
+    """An audit event lacks what every record must hold."""

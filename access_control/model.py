@@ -1,0 +1,131 @@
+"""The words of access control: subject, action, resource, purpose, decision, and the site."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from hub_kernel.identifiers import AssigningAuthority
+
+
+class Role(StrEnum):
+    """What a person or a machine is employed as; rights hang on it, never on a name."""
+
+    RADIOLOGIST = "radiologist"
+    CLINICIAN = "clinician"
+    TECHNICIAN = "technician"
+    MANAGER = "manager"
+    ENGINEER = "engineer"
+    AUDITOR = "auditor"
+
+
+class Action(StrEnum):
+    """What somebody wants to do; every door of the hub asks for one of these."""
+
+    FIND_PATIENT = "find_patient"
+    VIEW_RECORD = "view_record"
+    VIEW_DIAGNOSTIC = "view_diagnostic"
+    VIEW_CLINICAL = "view_clinical"
+    VIEW_PUBLIC = "view_public"
+    QUERY_REGISTRY = "query_registry"
+    RETRIEVE_DOCUMENT = "retrieve_document"
+    SHARE = "share"
+    VIEW_OPERATIONS = "view_operations"
+    VIEW_AUDIT = "view_audit"
+    STORE = "store"
+    QUERY = "query"
+
+
+class Purpose(StrEnum):
+    """What for: the same act is allowed for one purpose and refused for another."""
+
+    TREATMENT = "treatment"
+    QUALITY = "quality"
+    BREAK_GLASS = "break_glass"
+    PATIENT = "patient"
+    AUDIT = "audit"
+    OPERATIONS = "operations"
+
+
+class SubjectKind(StrEnum):
+    """What kind of caller stands at the door."""
+
+    USER = "user"
+    MACHINE = "machine"
+    LINK = "link"
+    SITE = "site"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who asks. `sites` is where the rights hold; None is the whole region, empty is nowhere.
+
+    `bound_study_uid` is set for a link alone: the one study it opens.
+    """
+
+    kind: SubjectKind
+    subject_id: str
+    display: str
+    roles: frozenset[Role] = frozenset()
+    sites: frozenset[str] | None = frozenset()
+    language: str = "zh"
+    bound_study_uid: str = ""
+
+
+ANONYMOUS = Subject(SubjectKind.ANONYMOUS, subject_id="anonymous", display="anonymous")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What is asked for.
+
+    `kind` is one of study, patient, document, operations, audit. `site_ids` are the sites where the
+    *person* is known, the study's own included: there the treatment relation stands.
+    `origin_site_id` is the one site where the study was made; rights over a site's own studies
+    need it and are refused without it. A search names no `resource_id`; its answers must then be
+    narrowed to the subject's sites.
+    """
+
+    kind: str
+    resource_id: str = ""
+    site_ids: frozenset[str] = frozenset()
+    origin_site_id: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer, and the rule it rests on (for the audit record, never for the asker)."""
+
+    allowed: bool
+    rule: str
+
+
+QueryScope = Literal["site", "region"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place whose modalities send here, and who issues the patient identifiers they carry.
+
+    `networks` are CIDR; a site without any network admits nobody. `claimed_charset` is what its
+    devices declare in (0008,0005), `used_charset` what they really send. `query_scope` says whether
+    its C-FIND sees the site's own studies or the region's.
+    """
+
+    site_id: str
+    name: str
+    name_en: str
+    institution: str
+    level: str
+    ae_titles: tuple[str, ...]
+    networks: tuple[str, ...]
+    assigning_authority: AssigningAuthority
+    claimed_charset: str = ""
+    used_charset: str = ""
+    query_scope: QueryScope = field(default="site")
+
+    def as_subject(self) -> Subject:
+        """Return the site as the one who asks, for `decide` and for the audit record."""
+        region = self.query_scope == "region"
+        sites = None if region else frozenset({self.site_id})
+        return Subject(SubjectKind.SITE, self.site_id, self.name, sites=sites)

@@ -1,0 +1,185 @@
+"""The one decision: role × site × purpose; what no row allows is refused."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from access_control.model import (
+    Action,
+    Decision,
+    Purpose,
+    Resource,
+    Role,
+    Subject,
+    SubjectKind,
+)
+
+
+class Scope(StrEnum):
+    """How far a right reaches; `_REACHES` says what each word means."""
+
+    RELATION = "relation"  # the person is known at one of the subject's sites: the whole record
+    SEARCH = "search"  # a relation, or nobody in particular: answers are narrowed to the sites
+    ORIGIN = "origin"  # the study was made at one of the subject's sites
+    COVERED = "covered"  # every site concerned is the subject's; nothing personal is shown
+    REGION = "region"  # the right cannot be narrowed to a site, so only who has the region has it
+    ITSELF = "itself"  # a site acting for itself and no other
+    BOUND = "bound"  # the one study a link was made for
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One row of the table: who may do what, what for, and how far it reaches."""
+
+    holder: Role | SubjectKind
+    purpose: Purpose
+    scope: Scope
+    actions: tuple[Action, ...]
+
+
+# The rights. No row names BREAK_GLASS: without reason, end and review it would be a back door.
+GRANTS: tuple[Grant, ...] = (
+    Grant(
+        Role.RADIOLOGIST,
+        Purpose.TREATMENT,
+        Scope.RELATION,
+        (
+            Action.VIEW_RECORD,
+            Action.VIEW_DIAGNOSTIC,
+            Action.VIEW_CLINICAL,
+            Action.VIEW_PUBLIC,
+            Action.RETRIEVE_DOCUMENT,
+            Action.SHARE,
+        ),
+    ),
+    Grant(
+        Role.RADIOLOGIST,
+        Purpose.TREATMENT,
+        Scope.SEARCH,
+        (Action.FIND_PATIENT, Action.QUERY, Action.QUERY_REGISTRY),
+    ),
+    Grant(Role.RADIOLOGIST, Purpose.TREATMENT, Scope.ORIGIN, (Action.STORE,)),
+    Grant(
+        Role.RADIOLOGIST,
+        Purpose.QUALITY,
+        Scope.RELATION,
+        (Action.VIEW_DIAGNOSTIC, Action.VIEW_CLINICAL),
+    ),
+    Grant(
+        Role.CLINICIAN,
+        Purpose.TREATMENT,
+        Scope.RELATION,
+        (
+            Action.VIEW_RECORD,
+            Action.VIEW_DIAGNOSTIC,
+            Action.VIEW_CLINICAL,
+            Action.VIEW_PUBLIC,
+            Action.RETRIEVE_DOCUMENT,
+            Action.SHARE,
+        ),
+    ),
+    Grant(
+        Role.CLINICIAN,
+        Purpose.TREATMENT,
+        Scope.SEARCH,
+        (Action.FIND_PATIENT, Action.QUERY, Action.QUERY_REGISTRY),
+    ),
+    Grant(
+        Role.TECHNICIAN,
+        Purpose.TREATMENT,
+        Scope.ORIGIN,
+        (Action.VIEW_CLINICAL, Action.STORE),
+    ),
+    Grant(Role.TECHNICIAN, Purpose.QUALITY, Scope.ORIGIN, (Action.VIEW_CLINICAL,)),
+    Grant(Role.TECHNICIAN, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
+    Grant(Role.MANAGER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
+    Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
+    Grant(Role.AUDITOR, Purpose.AUDIT, Scope.REGION, (Action.VIEW_AUDIT,)),
+    Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.ITSELF, (Action.STORE,)),
+    Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.SEARCH, (Action.QUERY,)),
+    Grant(SubjectKind.LINK, Purpose.PATIENT, Scope.BOUND, (Action.VIEW_PUBLIC,)),
+)
+
+# Rights of these roles cannot be narrowed to sites; accounts with both are refused when made.
+REGIONAL_ROLES: frozenset[Role] = frozenset(
+    grant.holder
+    for grant in GRANTS
+    if grant.scope is Scope.REGION and isinstance(grant.holder, Role)
+)
+
+
+def decide(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> Decision:
+    """Say whether `subject` may do `action` on `resource` for `purpose`, and by which rule.
+
+    Pure, total, and closed by default: what no row of `GRANTS` allows is refused. The rule of a
+    refusal is `no-right` (no row at all) or `out-of-reach` (a right, but not over this resource).
+    """
+    rows = _ROWS.get((action, purpose), ())
+    held = [row for row in rows if row.holder in _holders(subject)]
+    for row in held:
+        if _REACHES[row.scope](subject, resource):
+            return Decision(allowed=True, rule=f"{row.holder}-{row.purpose}-{row.scope}")
+    return Decision(allowed=False, rule="out-of-reach" if held else "no-right")
+
+
+def _holders(subject: Subject) -> frozenset[Role | SubjectKind]:
+    """Roles count for people and machines only; whatever else asks has the rights of its kind."""
+    if subject.kind in {SubjectKind.USER, SubjectKind.MACHINE}:
+        return frozenset(subject.roles)
+    return frozenset({subject.kind})
+
+
+def _by_action_and_purpose() -> Mapping[tuple[Action, Purpose], tuple[Grant, ...]]:
+    rows: dict[tuple[Action, Purpose], tuple[Grant, ...]] = {}
+    for grant in GRANTS:
+        for action in grant.actions:
+            key = action, grant.purpose
+            rows[key] = (*rows.get(key, ()), grant)
+    return rows
+
+
+def _relation(subject: Subject, resource: Resource) -> bool:
+    return subject.sites is None or bool(subject.sites & resource.site_ids)
+
+
+def _search(subject: Subject, resource: Resource) -> bool:
+    """A named person or study without any site is no search: nothing shows that it is theirs."""
+    if resource.resource_id or resource.site_ids:
+        return _relation(subject, resource)
+    return subject.sites is None or bool(subject.sites)
+
+
+def _origin(subject: Subject, resource: Resource) -> bool:
+    return subject.sites is None or resource.origin_site_id in subject.sites - {""}
+
+
+def _covered(subject: Subject, resource: Resource) -> bool:
+    return subject.sites is None or (bool(subject.sites) and resource.site_ids <= subject.sites)
+
+
+def _region(subject: Subject, _resource: Resource) -> bool:
+    return subject.sites is None
+
+
+def _itself(subject: Subject, resource: Resource) -> bool:
+    return bool(subject.subject_id) and resource.origin_site_id == subject.subject_id
+
+
+def _bound(subject: Subject, resource: Resource) -> bool:
+    return (
+        bool(subject.bound_study_uid)
+        and resource.kind == "study"
+        and resource.resource_id == subject.bound_study_uid
+    )
+
+
+_ROWS = _by_action_and_purpose()
+_REACHES: Mapping[Scope, Callable[[Subject, Resource], bool]] = {
+    Scope.RELATION: _relation,
+    Scope.SEARCH: _search,
+    Scope.ORIGIN: _origin,
+    Scope.COVERED: _covered,
+    Scope.REGION: _region,
+    Scope.ITSELF: _itself,
+    Scope.BOUND: _bound,
+}

@@ -1,0 +1,231 @@
+"""Walks every role × action × purpose × reach × kind of subject against a table of its own."""
+
+from itertools import chain, combinations, product
+
+import pytest
+
+from access_control.model import (
+    ANONYMOUS,
+    Action,
+    Purpose,
+    Resource,
+    Role,
+    Subject,
+    SubjectKind,
+)
+from access_control.policy import decide
+
+A, B = "sijing", "jiuting"
+HERE, BOTH, NOWHERE = frozenset({A}), frozenset({A, B}), frozenset[str]()
+STUDY = "1.2.3"
+
+# situation → (sites of the subject, what is asked for)
+SITUATIONS: dict[str, tuple[frozenset[str] | None, Resource]] = {
+    "own": (HERE, Resource("study", STUDY, HERE, A)),
+    "known": (HERE, Resource("study", STUDY, BOTH, B)),
+    "foreign": (HERE, Resource("study", STUDY, frozenset({B}), B)),
+    "region": (None, Resource("study", STUDY, frozenset({B}), B)),
+    "unplaced": (HERE, Resource("study", STUDY)),
+    "nowhere": (NOWHERE, Resource("study", STUDY, HERE, A)),
+    "search": (HERE, Resource("study")),
+    "search region": (None, Resource("study")),
+    "search nowhere": (NOWHERE, Resource("study")),
+}
+
+RELATION = {"own", "known", "region", "search region"}
+SEARCH = RELATION | {"search"}
+ORIGIN = {"own", "region", "search region"}
+COVERED = {"own", "region", "unplaced", "search", "search region"}
+REGION = {"region", "search region"}
+NEVER: set[str] = set()
+
+# role, purpose, actions → situations in which they are allowed; what is not written is refused
+EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
+    ("radiologist", "treatment", "view_record", RELATION),
+    ("radiologist", "treatment", "view_diagnostic", RELATION),
+    ("radiologist", "treatment", "view_clinical", RELATION),
+    ("radiologist", "treatment", "view_public", RELATION),
+    ("radiologist", "treatment", "retrieve_document", RELATION),
+    ("radiologist", "treatment", "share", RELATION),
+    ("radiologist", "treatment", "find_patient", SEARCH),
+    ("radiologist", "treatment", "query", SEARCH),
+    ("radiologist", "treatment", "query_registry", SEARCH),
+    ("radiologist", "treatment", "store", ORIGIN),
+    ("radiologist", "quality", "view_diagnostic", RELATION),
+    ("radiologist", "quality", "view_clinical", RELATION),
+    ("clinician", "treatment", "view_record", RELATION),
+    ("clinician", "treatment", "view_diagnostic", RELATION),
+    ("clinician", "treatment", "view_clinical", RELATION),
+    ("clinician", "treatment", "view_public", RELATION),
+    ("clinician", "treatment", "retrieve_document", RELATION),
+    ("clinician", "treatment", "share", RELATION),
+    ("clinician", "treatment", "find_patient", SEARCH),
+    ("clinician", "treatment", "query", SEARCH),
+    ("clinician", "treatment", "query_registry", SEARCH),
+    ("technician", "treatment", "view_clinical", ORIGIN),
+    ("technician", "treatment", "store", ORIGIN),
+    ("technician", "quality", "view_clinical", ORIGIN),
+    ("technician", "operations", "view_operations", COVERED),
+    ("manager", "operations", "view_operations", COVERED),
+    ("engineer", "operations", "view_operations", COVERED),
+    ("auditor", "audit", "view_audit", REGION),
+]
+
+# the same for what is no person and no machine; the site asks as `sijing`
+EXPECTED_OF_KINDS: list[tuple[str, str, str, set[str]]] = [
+    ("site", "treatment", "store", {"own", "nowhere"}),
+    ("site", "treatment", "query", SEARCH),
+]
+
+_OF_ROLE = {(role, action, why): where for role, why, action, where in EXPECTED_OF_ROLES}
+_OF_KIND = {(kind, action, why): where for kind, why, action, where in EXPECTED_OF_KINDS}
+ALL_ROLES = frozenset(Role)
+
+
+def _subject(kind: SubjectKind, roles: frozenset[Role], sites: frozenset[str] | None) -> Subject:
+    return Subject(kind, subject_id=A, display="somebody", roles=roles, sites=sites)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("kind", [SubjectKind.USER, SubjectKind.MACHINE])
+def test_a_role_may_exactly_what_the_table_says(
+    kind: SubjectKind, role: Role, situation: str
+) -> None:
+    sites, resource = SITUATIONS[situation]
+    for action, purpose in product(Action, Purpose):
+        expected = situation in _OF_ROLE.get((role.value, action.value, purpose.value), NEVER)
+        decision = decide(_subject(kind, frozenset({role}), sites), action, resource, purpose)
+        assert decision.allowed is expected, (action, purpose, decision.rule)
+        assert decision.rule
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in SubjectKind if kind not in {SubjectKind.USER, SubjectKind.MACHINE}]
+)
+@pytest.mark.parametrize("roles", [frozenset[Role](), ALL_ROLES], ids=["no roles", "all roles"])
+def test_what_is_no_person_and_no_machine_has_the_rights_of_its_kind_whatever_its_roles(
+    kind: SubjectKind, roles: frozenset[Role], situation: str
+) -> None:
+    sites, resource = SITUATIONS[situation]
+    for action, purpose in product(Action, Purpose):
+        expected = situation in _OF_KIND.get((kind.value, action.value, purpose.value), NEVER)
+        decision = decide(_subject(kind, roles, sites), action, resource, purpose)
+        assert decision.allowed is expected, (action, purpose, decision.rule)
+
+
+@pytest.mark.parametrize("roles", list(combinations(Role, 2)), ids=str)
+def test_two_roles_together_may_what_either_may_and_nothing_more(
+    roles: tuple[Role, Role],
+) -> None:
+    for situation, action, purpose in product(SITUATIONS, Action, Purpose):
+        sites, resource = SITUATIONS[situation]
+
+        def allowed(
+            *held: Role,
+            sites: frozenset[str] | None = sites,
+            request: tuple[Action, Resource, Purpose] = (action, resource, purpose),
+        ) -> bool:
+            return decide(_subject(SubjectKind.USER, frozenset(held), sites), *request).allowed
+
+        assert allowed(*roles) is (allowed(roles[0]) or allowed(roles[1]))
+
+
+def test_no_role_at_all_may_nothing() -> None:
+    for (sites, resource), action, purpose in product(SITUATIONS.values(), Action, Purpose):
+        subject = _subject(SubjectKind.USER, frozenset(), sites)
+        assert not decide(subject, action, resource, purpose).allowed
+
+
+def test_nobody_may_anything_by_breaking_the_glass_as_long_as_nobody_reviews_it() -> None:
+    for (sites, resource), action in product(SITUATIONS.values(), Action):
+        subject = _subject(SubjectKind.USER, ALL_ROLES, sites)
+        assert not decide(subject, action, resource, Purpose.BREAK_GLASS).allowed
+
+
+def test_the_anonymous_subject_may_nothing() -> None:
+    for (_, resource), action, purpose in product(SITUATIONS.values(), Action, Purpose):
+        assert not decide(ANONYMOUS, action, resource, purpose).allowed
+
+
+def _link(bound_study_uid: str) -> Subject:
+    return Subject(
+        SubjectKind.LINK, "link-1", "link", ALL_ROLES, None, bound_study_uid=bound_study_uid
+    )
+
+
+def test_a_link_shows_the_public_version_of_its_study_to_the_patient_and_nothing_else() -> None:
+    resource = Resource("study", STUDY, HERE, A)
+    allowed = {
+        (action, purpose)
+        for action, purpose in product(Action, Purpose)
+        if decide(_link(STUDY), action, resource, purpose).allowed
+    }
+    assert allowed == {(Action.VIEW_PUBLIC, Purpose.PATIENT)}
+
+
+@pytest.mark.parametrize(
+    ("bound", "resource"),
+    [
+        (STUDY, Resource("study", "1.2.3.4", HERE, A)),
+        (STUDY, Resource("study", "", HERE, A)),
+        (STUDY, Resource("patient", STUDY, HERE)),
+        (STUDY, Resource("document", STUDY, HERE)),
+        ("", Resource("study", "", HERE, A)),
+        ("", Resource("study", STUDY, HERE, A)),
+    ],
+)
+def test_a_link_opens_no_other_study_and_nothing_that_is_not_a_study(
+    bound: str, resource: Resource
+) -> None:
+    assert not decide(_link(bound), Action.VIEW_PUBLIC, resource, Purpose.PATIENT).allowed
+
+
+def test_a_person_known_at_the_readers_site_is_open_with_studies_made_elsewhere() -> None:
+    reader = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), HERE)
+    made_elsewhere = Resource("study", STUDY, BOTH, B)
+    assert decide(reader, Action.VIEW_CLINICAL, made_elsewhere, Purpose.TREATMENT).allowed
+
+
+def test_a_technician_sees_no_study_made_elsewhere_even_of_a_person_known_here() -> None:
+    technician = _subject(SubjectKind.USER, frozenset({Role.TECHNICIAN}), HERE)
+    made_elsewhere = Resource("study", STUDY, BOTH, B)
+    refused = decide(technician, Action.VIEW_CLINICAL, made_elsewhere, Purpose.TREATMENT)
+    assert (refused.allowed, refused.rule) == (False, "out-of-reach")
+
+
+def test_the_manager_of_one_site_does_not_see_the_operations_of_two() -> None:
+    manager = _subject(SubjectKind.USER, frozenset({Role.MANAGER}), HERE)
+    both = Resource("operations", site_ids=BOTH)
+    assert not decide(manager, Action.VIEW_OPERATIONS, both, Purpose.OPERATIONS).allowed
+
+
+def test_a_site_whose_queries_reach_the_region_still_stores_for_itself_alone() -> None:
+    site = Subject(SubjectKind.SITE, A, "泗泾", sites=None)
+    elsewhere = Resource("study", STUDY, frozenset({B}), B)
+    assert decide(site, Action.QUERY, elsewhere, Purpose.TREATMENT).allowed
+    assert not decide(site, Action.STORE, elsewhere, Purpose.TREATMENT).allowed
+
+
+def test_a_resource_without_an_origin_is_nobodys_own() -> None:
+    technician = _subject(SubjectKind.USER, frozenset({Role.TECHNICIAN}), frozenset({A, ""}))
+    assert not decide(
+        technician, Action.STORE, Resource("study", STUDY, HERE), Purpose.TREATMENT
+    ).allowed
+    nameless = Subject(SubjectKind.SITE, "", "", sites=HERE)
+    assert not decide(nameless, Action.STORE, Resource("study", STUDY), Purpose.TREATMENT).allowed
+
+
+def test_a_refusal_says_for_the_record_whether_the_right_or_its_reach_was_missing() -> None:
+    reader = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), HERE)
+    foreign = SITUATIONS["foreign"][1]
+    assert decide(reader, Action.VIEW_RECORD, foreign, Purpose.TREATMENT).rule == "out-of-reach"
+    assert decide(reader, Action.VIEW_AUDIT, foreign, Purpose.AUDIT).rule == "no-right"
+
+
+def test_the_expectation_names_every_role_and_only_words_that_exist() -> None:
+    rows = list(chain(EXPECTED_OF_ROLES, EXPECTED_OF_KINDS))
+    assert {row[0] for row in EXPECTED_OF_ROLES} == {role.value for role in Role}
+    assert {row[1] for row in rows} <= {purpose.value for purpose in Purpose}
+    assert {row[2] for row in rows} <= {action.value for action in Action}
