@@ -1,0 +1,1 @@
+"""The three versions of an imaging record: recipes, rendering and the version ledger."""

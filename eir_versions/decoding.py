@@ -1,0 +1,306 @@
+"""A pool of child processes that decode untrusted pixels within limits of memory and time.
+
+A hostile instance costs a child and gives `UnrenderableInstanceError`; the hub does not notice.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from eir_versions import reasons
+from eir_versions.errors import (
+    DecoderPoolStoppedError,
+    FrameNotFoundError,
+    UnrenderableInstanceError,
+)
+from eir_versions.jobs import Picture, PictureJob
+from eir_versions.wire import (
+    InstanceFacts,
+    NativeFrame,
+    StoredFrame,
+    WireError,
+    facts_of,
+    job_to_json,
+    picture_of,
+    receive_message,
+    send_message,
+)
+
+_START_TIMEOUT_S = 60.0
+_TRIES = 3
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "XDG_DATA_DIRS", "XDG_DATA_HOME")
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class PoolLimits:
+    """How many children, and what each job may cost.
+
+    `memory_mb` counts above what an idle child needs. `timeout_s` bounds the wall time of a job,
+    and the processor time as well. A child is replaced after `jobs_per_child` jobs.
+    """
+
+    processes: int = 2
+    memory_mb: int = 2048
+    timeout_s: float = 60.0
+    jobs_per_child: int = 1000
+
+
+class DecoderPool:
+    """Children start with their first job and are reused; `stop` ends them all.
+
+    Safe to use from many threads: a caller waits while all children are busy.
+    """
+
+    def __init__(self, limits: PoolLimits | None = None) -> None:
+        self._limits = limits or PoolLimits()
+        self._slots = threading.BoundedSemaphore(self._limits.processes)
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._stopped = False
+        self._spawner: ThreadPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Start one child ahead of the first job, so that the first reader need not wait for it."""
+        with self._child():
+            pass
+
+    def stop(self) -> None:
+        """End every child, at work or not; further jobs raise `DecoderPoolStoppedError`."""
+        with self._lock:
+            self._stopped = True
+            children = [*self._idle, *self._busy]
+            self._idle.clear()
+            spawner, self._spawner = self._spawner, None
+        for child in children:
+            child.kill()
+        if spawner is not None:
+            spawner.shutdown(wait=True)
+
+    def process_ids(self) -> tuple[int, ...]:
+        """Return the process identifiers of the living children."""
+        with self._lock:
+            return tuple(child.process_id for child in (*self._idle, *self._busy))
+
+    def picture(self, source: BinaryIO, job: PictureJob) -> Picture:
+        """Return the picture of a job on the Part 10 file `source`.
+
+        Raises:
+            UnrenderableInstanceError: with the reason, the child's death and its limits included.
+            FrameNotFoundError: there is no such frame.
+            DecoderPoolStoppedError: `stop` was called.
+        """
+        head, body = self._run(source, {"operation": "picture", "job": job_to_json(job)})
+        with _answers_checked():
+            return picture_of(head, body)
+
+    def frame(self, source: BinaryIO, frame_number: int) -> StoredFrame:
+        """Return the stored bytes of one frame; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "frame", "frame_number": frame_number})
+        return StoredFrame(body, str(head.get("transfer_syntax_uid", ""))[:64])
+
+    def native_frame(self, source: BinaryIO, frame_number: int) -> NativeFrame:
+        """Return one frame decoded to native samples; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "native", "frame_number": frame_number})
+        return NativeFrame(body, str(head.get("photometric", ""))[:16])
+
+    def facts(self, source: BinaryIO) -> InstanceFacts:
+        """Return what selection rules need to know of the instance; raises as `picture` does."""
+        head, _ = self._run(source, {"operation": "facts"})
+        with _answers_checked():
+            return facts_of(head)
+
+    def _run(self, source: BinaryIO, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        with _descriptor(source) as descriptor:
+            head, body = self._ask(request, descriptor)
+        error = head.get("error")
+        if error == reasons.NO_SUCH_FRAME:
+            raise FrameNotFoundError("there is no such frame")
+        if error is not None:
+            known = error if error in reasons.ALL_REASONS else reasons.UNREADABLE
+            raise UnrenderableInstanceError(known)
+        return head, body
+
+    def _ask(self, request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], bytes]:
+        for _ in range(_TRIES):
+            with self._child() as child:
+                try:
+                    return child.ask(request, descriptor, self._limits.timeout_s)
+                except _NotAcceptedError:  # it was dead before it saw the job: not the job's fault
+                    continue
+        raise UnrenderableInstanceError(reasons.DECODER_CRASHED)
+
+    @contextlib.contextmanager
+    def _child(self) -> Iterator["_Child"]:
+        with self._slots:
+            child = self._take()
+            try:
+                yield child
+            finally:
+                self._give_back(child)
+
+    def _take(self) -> "_Child":
+        with self._lock:
+            if self._stopped:
+                raise DecoderPoolStoppedError("the decoder pool is stopped")
+            while self._idle:
+                child = self._idle.pop()
+                if child.is_alive:
+                    self._busy.add(child)
+                    return child
+                child.kill()
+            if self._spawner is None:
+                self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decoder-spawner")
+            spawned = self._spawner.submit(_Child.spawn, self._limits)
+        child = spawned.result()
+        with self._lock:
+            self._busy.add(child)
+            if not self._stopped:
+                return child
+        self._give_back(child)
+        raise DecoderPoolStoppedError("the decoder pool is stopped")
+
+    def _give_back(self, child: "_Child") -> None:
+        with self._lock:
+            self._busy.discard(child)
+            tired = child.jobs_done >= self._limits.jobs_per_child
+            if child.is_alive and not tired and not self._stopped:
+                self._idle.append(child)
+                return
+        child.kill()
+
+
+class _NotAcceptedError(Exception):
+    """The child was gone before it took the job."""
+
+
+class _Child:
+    """One process and its end of the socket. Used by one thread at a time, but for `kill`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self.jobs_done = 0
+
+    @classmethod
+    def spawn(cls, limits: PoolLimits) -> "_Child":
+        """Start a child. Must run in a thread that outlives it: the kernel ends the child with it.
+
+        Raises:
+            UnrenderableInstanceError: it did not come up.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "eir_versions.decoding_child",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    str(limits.memory_mb),
+                ],
+                env=_environment(),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        child = cls(process, ours)
+        try:
+            ours.settimeout(_START_TIMEOUT_S)
+            receive_message(ours)
+        except (WireError, OSError) as error:
+            child.kill()
+            raise UnrenderableInstanceError(reasons.DECODER_CRASHED) from error
+        return child
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the process has ended, for whatever reason."""
+        return self._process.poll() is None
+
+    @property
+    def process_id(self) -> int:
+        """The process identifier."""
+        return self._process.pid
+
+    def ask(
+        self, request: dict[str, Any], descriptor: int, timeout_s: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Have one job done; a child that fails is ended.
+
+        Raises:
+            UnrenderableInstanceError: decoder_crashed or decoder_timeout.
+            _NotAcceptedError: the child had ended before.
+        """
+        deadline = time.monotonic() + timeout_s
+        self.jobs_done += 1
+        accepted = False
+        try:
+            self._connection.settimeout(timeout_s)
+            send_message(self._connection, {**request, "cpu_s": timeout_s}, fd=descriptor)
+            receive_message(self._connection)
+            accepted = True
+            head, body, _ = receive_message(self._connection)
+        except TimeoutError as error:
+            self.kill()
+            raise UnrenderableInstanceError(reasons.DECODER_TIMEOUT) from error
+        except (WireError, OSError) as error:
+            self.kill()
+            if not accepted:
+                raise _NotAcceptedError from error
+            late = time.monotonic() >= deadline  # the processor's time limit struck first
+            reason = reasons.DECODER_TIMEOUT if late else reasons.DECODER_CRASHED
+            raise UnrenderableInstanceError(reason) from error
+        if head.get("error") == reasons.DECODER_OUT_OF_MEMORY:
+            self.kill()  # a heap that has hit its ceiling is not used again
+        return head, body
+
+    def kill(self) -> None:
+        """End the process and reap it; may be called twice and from any thread."""
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _answers_checked() -> Iterator[None]:
+    try:
+        yield
+    except WireError as error:
+        raise UnrenderableInstanceError(reasons.DECODER_CRASHED) from error
+
+
+@contextlib.contextmanager
+def _descriptor(source: BinaryIO) -> Iterator[int]:
+    """A descriptor of a regular file that holds the bytes of `source`, spooled if need be."""
+    try:
+        descriptor = source.fileno()
+    except (OSError, AttributeError):
+        with tempfile.TemporaryFile() as spool:
+            shutil.copyfileobj(source, spool)
+            spool.flush()
+            yield spool.fileno()
+        return
+    yield descriptor
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the hub's own environment: a setting given there may be a secret."""
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    root = str(Path(__file__).resolve().parent.parent)
+    return {**kept, **_ONE_THREAD, "PYTHONPATH": root}

@@ -1,0 +1,144 @@
+"""The decoder child: a process that may be killed by the bytes it reads. Run by `decoding` only.
+
+It holds no secret, opens nothing but what it is handed, and dies with the process that started it.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from eir_versions import reasons
+from eir_versions.codecs import decode_frame
+from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
+from eir_versions.headers import text
+from eir_versions.instance_file import open_instance
+from eir_versions.pictures import make_picture
+from eir_versions.transforms import slice_thickness_mm
+from eir_versions.wire import (
+    WireError,
+    job_from_json,
+    picture_head,
+    receive_message,
+    send_message,
+)
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_MAX_DESCRIPTORS = 64
+_Answer = tuple[dict[str, Any], bytes]
+
+
+def main(arguments: list[str]) -> int:
+    """Serve jobs until the parent closes the socket: arguments are fd, parent PID, memory in MB."""
+    descriptor, parent, memory_mb = (int(argument) for argument in arguments)
+    _tie_to_parent(parent)
+    warnings.simplefilter("ignore")
+    _limit_memory(memory_mb)
+    connection = socket.socket(fileno=descriptor)
+    with contextlib.suppress(WireError, OSError):
+        send_message(connection, {"ready": True})
+        while True:
+            _serve_one(connection)
+    return 0
+
+
+def _serve_one(connection: socket.socket) -> None:
+    request, _, descriptors = receive_message(connection)
+    if len(descriptors) != 1:
+        raise WireError("no descriptor")
+    send_message(connection, {"accepted": True})
+    _limit_cpu(float(request["cpu_s"]))
+    with os.fdopen(descriptors[0], "rb") as source:
+        head, body = _answer(request, source)
+    send_message(connection, head, body)
+
+
+def _answer(request: dict[str, Any], source: BinaryIO) -> _Answer:
+    try:
+        source.seek(0)
+        return _OPERATIONS[request["operation"]](source, request)
+    except UnrenderableInstanceError as error:
+        return {"error": error.reason}, b""
+    except FrameNotFoundError:
+        return {"error": reasons.NO_SUCH_FRAME}, b""
+    except MemoryError:
+        return {"error": reasons.DECODER_OUT_OF_MEMORY}, b""
+    except Exception:  # noqa: BLE001 - outermost edge: hostile bytes reach every library in here
+        return {"error": reasons.UNREADABLE}, b""
+
+
+def _picture(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    picture = make_picture(open_instance(source), job_from_json(request["job"]))
+    return picture_head(picture), picture.data
+
+
+def _frame(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    instance = open_instance(source)
+    data = instance.frame_bytes(int(request["frame_number"]))
+    return {"transfer_syntax_uid": instance.header.transfer_syntax_uid}, data
+
+
+def _native(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    instance = open_instance(source)
+    decoded = decode_frame(instance, int(request["frame_number"]))
+    layout = instance.header.layout
+    kind = "f" if layout.floating else "i" if layout.signed else "u"
+    sample = np.dtype(f"<{kind}{max(1, layout.bits_allocated // 8)}")
+    data = np.ascontiguousarray(decoded.values).astype(sample, copy=False).tobytes()
+    return {"photometric": decoded.photometric}, data
+
+
+def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
+    instance = open_instance(source)
+    head = {
+        "number_of_frames": instance.header.number_of_frames,
+        "slice_thickness_mm": slice_thickness_mm(instance.dataset),
+        "burned_in_annotation": text(instance.dataset, "BurnedInAnnotation").upper(),
+        "body_part": text(instance.dataset, "BodyPartExamined").upper(),
+    }
+    return head, b""
+
+
+def _tie_to_parent(parent: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the request above took effect
+        sys.exit(1)
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Cap the address space above what the libraries took; no file can grow, no core be dumped."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    ceiling = pages * resource.getpagesize() + memory_mb * (1 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_DESCRIPTORS, _MAX_DESCRIPTORS))
+
+
+def _limit_cpu(seconds: float) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
+_OPERATIONS: dict[str, Callable[[BinaryIO, dict[str, Any]], _Answer]] = {
+    "picture": _picture,
+    "frame": _frame,
+    "native": _native,
+    "facts": _facts,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""What eir_versions refuses or cannot do."""
+
+from hub_kernel.errors import ConfigurationError, HubError
+
+
+class EirError(HubError):
+    """Root of the errors of this package."""
+
+
+class UnrenderableInstanceError(EirError):
+    """No picture can be made of this instance or frame.
+
+    `reason` is a short word of `eir_versions.reasons`, safe to store and to show.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"unrenderable: {reason}")
+        self.reason = reason
+
+
+class FrameNotFoundError(EirError):
+    """The frame number is outside 1 to Number of Frames."""
+
+
+class InvalidRecipeError(ConfigurationError):
+    """A recipe file breaks the rule named in the message."""
+
+
+class DecoderPoolStoppedError(EirError):
+    """The decoder pool is not running."""
+
+
+class RenditionLostError(EirError):
+    """The stored bytes of a picture are missing or no longer match their digest."""

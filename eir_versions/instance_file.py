@@ -1,0 +1,193 @@
+"""Reading one Part 10 file frame by frame without loading its pixels (DICOM PS3.10, PS3.5 A.4)."""
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import ExplicitVRBigEndian
+
+from eir_versions import reasons
+from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
+from eir_versions.headers import ImageHeader, image_header, value_of
+from image_archive.deflated import inflate
+from image_archive.elements import encoding_of
+from image_archive.errors import UnreadableInstanceError
+from image_archive.reading import skip_file_meta
+
+_PIXEL_KEYWORDS = {
+    Tag(0x7FE00008): "FloatPixelData",
+    Tag(0x7FE00009): "DoubleFloatPixelData",
+    Tag(0x7FE00010): "PixelData",
+}
+_LONG_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
+_UNDEFINED = 0xFFFFFFFF
+_UNREADABLE = (
+    UnreadableInstanceError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    RecursionError,
+    struct.error,
+)
+NATIVE_SYNTAXES = frozenset(
+    {
+        "1.2.840.10008.1.2",
+        "1.2.840.10008.1.2.1",
+        "1.2.840.10008.1.2.1.99",
+        "1.2.840.10008.1.2.2",
+    }
+)
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where Pixel Data lies: keyword, VR, first byte of the value, and length (None: undefined)."""
+
+    keyword: str
+    vr: str
+    offset: int
+    length: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceFile:
+    """An opened instance: its attributes, its checked image header and where its pixels are."""
+
+    dataset: Dataset
+    header: ImageHeader
+    element: PixelElement
+    source: BinaryIO
+
+    @property
+    def is_native(self) -> bool:
+        """True when Pixel Data is not encapsulated."""
+        return self.header.transfer_syntax_uid in NATIVE_SYNTAXES
+
+    @property
+    def is_big_endian(self) -> bool:
+        """True for the retired big endian transfer syntax."""
+        return self.header.transfer_syntax_uid == ExplicitVRBigEndian
+
+    def frame_bytes(self, frame_number: int) -> bytes:
+        """Return the stored bytes of one frame, 1-based: the codestream, or the native samples.
+
+        Raises:
+            FrameNotFoundError: the number is outside 1 to Number of Frames.
+            UnrenderableInstanceError: the bytes of that frame are not all there.
+        """
+        if not 1 <= frame_number <= self.header.number_of_frames:
+            raise FrameNotFoundError(f"frame {frame_number} does not exist")
+        if self.is_native:
+            return self._native_frame(frame_number - 1)
+        return self._encapsulated_frame(frame_number - 1)
+
+    def _native_frame(self, index: int) -> bytes:
+        bits = self._native_frame_bits()
+        first_bit, last_bit = index * bits, (index + 1) * bits
+        start, stop = first_bit // 8, -(-last_bit // 8)
+        if self.element.length is None or stop > self.element.length:
+            raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH)
+        data = self._span(start, stop)
+        if first_bit % 8 == 0:
+            return data
+        unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        frame = unpacked[first_bit % 8 :][:bits]
+        return np.packbits(frame, bitorder="little").tobytes()
+
+    def _native_frame_bits(self) -> int:
+        if self.header.photometric == "YBR_FULL_422":
+            return self.header.layout.pixel_count * 2 * self.header.layout.bits_allocated
+        return self.header.layout.frame_bits
+
+    def _span(self, start: int, stop: int) -> bytes:
+        """Bytes of the value in little endian order: OW of 8 bits or less is swapped in pairs."""
+        swapped = (
+            self.is_big_endian
+            and self.element.vr == "OW"
+            and self.header.layout.bits_allocated in (1, 8)
+        )
+        first, last = (start & ~1, stop + (stop & 1)) if swapped else (start, stop)
+        self.source.seek(self.element.offset + first)
+        data = self.source.read(last - first)
+        if len(data) < stop - first:
+            raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH)
+        if swapped:
+            data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes()
+        return data[start - first :][: stop - start]
+
+    def _encapsulated_frame(self, index: int) -> bytes:
+        if self.element.length is not None:
+            raise UnrenderableInstanceError(reasons.UNREADABLE)
+        self.source.seek(self.element.offset)
+        tables = (
+            value_of(self.dataset, "ExtendedOffsetTable"),
+            value_of(self.dataset, "ExtendedOffsetTableLengths"),
+        )
+        extended = tables if all(isinstance(table, bytes) for table in tables) else None
+        try:
+            frame = get_frame(
+                self.source,
+                index,
+                extended_offsets=extended,
+                number_of_frames=self.header.number_of_frames,
+            )
+        except (ValueError, StopIteration, struct.error, OSError, EOFError) as error:
+            raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH) from error
+        if not frame:
+            raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH)
+        return frame
+
+
+def open_instance(source: BinaryIO) -> InstanceFile:
+    """Read the attributes of a Part 10 file and locate its pixels.
+
+    Raises:
+        UnrenderableInstanceError: no_pixel_data, unreadable, unsupported_pixels or too_large.
+    """
+    try:
+        meta = skip_file_meta(source)
+        encoding = encoding_of(meta.transfer_syntax_uid)
+        body = io.BytesIO(inflate(source.read())) if encoding.deflated else source
+        dataset = read_dataset(
+            body, encoding.implicit, not encoding.big_endian, stop_when=_at_pixels
+        )
+    except _UNREADABLE as error:
+        raise UnrenderableInstanceError(reasons.UNREADABLE) from error
+    element = _pixel_element(body, dataset)
+    header = image_header(dataset, meta.transfer_syntax_uid, element.keyword)
+    return InstanceFile(dataset, header, element, body)
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXEL_KEYWORDS
+
+
+def _pixel_element(source: BinaryIO, dataset: Dataset) -> PixelElement:
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    head = source.read(12)
+    if len(head) < 8:
+        raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+    group, element = struct.unpack(f"{order}HH", head[:4])
+    keyword = _PIXEL_KEYWORDS.get(Tag(group, element))
+    if keyword is None:
+        raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+    vr = "OW" if implicit else head[4:6].decode("ascii", "replace")
+    if implicit:
+        length, used = struct.unpack(f"{order}L", head[4:8])[0], 8
+    elif vr in _LONG_VRS and len(head) == 12:
+        length, used = struct.unpack(f"{order}L", head[8:12])[0], 12
+    else:
+        raise UnrenderableInstanceError(reasons.UNREADABLE)
+    offset = source.tell() - len(head) + used
+    return PixelElement(keyword, vr, offset, None if length == _UNDEFINED else length)

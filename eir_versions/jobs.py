@@ -1,0 +1,55 @@
+"""What a picture job asks for and gives back; nothing here loads a decoder."""
+
+import hashlib
+from dataclasses import dataclass
+
+from eir_versions.pixels import Window
+
+JPEG = "image/jpeg"
+PNG = "image/png"
+MEDIA_TYPES = frozenset({JPEG, PNG})
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """What picture to make of which frame.
+
+    `box` is (width, height) to fit into, None keeps the matrix. `ratio_ceiling` makes the quality
+    rise from `quality` until 8-bit samples in to bytes out is not above it. `watermark` lines are
+    burned in with `font`: the first is tiled, the others are written below. `aspect` False shows
+    the matrix as stored, square or not.
+    """
+
+    frame_number: int = 1
+    window: Window | None = None
+    box: tuple[int, int] | None = None
+    media_type: str = JPEG
+    quality: int = 90
+    ratio_ceiling: float | None = None
+    overlays: bool = False
+    aspect: bool = True
+    watermark: tuple[str, ...] = ()
+    font: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture. Figures of fidelity are None for a picture made without a ceiling.
+
+    `psnr_db` is None, too, for a picture without any loss; `compression_ratio` then says how far
+    the lossless coding came.
+    """
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+    quality: int | None = None
+    compression_ratio: float | None = None
+    psnr_db: float | None = None
+    ssim: float | None = None
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the encoded bytes, hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()

@@ -1,0 +1,115 @@
+"""The vocabulary of versions: what a reader of the ledger gets."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from eir_versions.jobs import JPEG
+from eir_versions.pixels import Window
+
+
+class PictureKind(StrEnum):
+    """A key picture is for reading, a thumbnail for finding."""
+
+    KEY = "key"
+    THUMBNAIL = "thumbnail"
+
+
+@dataclass(frozen=True)
+class VersionSource:
+    """An instance that the version is made of, or could not be made of: then `reason` says why."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    dataset_sha256: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class VersionPicture:
+    """One stored picture and the proof of its origin.
+
+    `inputs_sha256` covers the dataset's digest, the frame, the job and the renderer. The figures of
+    fidelity are None where the recipe sets no ceiling; `quality` is None for a lossless picture.
+    """
+
+    picture_id: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame_number: int
+    kind: PictureKind
+    media_type: str
+    width: int
+    height: int
+    sha256: str
+    inputs_sha256: str
+    storage_key: str
+    quality: int | None = None
+    compression_ratio: float | None = None
+    psnr_db: float | None = None
+    ssim: float | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One rendered version of one generation of a study.
+
+    A version without pictures has a `reason`; a diagnostic version never has pictures and needs
+    none. `skipped_count` instances could not be shown; `EirService.sources` lists them.
+    """
+
+    version_id: str
+    study_instance_uid: str
+    recipe: str
+    recipe_version: int
+    generation: int
+    pictures: tuple[VersionPicture, ...]
+    created_at: datetime
+    renderer_version: str
+    inputs_sha256: str
+    reason: str = ""
+    source_count: int = 0
+    skipped_count: int = 0
+    superseded_at: datetime | None = None
+
+    @property
+    def key_pictures(self) -> tuple[VersionPicture, ...]:
+        """The pictures for reading."""
+        return tuple(item for item in self.pictures if item.kind is PictureKind.KEY)
+
+    @property
+    def thumbnails(self) -> tuple[VersionPicture, ...]:
+        """One small picture per series that can be shown."""
+        return tuple(item for item in self.pictures if item.kind is PictureKind.THUMBNAIL)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A version that has been rendered and stored but is not in the ledger yet."""
+
+    study_instance_uid: str
+    recipe: str
+    recipe_version: int
+    recipe_digest: str
+    generation: int
+    renderer_version: str
+    inputs_sha256: str
+    pictures: tuple[VersionPicture, ...]
+    sources: tuple[VersionSource, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """A picture asked for on demand (PS3.18 8.3.5): `window` replaces the stored VOI.
+
+    `viewport` is (width, height) to fit into, never an enlargement; None keeps the true size.
+    """
+
+    sop_instance_uid: str
+    frame_number: int = 1
+    window: Window | None = None
+    viewport: tuple[int, int] | None = None
+    media_type: str = JPEG
+    quality: int = 90
+    overlays: bool = False

@@ -1,0 +1,292 @@
+"""The record's three versions, at rest and on demand; the door of this package to the others."""
+
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from eir_versions import reasons
+from eir_versions.decoding import DecoderPool
+from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
+from eir_versions.jobs import MEDIA_TYPES, Picture, PictureJob
+from eir_versions.ledger import (
+    current_version,
+    find_version,
+    is_up_to_date,
+    record_version,
+    version_sources,
+)
+from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
+from eir_versions.recipes import CLINICAL, Recipe, Recipes, Thumbnail
+from eir_versions.study_renderer import (
+    InstanceSource,
+    RenderingParts,
+    StudyContents,
+    StudyRenderer,
+)
+from eir_versions.wire import NativeFrame, StoredFrame
+from hub_kernel.database import Database
+from hub_kernel.errors import InvalidValueError, NotFoundError
+from hub_kernel.events import StudyCompleted, VersionRendered, new_event
+from hub_kernel.outbox import Subscriber
+from image_archive.backend import ArchiveBackend
+from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
+
+_MAX_VIEWPORT = 8192
+_REMEMBERED_THUMBNAILS = 512
+_SERIES_TRIED = 5
+
+
+class StudyIndex(Protocol):
+    """What is asked of the archive's index (`image_archive.index.ArchiveIndex`)."""
+
+    def study(self, study_instance_uid: str, /) -> StudyRecord | None:
+        """Return the study, None when there is none."""
+        ...
+
+    def series_of(self, study_instance_uid: str, /) -> list[SeriesRecord]:
+        """Return the series of a study in reading order."""
+        ...
+
+    def instances_of(
+        self, study_instance_uid: str, series_instance_uid: str | None = None, /
+    ) -> list[InstanceRecord]:
+        """Return the instances of a study or of one series in reading order."""
+        ...
+
+    def instance(self, sop_instance_uid: str, /) -> InstanceRecord | None:
+        """Return the instance, None when there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class EirParts:
+    """What the service works with.
+
+    `instances` gives stored files, `renditions` is the archive's backend, where pictures are kept
+    under `renditions/`. The pool belongs to the caller, who stops it.
+    """
+
+    database: Database
+    instances: InstanceSource
+    index: StudyIndex
+    renditions: ArchiveBackend
+    pool: DecoderPool
+
+
+class EirService:
+    """Renders every recipe of a completed study, and single pictures when a reader asks."""
+
+    def __init__(self, parts: EirParts, recipes: Recipes) -> None:
+        self._parts = parts
+        self._recipes = recipes
+        self._renderer = StudyRenderer(
+            RenderingParts(parts.instances, parts.pool, parts.renditions)
+        )
+        self._remembered: OrderedDict[tuple[str, int, str], Picture] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def recipes(self) -> Recipes:
+        """The recipes in force: titles and notices for the pages."""
+        return self._recipes
+
+    def subscribers(self) -> list[Subscriber]:
+        """Return the reactions of this package to events."""
+        return [Subscriber("eir_versions.render", StudyCompleted, self.render_study, heavy=True)]
+
+    def render_study(self, event: StudyCompleted) -> None:
+        """Render each recipe for this generation of the study; what is up to date stays.
+
+        The ledger rows and `VersionRendered` are one transaction per recipe. An instance that
+        cannot be shown is listed with its reason and stops nothing.
+        """
+        contents = self._contents(event.study_instance_uid)
+        for recipe in self._recipes:
+            self._render(contents, recipe, event.generation)
+
+    def version(self, study_instance_uid: str, recipe: str) -> Version | None:
+        """Return the current version, None when it has not been rendered yet."""
+        with self._parts.database.read() as session:
+            return current_version(session, study_instance_uid, recipe)
+
+    def find_version(self, version_id: str) -> Version | None:
+        """Return a version by its identifier, superseded or not."""
+        with self._parts.database.read() as session:
+            return find_version(session, version_id)
+
+    def sources(self, version_id: str) -> tuple[VersionSource, ...]:
+        """Return the instances of a version; `reason` says why one could not be shown."""
+        with self._parts.database.read() as session:
+            return version_sources(session, version_id)
+
+    def picture_bytes(self, picture: VersionPicture) -> bytes:
+        """Return the encoded bytes of a picture.
+
+        Raises:
+            RenditionLostError: they are gone or are no longer what was rendered.
+        """
+        return self._renderer.load(picture)
+
+    def thumbnail(
+        self,
+        *,
+        study_uid: str | None = None,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+    ) -> Picture:
+        """Return the small picture of an instance, else of a series, else of a study.
+
+        A series is named together with its study. What is not pre-rendered is made on demand.
+
+        Raises:
+            NotFoundError: nothing of that name is archived.
+            UnrenderableInstanceError: nothing of it can be shown; `reason` says why.
+        """
+        if instance_uid is not None:
+            return self._instance_thumbnail(self._instance(instance_uid))
+        if study_uid is None:
+            raise InvalidValueError("a thumbnail needs a study or an instance")
+        with suppress(RenditionLostError):  # what was rendered once can be drawn again
+            stored = self._stored_thumbnail(study_uid, series_uid)
+            if stored is not None:
+                return stored
+        return self._fresh_thumbnail(study_uid, series_uid)
+
+    def rendered(self, request: RenderRequest) -> Picture:
+        """Return the picture of one frame as asked for.
+
+        Raises:
+            InvalidValueError: media type, quality, viewport or window is out of range.
+            NotFoundError: no such instance.
+            FrameNotFoundError: no such frame.
+            UnrenderableInstanceError: with the reason.
+        """
+        _check(request)
+        instance = self._image(request.sop_instance_uid)
+        job = PictureJob(
+            frame_number=request.frame_number,
+            window=request.window,
+            box=request.viewport,
+            media_type=request.media_type,
+            quality=request.quality,
+            overlays=request.overlays,
+        )
+        return self._renderer.draw(instance.sop_instance_uid, job)
+
+    def frame_bytes(self, sop_instance_uid: str, frame_number: int) -> StoredFrame:
+        """Return one frame as stored, 1-based: its codestream or its native samples (PS3.18 8.7.3).
+
+        Raises:
+            NotFoundError: no such instance.
+            FrameNotFoundError: no such frame.
+            UnrenderableInstanceError: no pixels, or the frame's bytes are not there.
+        """
+        instance = self._image(sop_instance_uid)
+        with self._renderer.opened(instance.sop_instance_uid) as source:
+            return self._parts.pool.frame(source, frame_number)
+
+    def native_frame(self, sop_instance_uid: str, frame_number: int) -> NativeFrame:
+        """Return one frame decoded, for readers that cannot decompress; raises as `frame_bytes`."""
+        instance = self._image(sop_instance_uid)
+        with self._renderer.opened(instance.sop_instance_uid) as source:
+            return self._parts.pool.native_frame(source, frame_number)
+
+    def _render(self, contents: StudyContents, recipe: Recipe, generation: int) -> None:
+        study_uid = contents.study.study_instance_uid
+        inputs = self._renderer.inputs_sha256(contents, recipe)
+        if is_up_to_date(self.version(study_uid, recipe.name), generation, inputs):
+            return
+        draft = self._renderer.draft(contents, recipe, generation)
+        with self._parts.database.unit_of_work() as unit:
+            version_id = record_version(unit, draft)
+            if version_id is not None:
+                unit.publish(
+                    new_event(
+                        VersionRendered,
+                        unit.clock,
+                        study_instance_uid=study_uid,
+                        generation=generation,
+                        recipe=recipe.name,
+                        version_id=version_id,
+                    )
+                )
+
+    def _contents(self, study_uid: str) -> StudyContents:
+        index = self._parts.index
+        study = index.study(study_uid)
+        if study is None:
+            raise NotFoundError("no such study")
+        series = tuple(
+            (item, tuple(index.instances_of(study_uid, item.series_instance_uid)))
+            for item in index.series_of(study_uid)
+        )
+        return StudyContents(study, series)
+
+    def _stored_thumbnail(self, study_uid: str, series_uid: str | None) -> Picture | None:
+        version = self.version(study_uid, CLINICAL)
+        for item in version.thumbnails if version else ():
+            if series_uid in (None, item.series_instance_uid):
+                return Picture(self._renderer.load(item), item.media_type, item.width, item.height)
+        return None
+
+    def _fresh_thumbnail(self, study_uid: str, series_uid: str | None) -> Picture:
+        index = self._parts.index
+        named = [item.series_instance_uid for item in index.series_of(study_uid)]
+        wanted = [uid for uid in named if series_uid in (None, uid)]
+        if not wanted:
+            raise NotFoundError("no such study or series")
+        refused = UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+        for uid in wanted[:_SERIES_TRIED]:
+            images = [item for item in index.instances_of(study_uid, uid) if item.rows]
+            if images:
+                try:
+                    return self._instance_thumbnail(images[len(images) // 2])
+                except UnrenderableInstanceError as error:
+                    refused = error
+        raise refused
+
+    def _instance_thumbnail(self, instance: InstanceRecord) -> Picture:
+        if not instance.rows:
+            raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+        frame = instance.number_of_frames // 2 + 1
+        key = (instance.sop_instance_uid, frame, instance.dataset_sha256)
+        with self._lock:
+            if key in self._remembered:
+                self._remembered.move_to_end(key)
+                return self._remembered[key]
+        style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()
+        job = PictureJob(frame, box=(style.edge, style.edge), quality=style.quality)
+        try:
+            picture = self._renderer.draw(instance.sop_instance_uid, job)
+        except FrameNotFoundError as error:
+            raise UnrenderableInstanceError(reasons.NO_SUCH_FRAME) from error
+        with self._lock:
+            self._remembered[key] = picture
+            while len(self._remembered) > _REMEMBERED_THUMBNAILS:
+                self._remembered.popitem(last=False)
+        return picture
+
+    def _instance(self, sop_instance_uid: str) -> InstanceRecord:
+        instance = self._parts.index.instance(sop_instance_uid)
+        if instance is None:
+            raise NotFoundError("no such instance")
+        return instance
+
+    def _image(self, sop_instance_uid: str) -> InstanceRecord:
+        instance = self._instance(sop_instance_uid)
+        if not instance.rows:
+            raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+        return instance
+
+
+def _check(request: RenderRequest) -> None:
+    if request.media_type not in MEDIA_TYPES:
+        raise InvalidValueError(f"media type: one of {', '.join(sorted(MEDIA_TYPES))}")
+    if not 1 <= request.quality <= 100:
+        raise InvalidValueError("quality: 1 to 100")
+    if request.window is not None and not request.window.is_usable:
+        raise InvalidValueError("window: a finite centre and a width above 0")
+    if request.viewport and not all(0 < edge <= _MAX_VIEWPORT for edge in request.viewport):
+        raise InvalidValueError(f"viewport: 1 to {_MAX_VIEWPORT} pixels each way")

@@ -1,0 +1,171 @@
+"""How the hub and a decoder child talk: JSON heads and raw bytes over a socket pair.
+
+No pickle: what comes back from a child that has eaten hostile bytes is as untrusted as they are.
+"""
+
+import json
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eir_versions.jobs import Picture, PictureJob
+from eir_versions.pixels import Window, WindowFunction
+
+MAX_HEAD_BYTES = 1 << 16
+MAX_BODY_BYTES = 1 << 30
+_LENGTHS = struct.Struct(">LQ")
+
+
+class WireError(Exception):
+    """The other side closed the connection or broke the protocol."""
+
+
+@dataclass(frozen=True)
+class InstanceFacts:
+    """What selection rules need to know of an instance; absent values are None or empty."""
+
+    number_of_frames: int
+    slice_thickness_mm: float | None
+    burned_in_annotation: str
+    body_part: str
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """The bytes of one frame as stored, and the transfer syntax they are in."""
+
+    data: bytes
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True)
+class NativeFrame:
+    """One frame decoded: little endian samples of Bits Allocated, interleaved, no padding.
+
+    `photometric` is the interpretation the samples are in now (a decoder may have left YBR_RCT).
+    """
+
+    data: bytes
+    photometric: str
+
+
+def send_message(
+    connection: socket.socket, head: dict[str, Any], body: bytes = b"", fd: int | None = None
+) -> None:
+    """Send one message; the descriptor `fd` travels with its first bytes."""
+    encoded = json.dumps(head, allow_nan=False).encode()
+    lengths = _LENGTHS.pack(len(encoded), len(body))
+    if fd is None:
+        connection.sendall(lengths)
+    else:
+        sent = socket.send_fds(connection, [lengths], [fd])
+        connection.sendall(lengths[sent:])
+    connection.sendall(encoded)
+    if body:
+        connection.sendall(body)
+
+
+def receive_message(connection: socket.socket) -> tuple[dict[str, Any], bytes, list[int]]:
+    """Return the head, the body and the descriptors of one message.
+
+    Raises:
+        WireError: the connection ended or the message is malformed or too large.
+        TimeoutError: the socket's timeout passed.
+    """
+    first, fds, _, _ = socket.recv_fds(connection, _LENGTHS.size, 1)
+    lengths = first + _exactly(connection, _LENGTHS.size - len(first)) if first else b""
+    if not lengths:
+        raise WireError("closed")
+    head_length, body_length = _LENGTHS.unpack(lengths)
+    if head_length > MAX_HEAD_BYTES or body_length > MAX_BODY_BYTES:
+        raise WireError("message too large")
+    try:
+        head = json.loads(_exactly(connection, head_length))
+    except ValueError as error:
+        raise WireError("malformed head") from error
+    if not isinstance(head, dict):
+        raise WireError("malformed head")
+    return head, _exactly(connection, body_length), list(fds)
+
+
+def job_to_json(job: PictureJob) -> dict[str, Any]:
+    """Return the job as a JSON object."""
+    return asdict(job)
+
+
+def job_from_json(fields: dict[str, Any]) -> PictureJob:
+    """Return the job that `job_to_json` wrote."""
+    window = fields["window"]
+    box = fields["box"]
+    return PictureJob(
+        **{
+            **fields,
+            "window": window
+            and Window(window["center"], window["width"], WindowFunction(window["function"])),
+            "box": box and (box[0], box[1]),
+            "watermark": tuple(fields["watermark"]),
+        }
+    )
+
+
+def picture_head(picture: Picture) -> dict[str, Any]:
+    """Return all of a picture but its bytes as a JSON object."""
+    return {name: value for name, value in vars(picture).items() if name != "data"}
+
+
+def picture_of(head: dict[str, Any], data: bytes) -> Picture:
+    """Return the picture of a head and its bytes.
+
+    Raises:
+        WireError: a field is missing or of the wrong type.
+    """
+    try:
+        return Picture(
+            data,
+            str(head["media_type"]),
+            int(head["width"]),
+            int(head["height"]),
+            None if head["quality"] is None else int(head["quality"]),
+            _real(head["compression_ratio"]),
+            _real(head["psnr_db"]),
+            _real(head["ssim"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("malformed picture") from error
+
+
+def facts_of(head: dict[str, Any]) -> InstanceFacts:
+    """Return the facts of a head.
+
+    Raises:
+        WireError: a field is missing or of the wrong type.
+    """
+    try:
+        return InstanceFacts(
+            int(head["number_of_frames"]),
+            _real(head["slice_thickness_mm"]),
+            str(head["burned_in_annotation"])[:16],
+            str(head["body_part"])[:64],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("malformed facts") from error
+
+
+def _real(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    raise TypeError("not a number")
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        count = connection.recv_into(view)
+        if count == 0:
+            raise WireError("closed")
+        view = view[count:]
+    return bytes(data)
