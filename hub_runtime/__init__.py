@@ -1,0 +1,1 @@
+"""What no package may import: wiring, the command line, migrations, the demo."""

@@ -1,0 +1,320 @@
+"""All wiring of the hub: settings in, one object graph out. Nothing starts until it is opened."""
+
+import ipaddress
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from access_control.accounts import Accounts
+from access_control.audit import AuditTrail
+from access_control.secrets import KeyStore
+from access_control.sessions import SessionLifetime, Sessions
+from access_control.shared_links import SharedLinks
+from access_control.sites import SiteDirectory
+from access_control.tokens import MachineTokens
+from dicom_router.node import DicomNode, NodeParts
+from eir_versions.decoding import DecoderPool, PoolLimits
+from eir_versions.recipes import load_recipes
+from eir_versions.service import EirParts, EirService
+from hub_kernel.clock import Clock, SystemClock
+from hub_kernel.config_files import shipped_config
+from hub_kernel.database import Database
+from hub_kernel.errors import ConfigurationError
+from hub_kernel.metrics import Metrics
+from hub_kernel.outbox import Outbox
+from hub_kernel.settings import Settings
+from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
+from hub_runtime import schema
+from hub_runtime.machine_authentication import AUTHENTICATIONS
+from image_archive.backend import ArchiveBackend
+from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.index import ArchiveIndex
+from image_archive.service import ArchiveService
+from patient_index.service import PatientIndex
+from viewer_api.app import create_app
+from viewer_api.services import ViewerServices
+from xds_registry.affinity_domain import load_affinity_domain
+from xds_registry.service import Registry, RegistryNames, RegistryParts
+
+Wsgi = Callable[..., Any]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What every part stands on."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    outbox: Outbox
+    database: Database
+    keys: KeyStore
+    backend: ArchiveBackend
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may come in, and what they did."""
+
+    sites: SiteDirectory
+    accounts: Accounts
+    sessions: Sessions
+    tokens: MachineTokens
+    links: SharedLinks
+    audit: AuditTrail
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Every part of one hub, wired; `open` before use, `close` after."""
+
+    base: Foundation
+    access: Access
+    archive: ArchiveService
+    index: ArchiveIndex
+    patients: PatientIndex
+    pool: DecoderPool
+    eir: EirService
+    registry: Registry
+
+    @property
+    def settings(self) -> Settings:
+        """The settings this hub was built from."""
+        return self.base.settings
+
+    @property
+    def database(self) -> Database:
+        """The hub's one database."""
+        return self.base.database
+
+    def open(self) -> None:
+        """Bring the schema up to date and make bytes and rows agree.
+
+        Raises:
+            ConfigurationError: the database belongs to a newer version.
+        """
+        schema.upgrade(self.database)
+        report = self.archive.reconcile()
+        log.info("archive reconciled", extra={"report": str(report)})
+
+    def close(self) -> None:
+        """End child processes and database connections."""
+        self.pool.stop()
+        self.database.dispose()
+
+    def task_engine(self) -> TaskEngine:
+        """Return the configured engine over this hub's outbox and periodic jobs."""
+        return TASK_ENGINES[self.settings.tasks.engine](self)
+
+    def dicom_node(self) -> DicomNode:
+        """Return the DICOM node, not yet listening."""
+        parts = NodeParts(
+            directory=self.access.sites,
+            archive=self.archive,
+            index=self.index,
+            audit=self.access.audit,
+            database=self.database,
+            metrics=self.base.metrics,
+        )
+        return DicomNode(self.settings.router, parts)
+
+    def wsgi(self) -> Wsgi:
+        """Return everything that answers HTTP as one WSGI application."""
+        services = ViewerServices(
+            **vars(self.access),
+            database=self.database,
+            settings=self.settings,
+            archive=self.archive,
+            index=self.index,
+            patients=self.patients,
+            eir=self.eir,
+            registry=self.registry,
+            metrics=self.base.metrics,
+            clock=self.base.clock,
+        )
+        soap = {
+            "/xds/registry": self.registry.registry_app,
+            "/xds/repository": self.registry.repository_app,
+        }
+        return DispatcherMiddleware(create_app(services), soap)
+
+
+def build_hub(settings: Settings) -> Hub:
+    """Return the hub that `settings` describe.
+
+    Raises:
+        ConfigurationError: settings contradict each other, or the data folder cannot be made.
+    """
+    refuse_open_doors(settings)
+    base = _foundation(settings)
+    access = _access(base)
+    index = ArchiveIndex(base.database)
+    archive = ArchiveService(
+        base.database,
+        base.backend,
+        base.clock,
+        base.metrics,
+        quiet_period_s=settings.study.quiet_period_s,
+    )
+    patients = PatientIndex(base.database, base.clock, settings.identity)
+    limits = PoolLimits(
+        settings.eir.decode_processes, settings.eir.decode_memory_mb, settings.eir.decode_timeout_s
+    )
+    pool = DecoderPool(limits)
+    eir = EirService(
+        EirParts(base.database, archive, index, base.backend, pool),
+        load_recipes(settings.eir.recipes),
+    )
+    registry = _registry(base, access, index, patients)
+    for part in (patients, registry, eir):
+        for subscriber in part.subscribers():
+            base.outbox.subscribe(subscriber)
+    return Hub(base, access, archive, index, patients, pool, eir, registry)
+
+
+@contextmanager
+def opened_hub(settings: Settings) -> Iterator[Hub]:
+    """Give a hub with an up-to-date schema to a command, beside a running one or not."""
+    hub = build_hub(settings)
+    try:
+        schema.upgrade(hub.database)
+        yield hub
+    finally:
+        hub.close()
+
+
+def refuse_open_doors(settings: Settings) -> None:
+    """Let trial settings pass only while every listener is on loopback, and say so loudly.
+
+    Raises:
+        ConfigurationError: a door is open beyond this machine.
+    """
+    open_doors = {
+        "router.accept_unknown_ae": settings.router.accept_unknown_ae,
+        "access.machine_authentication": settings.access.machine_authentication == "none",
+    }
+    for name in (name for name, is_open in open_doors.items() if is_open):
+        for key, bind in (("router", settings.router.bind), ("web", settings.web.bind)):
+            if not _is_loopback(bind):
+                raise ConfigurationError(
+                    f"{name} opens the hub to everybody, so every listener must be on loopback; "
+                    f"{key}.bind is {bind}"
+                )
+        log.warning("%s is for trials: anybody on this machine may come in", name)
+
+
+def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
+    """Return what a hub does by itself from time to time."""
+    completion_s = min(5.0, hub.settings.study.quiet_period_s / 4)
+    return [
+        PeriodicJob("study-completion", completion_s, hub.archive.complete_quiet_studies),
+        PeriodicJob("outbox-purge", 60.0, lambda: hub.base.outbox.purge(hub.database)),
+        PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub)),
+        PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
+        PeriodicJob("link-purge", 600.0, hub.access.links.purge),
+    ]
+
+
+def _foundation(settings: Settings) -> Foundation:
+    data = settings.hub.data_dir
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"hub.data_dir {data}: {error.strerror}") from error
+    clock, outbox = SystemClock(), Outbox()
+    return Foundation(
+        settings=settings,
+        clock=clock,
+        metrics=Metrics(),
+        outbox=outbox,
+        database=Database(settings.database_url, outbox=outbox, clock=clock),
+        keys=KeyStore(data / "secrets"),
+        backend=ARCHIVE_BACKENDS[settings.archive.backend](settings),
+    )
+
+
+def _access(base: Foundation) -> Access:
+    wanted = base.settings.access
+    lifetime = SessionLifetime(wanted.session_idle_minutes * 60, wanted.session_hours * 3600)
+    return Access(
+        sites=SiteDirectory(base.database, base.clock),
+        accounts=Accounts(base.database, base.clock),
+        sessions=Sessions(base.database, base.clock, lifetime),
+        tokens=MachineTokens(base.database, base.clock),
+        links=SharedLinks(base.database, base.clock, base.keys.key("links")),
+        audit=AuditTrail(base.database, base.clock, base.keys.key("audit")),
+    )
+
+
+def _registry(
+    base: Foundation, access: Access, index: ArchiveIndex, patients: PatientIndex
+) -> Registry:
+    settings = base.settings
+    authenticate = AUTHENTICATIONS[settings.access.machine_authentication](access.tokens)
+    domain = settings.registry.affinity_domain or shipped_config("affinity_domain/region.toml")
+    names = RegistryNames(
+        repository_unique_id=settings.registry.repository_unique_id,
+        home_community_id=settings.registry.home_community_id,
+        retrieve_ae_title=settings.router.ae_title,
+        dicomweb_url=lambda: f"{_public_url(settings)}/dicom-web",
+        public_url=settings.web.public_url,
+    )
+    parts = RegistryParts(
+        database=base.database,
+        backend=base.backend,
+        index=index,
+        patients=patients,
+        sites=access.sites,
+        audit=access.audit,
+        authenticate=authenticate,
+        sites_of_patient=lambda person: _sites_of(person, patients, access.sites),
+    )
+    return Registry(parts, names, load_affinity_domain(domain))
+
+
+def _public_url(settings: Settings) -> str:
+    """The address that manifests name; with port 0 and no public address it is this machine's."""
+    web = settings.web
+    return (web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
+
+
+def _sites_of(global_id: str, patients: PatientIndex, sites: SiteDirectory) -> frozenset[str]:
+    """Return the sites where a person is known: whose authority issued one of their numbers."""
+    issuers = {identifier.issuer for identifier in patients.identifiers_of(global_id)}
+    return frozenset(s.site_id for s in sites.all() if s.assigning_authority in issuers)
+
+
+def _measure_outbox(hub: Hub) -> None:
+    with hub.database.read() as session:
+        status = hub.base.outbox.status(session)
+    hub.base.metrics.outbox.labels("pending").set(status.pending)
+    hub.base.metrics.outbox.labels("parked").set(status.parked)
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError:
+        return bind == "localhost"
+
+
+def _filesystem(settings: Settings) -> ArchiveBackend:
+    return FilesystemBackend(settings.archive_path, min_free_bytes=settings.archive.min_free_bytes)
+
+
+def _threads(hub: Hub) -> TaskEngine:
+    engine = ThreadTaskEngine(
+        hub.database, hub.base.outbox, periodic_jobs(hub), workers=hub.settings.tasks.workers
+    )
+    hub.database.on_commit = engine.wake
+    return engine
+
+
+# The seams: a new implementation is its module and one row here.
+ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {"filesystem": _filesystem}
+TASK_ENGINES: Mapping[str, Callable[[Hub], TaskEngine]] = {"threads": _threads}

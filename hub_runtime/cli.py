@@ -1,0 +1,23 @@
+"""`eirhub`: the one command of the hub."""
+
+import click
+
+from hub_runtime.commands.demo import demo
+from hub_runtime.commands.maintenance import archive, audit, db
+from hub_runtime.commands.people import token, user
+from hub_runtime.commands.serve import router, serve, web, worker
+from hub_runtime.commands.site import site
+from hub_runtime.options import HubGroup
+
+
+@click.group(cls=HubGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="eirhub")
+def main() -> None:
+    """EIR Hub: DICOM router, central archive, XDS registry and a lifelong record in one."""
+
+
+for command in (serve, router, web, worker, demo, site, user, token, db, archive, audit):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `eirhub`, one module for each subject."""

@@ -1,0 +1,71 @@
+"""`eirhub db`, `archive`, `audit`: bring up to date, and prove that nothing has changed."""
+
+import sys
+
+import click
+
+from hub_kernel.settings import Settings
+from hub_runtime import schema
+from hub_runtime.bootstrap import build_hub, opened_hub
+from hub_runtime.options import Progress, answer, json_option, with_settings
+
+
+@click.group()
+def db() -> None:
+    """The database schema."""
+
+
+@db.command()
+@with_settings
+def upgrade(settings: Settings) -> None:
+    """Apply every migration that is missing."""
+    hub = build_hub(settings)
+    click.echo(f"the database is at revision {schema.upgrade(hub.database)}")
+    hub.close()
+
+
+@click.group()
+def archive() -> None:
+    """The central archive."""
+
+
+@archive.command("verify")
+@json_option
+@with_settings
+def verify_archive(settings: Settings, *, as_json: bool) -> None:
+    """Read every stored instance again and compare its hash; exit 1 if one differs."""
+    progress = Progress("verifying")
+    with opened_hub(settings) as hub:
+        report = hub.archive.verify(progress)
+    progress.close()
+    damaged = [
+        {"sop_instance_uid": b.sop_instance_uid, "fault": str(b.condition)} for b in report.broken
+    ]
+    words = [f"{report.checked} instances read, {len(damaged)} damaged"]
+    words += [f"  {d['sop_instance_uid']}: {d['fault']}" for d in damaged]
+    answer({"checked": report.checked, "damaged": damaged}, "\n".join(words), as_json=as_json)
+    sys.exit(1 if damaged else 0)
+
+
+@click.group()
+def audit() -> None:
+    """The audit trail."""
+
+
+@audit.command("verify")
+@json_option
+@with_settings
+def verify_audit(settings: Settings, *, as_json: bool) -> None:
+    """Follow the chain from its first record; exit 1 and name the first bad one if it is broken."""
+    progress = Progress("verifying")
+    with opened_hub(settings) as hub:
+        found = hub.access.audit.verify(progress)
+    progress.close()
+    words = (
+        f"{found.count} records, the chain is whole"
+        if found.ok
+        else f"the chain breaks at record {found.first_bad_id}: {found.reason}"
+    )
+    result = {"ok": found.ok, "count": found.count, "first_bad_id": found.first_bad_id}
+    answer(result | {"reason": found.reason}, words, as_json=as_json)
+    sys.exit(0 if found.ok else 1)

@@ -1,0 +1,84 @@
+"""`eirhub user` and `eirhub token`: people who sign in, and machines that prove themselves."""
+
+from datetime import timedelta
+
+import click
+
+from access_control.model import Role
+from hub_kernel.settings import Settings
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.options import answer, json_option, with_settings
+
+_roles = click.option(
+    "--role", "roles", multiple=True, required=True, type=click.Choice([r.value for r in Role])
+)
+_sites = click.option(
+    "--site", "sites", multiple=True, help="Site the right is limited to; none: the whole region."
+)
+
+
+@click.group()
+def user() -> None:
+    """People who sign in."""
+
+
+@user.command("add")
+@click.argument("username")
+@_roles
+@_sites
+@click.option("--name", "display_name", default="", help="The name pages show.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, not make one."
+)
+@json_option
+@with_settings
+def add_user(
+    settings: Settings, username: str, *, password_stdin: bool, as_json: bool, **given: object
+) -> None:
+    """Add a person; prints the password once unless it was given."""
+    typed = click.get_text_stream("stdin").readline().rstrip("\r\n") if password_stdin else None
+    with opened_hub(settings) as hub:
+        added = hub.access.accounts.add_user(
+            username,
+            typed,
+            roles=_role_set(given["roles"]),
+            sites=_site_set(given["sites"]),
+            display_name=str(given["display_name"] or username),
+        )
+    shown = {"username": added.username} | ({} if typed else {"password": added.password})
+    answer(shown, "\n".join(f"{k}: {v}" for k, v in shown.items()), as_json=as_json)
+
+
+@click.group()
+def token() -> None:
+    """Machines that prove themselves."""
+
+
+@token.command("create")
+@click.argument("name")
+@_roles
+@_sites
+@click.option("--days", default=365, show_default=True, help="Valid for this many days.")
+@json_option
+@with_settings
+def create_token(
+    settings: Settings, name: str, *, days: int, as_json: bool, **given: object
+) -> None:
+    """Make a machine token; it is shown this once and stored only as a hash."""
+    with opened_hub(settings) as hub:
+        plain = hub.access.tokens.create(
+            name,
+            roles=_role_set(given["roles"]),
+            sites=_site_set(given["sites"]),
+            expires=hub.base.clock.now() + timedelta(days=days),
+        )
+    answer({"name": name, "token": plain}, plain, as_json=as_json)
+
+
+def _role_set(given: object) -> frozenset[Role]:
+    return frozenset(Role(str(value)) for value in given)  # type: ignore[attr-defined]
+
+
+def _site_set(given: object) -> frozenset[str] | None:
+    """Return the sites, or None (the whole region) when none was named."""
+    return frozenset(str(value) for value in given) or None  # type: ignore[attr-defined]

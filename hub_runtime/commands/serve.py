@@ -1,0 +1,45 @@
+"""`eirhub serve` runs every role in one process; `router`, `web` and `worker` run one each."""
+
+import click
+
+from hub_kernel.logs import configure_logging
+from hub_kernel.settings import Settings
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.options import with_settings
+from hub_runtime.serving import ROLES, running, wait_for_signal
+
+
+def run(settings: Settings, roles: tuple[str, ...]) -> None:
+    """Run `roles` until a signal asks for the end; print the ready line once all ports answer."""
+    configure_logging(settings.hub.log_format, settings.hub.log_level)
+    with running(build_hub(settings), roles) as listening:
+        click.echo(listening.ready_line)
+        wait_for_signal()
+
+
+@click.command()
+@with_settings
+def serve(settings: Settings) -> None:
+    """Run every role: DICOM node, web, worker."""
+    run(settings, ROLES)
+
+
+@click.command()
+@with_settings
+def router(settings: Settings) -> None:
+    """Run the DICOM node only."""
+    run(settings, ("router",))
+
+
+@click.command()
+@with_settings
+def web(settings: Settings) -> None:
+    """Run pages, DICOMweb, SOAP and the API only."""
+    run(settings, ("web",))
+
+
+@click.command()
+@with_settings
+def worker(settings: Settings) -> None:
+    """Run what follows receipt only: linking, registration, rendering, completion."""
+    run(settings, ("worker",))

@@ -1,0 +1,83 @@
+"""Run a hub: its roles, the ready line, and an orderly end."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hub_kernel.errors import ConfigurationError
+from hub_runtime.bootstrap import Hub
+from hub_runtime.http_server import HttpServer
+
+T = TypeVar("T")
+
+_SIGNAL_POLL_S = 0.25
+
+ROLES = ("router", "web", "worker")
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a running hub answers; None for a role that does not run here."""
+
+    dicom: str | None = None
+    http: str | None = None
+
+    @property
+    def ready_line(self) -> str:
+        """The one line that says every port answers."""
+        ports = {"dicom": self.dicom, "http": self.http}
+        said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
+        return f"eirhub ready {said}".rstrip()
+
+
+@contextmanager
+def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
+    """Run `roles` of `hub` until the block ends, then stop them in the reverse order.
+
+    What was received is durable; what is still owed stays in the outbox for the next start.
+
+    Raises:
+        ConfigurationError: a port cannot be opened.
+    """
+    with ExitStack() as stack:
+        stack.callback(hub.close)
+        hub.open()
+        if "worker" in roles:
+            engine = hub.task_engine()
+            engine.start()
+            stack.callback(engine.stop)
+        dicom = http = None
+        if "router" in roles:
+            node = hub.dicom_node()
+            port = _open("DICOM", hub.settings.router.port, node.start)
+            stack.callback(node.stop)
+            dicom = f"{hub.settings.router.bind}:{port}"
+        if "web" in roles:
+            server = HttpServer(hub.wsgi(), hub.settings.web)
+            http = _open("HTTP", hub.settings.web.port, server.start)
+            stack.callback(server.stop)
+        yield Listening(dicom, http)
+
+
+def wait_for_signal() -> None:
+    """Return once the process is asked to end (SIGTERM or SIGINT)."""
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    # The kernel may hand the signal to any thread, and Python runs handlers in this one only: it
+    # must look now and then instead of sleeping until somebody wakes it.
+    while not asked.wait(_SIGNAL_POLL_S):
+        pass
+
+
+def _open(what: str, port: int, start: Callable[[], T]) -> T:
+    try:
+        return start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the {what} port {port} cannot be opened ({error.strerror}): another program may hold "
+            "it; choose another port, or 0 for any free one"
+        ) from error

@@ -1,0 +1,96 @@
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.hub_process import eirhub, running_hub
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_a_site_added_by_hand_is_listed_and_shown(data: Path) -> None:
+    added = eirhub(
+        "site", "add", "sijing", "--name", "泗泾", "--ae-title", "SIJING_CR",
+        "--namespace", "SIJING", "--oid", "1.2.3", data=data,
+    )  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    listed = json.loads(eirhub("site", "list", "--json", data=data).stdout)
+    assert [site["site_id"] for site in listed] == ["sijing"]
+    shown = json.loads(eirhub("site", "show", "sijing", "--json", data=data).stdout)
+    assert (shown["name"], shown["oid"]) == ("泗泾", "1.2.3")
+
+
+def test_a_site_with_a_wrong_ae_title_is_refused_in_words(data: Path) -> None:
+    refused = eirhub(
+        "site", "add", "x", "--name", "X", "--ae-title", "MUCH_TOO_LONG_AE_TITLE",
+        "--namespace", "X", "--oid", "1.2.3", data=data,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "16" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_new_account_gets_a_password_that_is_printed_once(data: Path) -> None:
+    args = ("user", "add", "chen", "--role", "radiologist", "--json")
+    added = json.loads(eirhub(*args, data=data).stdout)
+    assert added["username"] == "chen"
+    assert len(added["password"]) >= 12
+    again = eirhub(*args, data=data)
+    assert again.returncode == 1
+    assert "chen" in again.stderr
+
+
+def test_a_token_is_made_for_a_machine(data: Path) -> None:
+    made = eirhub("token", "create", "pacs", "--role", "radiologist", data=data)
+    assert made.stdout.startswith("eirhub_")
+
+
+def test_an_unknown_setting_stops_the_start(data: Path) -> None:
+    refused = eirhub("serve", "--set", "router.prot=1", data=data)
+    assert refused.returncode == 1
+    assert "router.prot (--set router.prot): unknown key" in refused.stderr
+
+
+def test_a_port_that_is_taken_stops_the_start_in_words(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = eirhub("serve", "--set", f"web.port={port}", "--set", "router.port=0", data=data)
+    assert refused.returncode == 1
+    assert f"the HTTP port {port} cannot be opened" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "open_door", ["router.accept_unknown_ae=true", "access.machine_authentication=none"]
+)
+def test_an_open_door_is_refused_beyond_loopback(data: Path, open_door: str) -> None:
+    args = ("--set", open_door, "--set", "web.bind=0.0.0.0", "--set", "web.port=0")
+    refused = eirhub("serve", *args, "--set", "router.port=0", data=data)
+    assert refused.returncode == 1
+    assert open_door.split("=", maxsplit=1)[0] in refused.stderr
+    assert "loopback" in refused.stderr
+
+
+def test_serve_answers_on_every_port_and_ends_in_order(data: Path) -> None:
+    with running_hub(data) as hub:
+        for path in ("/healthz", "/readyz"):
+            with urllib.request.urlopen(hub.http + path, timeout=10) as answer:
+                assert answer.status == 200
+        socket.create_connection(("127.0.0.1", hub.dicom_port), timeout=10).close()
+        hub.process.send_signal(signal.SIGTERM)
+        assert hub.process.wait(60) == 0
+    log = (data.parent / "data.log").read_text()
+    assert "Traceback" not in log, log
+
+
+def test_verify_commands_say_that_an_empty_hub_is_whole(data: Path) -> None:
+    assert eirhub("db", "upgrade", data=data).returncode == 0
+    for subject in ("archive", "audit"):
+        verified = eirhub(subject, "verify", "--json", data=data)
+        assert verified.returncode == 0, verified.stderr
+        assert json.loads(verified.stdout)

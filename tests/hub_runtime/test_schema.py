@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from hub_kernel.database import Database
+from hub_kernel.errors import ConfigurationError
+from hub_runtime import schema
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    yield database
+    database.dispose()
+
+
+def test_the_migrations_lead_to_exactly_the_models(empty: Database) -> None:
+    assert schema.differences(empty), "an empty database must differ"
+    schema.upgrade(empty)
+    assert schema.differences(empty) == []
+
+
+def test_upgrading_twice_is_harmless(empty: Database) -> None:
+    assert schema.upgrade(empty) == schema.upgrade(empty) == schema.head()
+
+
+def test_a_database_of_a_newer_hub_is_refused(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.unit_of_work() as work:
+        work.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="revision 9999"):
+        schema.upgrade(empty)
