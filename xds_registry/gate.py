@@ -1,0 +1,56 @@
+"""What one caller may see of the registry: decided per person, asked once each per request."""
+
+from collections.abc import Callable, Sequence
+
+from access_control.model import Action, Purpose, Resource, Subject
+from access_control.policy import decide
+from xds_registry.linked_people import LinkedPeople
+from xds_registry.model import DocumentEntry, SubmissionSet
+
+SitesOfPatient = Callable[[str], frozenset[str]]
+"""The sites where the person with this global ID is known: there a treatment relation stands."""
+
+
+class Gate:
+    """Decides for one subject and one action, and remembers whom it decided about."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        action: Action,
+        people: LinkedPeople,
+        sites_of_patient: SitesOfPatient,
+    ) -> None:
+        self._subject = subject
+        self._action = action
+        self._people = people
+        self._sites_of_patient = sites_of_patient
+        self._decided: dict[str, bool] = {}
+
+    def sees_person(self, global_id: str) -> bool:
+        """Tell whether the subject may see the documents of this person."""
+        return self._sees(global_id, self._sites_of_patient(global_id))
+
+    def sees(self, item: DocumentEntry | SubmissionSet) -> bool:
+        """Tell whether the subject may see `item`; unlinked ones are the whole region's alone."""
+        person = self._people.person_of(item.linked_identifier)
+        if person is None:
+            return self._sees(item.linked_identifier, frozenset())
+        return self._decided[person] if person in self._decided else self.sees_person(person)
+
+    @property
+    def allowed(self) -> Sequence[str]:
+        """The people whose documents may be seen, of those that were asked about."""
+        return sorted(person for person, allowed in self._decided.items() if allowed)
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """The people whose documents were held back."""
+        return sorted(person for person, allowed in self._decided.items() if not allowed)
+
+    def _sees(self, person: str, sites: frozenset[str]) -> bool:
+        if person not in self._decided:
+            resource = Resource("patient", resource_id=person, site_ids=sites)
+            decision = decide(self._subject, self._action, resource, Purpose.TREATMENT)
+            self._decided[person] = decision.allowed
+        return self._decided[person]

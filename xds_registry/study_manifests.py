@@ -1,0 +1,224 @@
+"""When a study is complete, write its manifest, keep it, and register it (XDS-I.b, RAD-68).
+
+The bytes are durable first; then document, entry, associations, deprecation of the former manifest,
+and `StudyRegistered` become true in one transaction. A crash at any point leaves the study either
+registered or not, and the event is delivered again until it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from access_control.sites import SiteDirectory
+from hub_kernel.database import Database, UnitOfWork
+from hub_kernel.errors import NotFoundError
+from hub_kernel.events import StudyCompleted, StudyRegistered, new_event
+from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.outbox import Subscriber
+from image_archive.index import ArchiveIndex
+from image_archive.model import InstanceRecord, StudyRecord
+from xds_registry import store
+from xds_registry.affinity_domain import AffinityDomain
+from xds_registry.errors import PatientNotYetLinkedError, StudyNotReadyError
+from xds_registry.linked_people import PersonLinks
+from xds_registry.manifest import (
+    Manifest,
+    ManifestInstance,
+    ManifestSeries,
+    ManifestSource,
+    ManifestStudy,
+    build_manifest,
+)
+from xds_registry.manifest_metadata import (
+    MANIFEST_MIME_TYPE,
+    ManifestFacts,
+    manifest_submission,
+)
+from xds_registry.model import AvailabilityStatus, DocumentEntry
+from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
+from xds_registry.tables import StudyManifestRow
+
+
+@dataclass(frozen=True)
+class ManifestSettings:
+    """How manifests describe this hub; `home_community_id` may be empty."""
+
+    source: Callable[[], ManifestSource]
+    domain: AffinityDomain
+    home_community_id: str
+
+
+@dataclass(frozen=True)
+class ManifestInputs:
+    """Where a manifest's facts are read from."""
+
+    index: ArchiveIndex
+    links: PersonLinks
+    sites: SiteDirectory
+
+
+class StudyManifests:
+    """Registers one manifest per completed generation of a study."""
+
+    def __init__(
+        self,
+        database: Database,
+        repository: DocumentRepository,
+        inputs: ManifestInputs,
+        settings: ManifestSettings,
+    ) -> None:
+        self._database = database
+        self._repository = repository
+        self._inputs = inputs
+        self._settings = settings
+
+    def subscribers(self) -> list[Subscriber]:
+        """Return what the task engine has to deliver here."""
+        return [Subscriber("xds_registry.manifest", StudyCompleted, self.register)]
+
+    def register(self, completed: StudyCompleted) -> None:
+        """Register the manifest of this generation; does nothing where it, or a later one, is.
+
+        Raises:
+            StudyNotReadyError, PatientNotYetLinkedError: to be tried again later.
+            XdsRefusalError: the former manifest cannot be replaced; a person has to look.
+        """
+        uid, generation = completed.study_instance_uid, completed.generation
+        with self._database.read() as session:
+            if _latest_generation(session, uid) >= generation:
+                return
+        study = self._inputs.index.study(uid)
+        if study is None:
+            raise StudyNotReadyError("the archive does not know the study")
+        global_id = self._inputs.links.resolve(study.patient)
+        if global_id is None:
+            raise PatientNotYetLinkedError("the patient of the study has no global ID yet")
+        content_at = self._settings.domain.localize(completed.occurred_at)
+        listed = self._listed(study)
+        manifest = build_manifest(listed, generation, self._settings.source(), content_at)
+        stored = self._repository.store(manifest.data)
+        facts = self._facts(study, completed, self._inputs.links.global_identifier(global_id))
+        with self._database.unit_of_work() as work:
+            if _latest_generation(work.session, uid) >= generation:
+                return
+            self._commit(work, study, facts, (manifest, stored))
+            registered = new_event(
+                StudyRegistered,
+                work.clock,
+                study_instance_uid=uid,
+                generation=generation,
+                document_unique_id=manifest.sop_instance_uid,
+                global_id=global_id,
+            )
+            work.publish(registered)
+
+    def manifest_of(self, study_instance_uid: str) -> DocumentEntry | None:
+        """Return the current manifest of a study, or None while it has none."""
+        with self._database.read() as session:
+            return _current_manifest(session, study_instance_uid)
+
+    def _commit(
+        self,
+        work: UnitOfWork,
+        study: StudyRecord,
+        facts: ManifestFacts,
+        document: tuple[Manifest, StoredBytes],
+    ) -> None:
+        manifest, stored = document
+        session = work.session
+        former = _current_manifest(session, study.study_instance_uid)
+        submission = manifest_submission(study, facts, document, self._settings.domain, former)
+        self._repository.record(
+            session, RepositoryDocument(manifest.sop_instance_uid, MANIFEST_MIME_TYPE, stored)
+        )
+        store.register(session, submission)
+        session.add(
+            StudyManifestRow(
+                study_instance_uid=study.study_instance_uid,
+                generation=facts.generation,
+                entry_uuid=submission.entries[0].entry_uuid,
+                unique_id=manifest.sop_instance_uid,
+                registered_at=work.clock.now(),
+            )
+        )
+
+    def _facts(
+        self, study: StudyRecord, completed: StudyCompleted, global_identifier: PatientIdentifier
+    ) -> ManifestFacts:
+        institution, level = "", ""
+        try:
+            site = self._inputs.sites.get(study.site_id)
+        except NotFoundError:
+            pass  # the site has been removed since; its studies stay
+        else:
+            institution, level = site.institution, site.level
+        return ManifestFacts(
+            global_identifier=global_identifier,
+            institution=institution,
+            facility_level=level,
+            generation=completed.generation,
+            completed_at=completed.occurred_at,
+            repository_unique_id=self._repository.repository_unique_id,
+            home_community_id=self._settings.home_community_id,
+        )
+
+    def _listed(self, study: StudyRecord) -> ManifestStudy:
+        """Return the study as its manifest lists it, series and instances in acquisition order."""
+        by_series: dict[str, list[InstanceRecord]] = {}
+        for instance in self._inputs.index.instances_of(study.study_instance_uid):
+            by_series.setdefault(instance.series_instance_uid, []).append(instance)
+        if not by_series:
+            raise StudyNotReadyError("the archive holds no instance of the study")
+        return ManifestStudy(
+            study_instance_uid=study.study_instance_uid,
+            patient_id=study.patient_id_as_sent,
+            issuer_namespace=study.patient.issuer.namespace,
+            issuer_oid=study.patient.issuer.oid,
+            patient_name=study.patient_name.dicom,
+            patient_birth_date=study.patient_birth_date,
+            patient_sex=study.patient_sex,
+            accession_number=study.accession_number,
+            study_id=study.study_id,
+            study_date=study.study_date,
+            study_time=study.study_time,
+            study_description=study.study_description,
+            referring_physician_name=study.referring_physician_name.dicom,
+            series=tuple(self._series(study.study_instance_uid, by_series)),
+        )
+
+    def _series(
+        self, study_uid: str, by_series: Mapping[str, list[InstanceRecord]]
+    ) -> Iterator[ManifestSeries]:
+        series = self._inputs.index.series_of(study_uid)
+        for one in sorted(series, key=lambda s: (s.series_number or 0, s.series_instance_uid)):
+            instances = by_series.get(one.series_instance_uid, [])
+            instances.sort(key=lambda i: (i.instance_number or 0, i.sop_instance_uid))
+            if instances:
+                yield ManifestSeries(
+                    one.series_instance_uid,
+                    tuple(ManifestInstance(i.sop_class_uid, i.sop_instance_uid) for i in instances),
+                )
+
+
+def _latest_generation(session: Session, study_uid: str) -> int:
+    found = session.scalar(
+        select(StudyManifestRow.generation)
+        .where(StudyManifestRow.study_instance_uid == study_uid)
+        .order_by(StudyManifestRow.generation.desc())
+        .limit(1)
+    )
+    return found or 0
+
+
+def _current_manifest(session: Session, study_uid: str) -> DocumentEntry | None:
+    uuid = session.scalar(
+        select(StudyManifestRow.entry_uuid)
+        .where(StudyManifestRow.study_instance_uid == study_uid)
+        .order_by(StudyManifestRow.generation.desc())
+        .limit(1)
+    )
+    entries = store.documents_by_uuid(session, [uuid]) if uuid else []
+    approved = [entry for entry in entries if entry.status == AvailabilityStatus.APPROVED]
+    return approved[0] if approved else None
