@@ -69,6 +69,17 @@ class Access:
     audit: AuditTrail
 
 
+@dataclass
+class PublicAddress:
+    """Where readers reach the hub; the port is known only once it is open if any may be taken."""
+
+    url: str
+
+    def dicomweb(self) -> str:
+        """Return the root of the DICOMweb services, as manifests name it."""
+        return f"{self.url}/dicom-web"
+
+
 @dataclass(frozen=True)
 class Hub:
     """Every part of one hub, wired; `open` before use, `close` after."""
@@ -81,6 +92,7 @@ class Hub:
     pool: DecoderPool
     eir: EirService
     registry: Registry
+    address: PublicAddress
 
     @property
     def settings(self) -> Settings:
@@ -137,7 +149,7 @@ class Hub:
             metrics=self.base.metrics,
             clock=self.base.clock,
         )
-        soap = {
+        soap: dict[str, Wsgi] = {
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
         }
@@ -170,11 +182,12 @@ def build_hub(settings: Settings) -> Hub:
         EirParts(base.database, archive, index, base.backend, pool),
         load_recipes(settings.eir.recipes),
     )
-    registry = _registry(base, access, index, patients)
+    address = _public_address(settings)
+    registry = _registry(base, access, index, patients, address)
     for part in (patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
-    return Hub(base, access, archive, index, patients, pool, eir, registry)
+    return Hub(base, access, archive, index, patients, pool, eir, registry, address)
 
 
 @contextmanager
@@ -252,7 +265,11 @@ def _access(base: Foundation) -> Access:
 
 
 def _registry(
-    base: Foundation, access: Access, index: ArchiveIndex, patients: PatientIndex
+    base: Foundation,
+    access: Access,
+    index: ArchiveIndex,
+    patients: PatientIndex,
+    address: PublicAddress,
 ) -> Registry:
     settings = base.settings
     authenticate = AUTHENTICATIONS[settings.access.machine_authentication](access.tokens)
@@ -261,7 +278,7 @@ def _registry(
         repository_unique_id=settings.registry.repository_unique_id,
         home_community_id=settings.registry.home_community_id,
         retrieve_ae_title=settings.router.ae_title,
-        dicomweb_url=lambda: f"{_public_url(settings)}/dicom-web",
+        dicomweb_url=address.dicomweb,
         public_url=settings.web.public_url,
     )
     parts = RegistryParts(
@@ -277,10 +294,9 @@ def _registry(
     return Registry(parts, names, load_affinity_domain(domain))
 
 
-def _public_url(settings: Settings) -> str:
-    """The address that manifests name; with port 0 and no public address it is this machine's."""
+def _public_address(settings: Settings) -> PublicAddress:
     web = settings.web
-    return (web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
+    return PublicAddress((web.public_url or f"http://{web.bind}:{web.port}").rstrip("/"))
 
 
 def _sites_of(global_id: str, patients: PatientIndex, sites: SiteDirectory) -> frozenset[str]:

@@ -45,20 +45,22 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
     with ExitStack() as stack:
         stack.callback(hub.close)
         hub.open()
+        dicom = http = None
+        if "web" in roles:
+            server = HttpServer(hub.wsgi(), hub.settings.web)
+            http = _open("HTTP", hub.settings.web.port, server.start)
+            stack.callback(server.stop)
+            hub.address.url = hub.settings.web.public_url or http
         if "worker" in roles:
             engine = hub.task_engine()
             engine.start()
             stack.callback(engine.stop)
-        dicom = http = None
+        # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
             node = hub.dicom_node()
             port = _open("DICOM", hub.settings.router.port, node.start)
             stack.callback(node.stop)
             dicom = f"{hub.settings.router.bind}:{port}"
-        if "web" in roles:
-            server = HttpServer(hub.wsgi(), hub.settings.web)
-            http = _open("HTTP", hub.settings.web.port, server.start)
-            stack.callback(server.stop)
         yield Listening(dicom, http)
 
 

@@ -1,5 +1,6 @@
 """`eirhub user` and `eirhub token`: people who sign in, and machines that prove themselves."""
 
+import sys
 from datetime import timedelta
 
 import click
@@ -36,7 +37,7 @@ def add_user(
     settings: Settings, username: str, *, password_stdin: bool, as_json: bool, **given: object
 ) -> None:
     """Add a person; prints the password once unless it was given."""
-    typed = click.get_text_stream("stdin").readline().rstrip("\r\n") if password_stdin else None
+    typed = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     with opened_hub(settings) as hub:
         added = hub.access.accounts.add_user(
             username,

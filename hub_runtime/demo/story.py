@@ -1,5 +1,6 @@
 """The demo's story, step by step; every step is shown, and checked from outside."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -153,8 +154,7 @@ def _step(words: str) -> Iterator[None]:
 
 
 def _bar(label: str, steps: Iterable[T], length: int) -> None:
-    stream = click.get_text_stream("stderr")
-    with click.progressbar(steps, length=length, label=f"  {label:38}", file=stream) as bar:
+    with click.progressbar(steps, length=length, label=f"  {label:38}", file=sys.stderr) as bar:
         for _ in bar:
             pass
 
