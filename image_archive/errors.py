@@ -1,0 +1,43 @@
+"""What the archive refuses, one error per decision a caller can take."""
+
+from hub_kernel.errors import HubError, InvalidValueError
+
+
+class ArchiveError(HubError):
+    """The root of the archive's errors."""
+
+
+class ArchiveFullError(ArchiveError):
+    """There is no room; nothing was kept, the sender may try again (C-STORE 0xA700)."""
+
+
+class ArchiveUnavailableError(ArchiveError):
+    """The archive no longer acknowledges: a flush to disk failed, so no promise can be kept.
+
+    Flushing again would report success for pages the kernel has already dropped, so the only way
+    back is a restart after the disk has been looked at.
+    """
+
+
+class ArchiveBusyError(ArchiveError):
+    """The index could not take the receipt now; the sender may try again."""
+
+
+class UnreadableInstanceError(ArchiveError):
+    """The dataset cannot be read as DICOM PS3.5 (C-STORE 0xC000); its bytes are in quarantine."""
+
+
+class IdentityMismatchError(ArchiveError):
+    """The dataset is another instance than the C-STORE command announced (C-STORE 0xA900)."""
+
+
+class ConflictingInstanceError(ArchiveError):
+    """The SOP Instance UID is taken by other bytes: both are kept, the first stays live."""
+
+
+class ConflictingStudyError(ArchiveError):
+    """The Study Instance UID belongs to another patient: the bytes are kept apart."""
+
+
+class InvalidQueryError(ArchiveError, InvalidValueError):
+    """A matching value breaks DICOM PS3.4 C.2.2.2, or the query is larger than any honest one."""

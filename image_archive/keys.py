@@ -1,0 +1,30 @@
+"""Names of stored objects: made from dates and hashes, never from anything received as text.
+
+Instances are filed by the day of receipt and by study: a study's instances lie together, a backup
+copies new days only, and start-up compares only the days since the last one. The name is the hash
+of the dataset itself, so two different datasets never share a name and equal ones always do.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+INSTANCES = "instances"
+QUARANTINE = "quarantine"
+
+
+def instance_key(received_at: datetime, study_instance_uid: str, dataset_sha256: str) -> str:
+    """Return where a dataset is kept."""
+    study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
+    return f"{INSTANCES}/{received_at:%Y/%m/%d}/{study}/{dataset_sha256}"
+
+
+def quarantine_key(dataset_sha256: str) -> str:
+    """Return where a dataset is kept that contradicts the archive or cannot be read."""
+    return f"{QUARANTINE}/{dataset_sha256[:2]}/{dataset_sha256}"
+
+
+def day_prefixes(first: date, last: date) -> Iterator[str]:
+    """Yield the folders of the instances received from `first` to `last`, both included."""
+    for days in range((last - first).days + 1):
+        yield f"{INSTANCES}/{first + timedelta(days=days):%Y/%m/%d}"

@@ -1,0 +1,275 @@
+"""Receive one instance: stream it, judge it, make it durable, record it, only then say so.
+
+The order is the promise (DICOM PS3.4 B.2.3): bytes durable, then the row and its event in one
+transaction, then success. Whatever breaks in between leaves bytes without a row, never a row
+without bytes; start-up finds and records them.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from hub_kernel.clock import Clock
+from hub_kernel.errors import HubError, NotFoundError
+from hub_kernel.identifiers import require_uid
+from hub_kernel.metrics import Metrics
+from image_archive.backend import ArchiveBackend
+from image_archive.claims import Claims
+from image_archive.errors import (
+    ArchiveFullError,
+    ConflictingInstanceError,
+    ConflictingStudyError,
+    IdentityMismatchError,
+    UnreadableInstanceError,
+)
+from image_archive.file_meta import write_file_meta
+from image_archive.header import InstanceHeader
+from image_archive.index_writing import Arrival, Finding, conflict_record
+from image_archive.keys import instance_key, quarantine_key
+from image_archive.model import (
+    Condition,
+    IncomingHeader,
+    QuarantineReason,
+    QuarantineRecord,
+    Receipt,
+    StoreOutcome,
+)
+from image_archive.reading import HEAD_BYTES, DatasetSource, read_header
+from image_archive.recording import ReceiptRecorder
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What receiving needs, shared by all instances."""
+
+    backend: ArchiveBackend
+    recorder: ReceiptRecorder
+    clock: Clock
+    metrics: Metrics | None = None
+    claims: Claims = field(default_factory=Claims)
+
+
+class IncomingInstance:
+    """One dataset on its way in; `commit` or `abort` ends it, leaving a `with` block aborts it.
+
+    Raises:
+        InvalidUidError: a UID of the command breaks PS3.5 9.1.
+        ArchiveFullError: there is no room.
+        ArchiveUnavailableError: the archive no longer acknowledges.
+    """
+
+    def __init__(self, reception: Reception, header: IncomingHeader) -> None:
+        require_uid(header.sop_instance_uid, "Affected SOP Instance UID")
+        require_uid(header.sop_class_uid, "Affected SOP Class UID")
+        require_uid(header.transfer_syntax_uid, "Transfer Syntax UID")
+        self._reception = reception
+        self._header = header
+        self._received_at = reception.clock.now()
+        self._hash = hashlib.sha256()
+        self._head = bytearray()
+        self._bytes = 0
+        meta = write_file_meta(header, self._received_at)
+        self._meta_bytes = len(meta)
+        self._pending = reception.backend.create()
+        self._pending.write(meta)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+    @property
+    def dataset_bytes(self) -> int:
+        """Bytes of the dataset written so far."""
+        return self._bytes
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append a part of the dataset as received; `chunk` may be reused by the caller at once.
+
+        Raises:
+            ArchiveFullError: no room; nothing is left behind.
+            ArchiveUnavailableError: the archive no longer acknowledges.
+        """
+        self._pending.write(chunk)
+        self._hash.update(chunk)
+        missing = HEAD_BYTES - len(self._head)
+        if missing > 0:
+            self._head += chunk[:missing]
+        self._bytes += len(chunk)
+
+    def abort(self) -> None:
+        """Forget the instance; does nothing once it is committed."""
+        self._pending.discard()
+
+    def commit(self) -> StoreOutcome:
+        """Judge the dataset, make it durable and findable, and return.
+
+        Returning is the promise: the sender may delete its own copy.
+
+        Raises:
+            ArchiveFullError: no room; nothing is left behind.
+            ArchiveUnavailableError: the archive no longer acknowledges.
+            ArchiveBusyError: the index could not take the receipt; the sender may try again.
+            UnreadableInstanceError: the dataset breaks PS3.5; what there is of it is in quarantine.
+            InvalidUidError: a UID inside the dataset breaks PS3.5 9.1; nothing is kept.
+            IdentityMismatchError: the dataset is not what the command announced; nothing is kept.
+            ConflictingInstanceError: its UID is taken by other bytes; both are kept.
+            ConflictingStudyError: its study is another patient's; its bytes are kept apart.
+        """
+        started = time.perf_counter()
+        counted = "failed"
+        try:
+            outcome = self._settle()
+            counted = outcome.value
+        except HubError as error:
+            counted = _COUNTED_AS.get(type(error), "failed")
+            raise
+        finally:
+            self._pending.discard()
+            self._count(counted, time.perf_counter() - started)
+        return outcome
+
+    def _settle(self) -> StoreOutcome:
+        if not self._bytes:
+            raise UnreadableInstanceError("the dataset is empty")
+        try:
+            header = self._read_header()
+        except UnreadableInstanceError as error:
+            self._keep_unreadable(str(error))
+            raise
+        if header.sop_instance_uid != self._header.sop_instance_uid:
+            raise IdentityMismatchError("SOP Instance UID: command and dataset differ")
+        if header.sop_class_uid != self._header.sop_class_uid:
+            raise IdentityMismatchError("SOP Class UID: command and dataset differ")
+        with self._reception.claims.hold(header.sop_instance_uid):
+            return self._place(header)
+
+    def _read_header(self) -> InstanceHeader:
+        source = DatasetSource(bytes(self._head), self._bytes, self._whole_dataset)
+        header = self._header
+        return read_header(source, header.transfer_syntax_uid, header.origin.charset_habit)
+
+    @contextmanager
+    def _whole_dataset(self) -> Iterator[memoryview]:
+        with self._pending.view() as file, file[self._meta_bytes :] as dataset:
+            yield dataset
+
+    def _place(self, header: InstanceHeader) -> StoreOutcome:
+        """Store what is new; recognise what is there; keep apart what contradicts it."""
+        recorder = self._reception.recorder
+        digest = self._hash.hexdigest()
+        key = instance_key(self._received_at, header.study.study_instance_uid, digest)
+        arrival = Arrival(header, self._receipt(key))
+        earlier = recorder.instance(header.sop_instance_uid)
+        if earlier and earlier.dataset_sha256 != digest:
+            self._keep_apart(arrival, QuarantineReason.CONFLICTING_INSTANCE)
+        if earlier and earlier.condition == Condition.INTACT:
+            return StoreOutcome.ALREADY_STORED
+        study = recorder.study(header.study.study_instance_uid)
+        if study and not study.belongs_to(arrival.patient):
+            self._keep_apart(arrival, QuarantineReason.CONFLICTING_STUDY)
+        self._pending.publish(key)
+        return self._record(arrival)
+
+    def _record(self, arrival: Arrival) -> StoreOutcome:
+        """Record durable bytes; when they turn out superfluous or unwelcome, say so."""
+        recorder, receipt = self._reception.recorder, arrival.receipt
+        try:
+            finding = recorder.record(arrival)
+        except ArchiveFullError:
+            self._take_back(arrival)
+            raise
+        if finding is Finding.CONFLICTING_INSTANCE:
+            raise _conflict(QuarantineReason.CONFLICTING_INSTANCE)
+        if finding is Finding.CONFLICTING_STUDY:
+            raise _conflict(QuarantineReason.CONFLICTING_STUDY)
+        if finding is Finding.ALREADY_STORED:
+            live = recorder.instance(arrival.header.sop_instance_uid)
+            if live and live.storage_key != receipt.storage_key:
+                self._reception.backend.delete(receipt.storage_key)
+            return StoreOutcome.ALREADY_STORED
+        return StoreOutcome.STORED
+
+    def _take_back(self, arrival: Arrival) -> None:
+        """Free the room of bytes that certainly have no row."""
+        with suppress(HubError, OSError):
+            if self._reception.recorder.instance(arrival.header.sop_instance_uid) is None:
+                self._reception.backend.delete(arrival.receipt.storage_key)
+
+    def _receipt(self, key: str) -> Receipt:
+        return Receipt(
+            origin=self._header.origin,
+            transfer_syntax_uid=self._header.transfer_syntax_uid,
+            received_at=self._received_at,
+            dataset_sha256=self._hash.hexdigest(),
+            dataset_bytes=self._bytes,
+            storage_key=key,
+        )
+
+    def _keep_apart(self, arrival: Arrival, reason: QuarantineReason) -> None:
+        """Keep bytes that contradict the archive, and refuse them."""
+        key = quarantine_key(arrival.receipt.dataset_sha256)
+        kept = Arrival(arrival.header, self._receipt(key))
+        self._keep(conflict_record(kept, reason))
+        raise _conflict(reason)
+
+    def _keep_unreadable(self, detail: str) -> None:
+        receipt = self._receipt(quarantine_key(self._hash.hexdigest()))
+        self._keep(
+            QuarantineRecord(
+                reason=QuarantineReason.UNREADABLE,
+                sop_instance_uid=self._header.sop_instance_uid,
+                study_instance_uid="",
+                site_id=receipt.origin.site_id,
+                calling_ae_title=receipt.origin.calling_ae_title,
+                transfer_syntax_uid=receipt.transfer_syntax_uid,
+                dataset_sha256=receipt.dataset_sha256,
+                dataset_bytes=receipt.dataset_bytes,
+                storage_key=receipt.storage_key,
+                received_at=receipt.received_at,
+                detail=detail,
+            )
+        )
+
+    def _keep(self, record: QuarantineRecord) -> None:
+        """Make quarantined bytes durable, once for each dataset."""
+        try:
+            self._reception.backend.size(record.storage_key)
+        except NotFoundError:
+            self._pending.publish(record.storage_key)
+        self._reception.recorder.keep_apart(record)
+
+    def _count(self, outcome: str, seconds: float) -> None:
+        metrics = self._reception.metrics
+        if metrics is None:
+            return
+        site = self._header.origin.site_id
+        metrics.instances.labels(site, outcome).inc()
+        metrics.store_seconds.observe(seconds)
+        if outcome == StoreOutcome.STORED:
+            metrics.instance_bytes.labels(site).inc(self._bytes)
+
+
+_COUNTED_AS: dict[type[HubError], str] = {
+    ArchiveFullError: "full",
+    UnreadableInstanceError: "unreadable",
+    IdentityMismatchError: "mismatch",
+    ConflictingInstanceError: "conflict",
+    ConflictingStudyError: "conflict",
+}
+
+
+def _conflict(reason: QuarantineReason) -> HubError:
+    if reason is QuarantineReason.CONFLICTING_INSTANCE:
+        return ConflictingInstanceError("SOP Instance UID is taken by other bytes; both are kept")
+    return ConflictingStudyError("Study Instance UID belongs to another patient; kept apart")

@@ -1,0 +1,255 @@
+"""At the start: compare bytes and rows, and make them agree without losing either.
+
+A crash leaves unpublished files, or bytes without a row. The first are removed: nobody was told
+they had arrived. The second are recorded as if they had just been received, with the receipt kept
+in the file itself.
+"""
+
+import hashlib
+import io
+import mmap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from itertools import chain, islice
+from typing import BinaryIO
+
+from sqlalchemy import func, insert, select, union_all
+
+from hub_kernel.database import Database
+from hub_kernel.errors import InvalidUidError, NotFoundError
+from image_archive import keys
+from image_archive.backend import ArchiveBackend
+from image_archive.errors import UnreadableInstanceError
+from image_archive.file_meta import FileMeta
+from image_archive.index_writing import (
+    Arrival,
+    Finding,
+    conflict_record,
+)
+from image_archive.model import (
+    Condition,
+    InstanceOrigin,
+    QuarantineReason,
+    QuarantineRecord,
+    Receipt,
+    ReconcileReport,
+)
+from image_archive.reading import DatasetSource, read_head, read_header
+from image_archive.recording import ReceiptRecorder
+from image_archive.tables import INSTANCE, QUARANTINE, RECONCILIATION, SERIES, STUDY
+from image_archive.verification import note_condition
+
+_KEYS_PER_QUERY = 500
+_CHUNK_BYTES = 1_048_576
+# Clocks are set back, and a receipt is dated before its row is written.
+_OVERLAP = timedelta(days=1)
+
+
+@dataclass
+class Reconciliation:
+    """One comparison. `full` looks at everything instead of what came since the last one."""
+
+    database: Database
+    backend: ArchiveBackend
+    recorder: ReceiptRecorder
+    full: bool = False
+    rebuilt: int = 0
+    superfluous: int = 0
+    missing: list[str] = field(default_factory=list)
+    unrecognised: list[str] = field(default_factory=list)
+
+    def run(self) -> ReconcileReport:
+        """Compare, mend, remember that it was done, and report.
+
+        The archive may be receiving meanwhile: what living writers hold is spared, and recording an
+        instance twice is recognised.
+        """
+        started_at = self.database.clock.now()
+        since = None if self.full else self._last_run()
+        abandoned = self.backend.discard_abandoned()
+        for key in self._keys_without_rows(since):
+            self._adopt(key)
+        self._find_missing(since)
+        report = ReconcileReport(
+            abandoned=abandoned,
+            rebuilt=self.rebuilt,
+            superfluous=self.superfluous,
+            missing=tuple(self.missing),
+            unrecognised=tuple(self.unrecognised),
+        )
+        with self.database.unit_of_work() as work:
+            work.session.execute(
+                insert(RECONCILIATION).values(
+                    started_at=started_at,
+                    abandoned=abandoned,
+                    rebuilt=self.rebuilt,
+                    superfluous=self.superfluous,
+                    missing=len(self.missing),
+                    unrecognised=len(self.unrecognised),
+                )
+            )
+        return report
+
+    def _last_run(self) -> date | None:
+        with self.database.read() as session:
+            last = session.execute(select(func.max(RECONCILIATION.c.started_at))).scalar_one()
+        return (last - _OVERLAP).date() if last else None
+
+    def _keys_without_rows(self, since: date | None) -> Iterator[str]:
+        """Yield the keys of instances and quarantined bytes that no row names."""
+        if since is None:
+            prefixes: Iterable[str] = (keys.INSTANCES,)
+        else:
+            last = (self.database.clock.now() + _OVERLAP).date()
+            prefixes = keys.day_prefixes(since, last)
+        everything = chain.from_iterable(map(self.backend.keys, (*prefixes, keys.QUARANTINE)))
+        while some := list(islice(everything, _KEYS_PER_QUERY)):
+            with self.database.read() as session:
+                named = set(
+                    session.scalars(
+                        union_all(
+                            select(INSTANCE.c.storage_key).where(INSTANCE.c.storage_key.in_(some)),
+                            select(QUARANTINE.c.storage_key).where(
+                                QUARANTINE.c.storage_key.in_(some)
+                            ),
+                        )
+                    )
+                )
+            yield from (key for key in some if key not in named)
+
+    def _adopt(self, key: str) -> None:
+        """Record bytes that have no row, by the receipt in their file."""
+        try:
+            with self.backend.open(key) as stream:
+                meta, head = read_head(stream)
+                if meta.origin is None or meta.received_at is None:
+                    self.unrecognised.append(key)
+                    return
+                receipt = _receipt(stream, meta, meta.origin, key)
+                source = DatasetSource(
+                    head, receipt.dataset_bytes, partial(_mapped, stream, meta.dataset_offset)
+                )
+                self._adopt_dataset(source, receipt, meta)
+        except NotFoundError:
+            return  # published and removed again by a living writer
+        except (UnreadableInstanceError, InvalidUidError):
+            self.unrecognised.append(key)
+
+    def _adopt_dataset(self, source: DatasetSource, receipt: Receipt, meta: FileMeta) -> None:
+        quarantined = receipt.storage_key.startswith(f"{keys.QUARANTINE}/")
+        try:
+            header = read_header(source, receipt.transfer_syntax_uid, receipt.origin.charset_habit)
+        except (UnreadableInstanceError, InvalidUidError) as error:
+            if not quarantined:
+                raise
+            self.recorder.keep_apart(_unreadable(receipt, meta, str(error)))
+            self.rebuilt += 1
+            return
+        arrival = Arrival(header, receipt)
+        if quarantined:
+            there = self.recorder.instance(header.sop_instance_uid)
+            reason = (
+                QuarantineReason.CONFLICTING_INSTANCE
+                if there
+                else QuarantineReason.CONFLICTING_STUDY
+            )
+            self.recorder.keep_apart(conflict_record(arrival, reason))
+            self.rebuilt += 1
+            return
+        self._record(arrival)
+
+    def _record(self, arrival: Arrival) -> None:
+        if self.recorder.record(arrival) is not Finding.ALREADY_STORED:
+            self.rebuilt += 1
+            return
+        live = self.recorder.instance(arrival.header.sop_instance_uid)
+        if live and live.storage_key != arrival.receipt.storage_key:
+            self.backend.delete(arrival.receipt.storage_key)
+            self.superfluous += 1
+
+    def _find_missing(self, since: date | None) -> None:
+        """Note instances whose bytes are gone, so that sending them again brings them back."""
+        rows = (
+            select(INSTANCE.c.id, INSTANCE.c.sop_instance_uid, INSTANCE.c.storage_key)
+            .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+            .join(STUDY, STUDY.c.id == SERIES.c.study_row_id)
+            .where(INSTANCE.c.condition == Condition.INTACT.value)
+            .order_by(INSTANCE.c.id)
+            .limit(_KEYS_PER_QUERY)
+        )
+        if since is not None:
+            day = _midnight(since)
+            rows = rows.where(STUDY.c.last_received_at >= day, INSTANCE.c.received_at >= day)
+        last = 0
+        while True:
+            with self.database.read() as session:
+                some = session.execute(rows.where(INSTANCE.c.id > last)).all()
+            if not some:
+                return
+            for row in some:
+                if not self._exists(row.storage_key):
+                    note_condition(self.database, row.id, Condition.MISSING)
+                    self.missing.append(row.sop_instance_uid)
+            last = some[-1].id
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.backend.size(key)
+        except NotFoundError:
+            return False
+        return True
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def _receipt(stream: BinaryIO, meta: FileMeta, origin: InstanceOrigin, key: str) -> Receipt:
+    """Return the receipt of a stored file, with the hash of the dataset as it is now."""
+    digest = hashlib.sha256()
+    size = 0
+    stream.seek(meta.dataset_offset)
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
+    if meta.received_at is None or digest.hexdigest() != key.rsplit("/", 1)[-1]:
+        raise UnreadableInstanceError("the stored bytes are not those the name was made from")
+    return Receipt(
+        origin=origin,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        received_at=meta.received_at,
+        dataset_sha256=digest.hexdigest(),
+        dataset_bytes=size,
+        storage_key=key,
+    )
+
+
+def _unreadable(receipt: Receipt, meta: FileMeta, detail: str) -> QuarantineRecord:
+    return QuarantineRecord(
+        reason=QuarantineReason.UNREADABLE,
+        sop_instance_uid=meta.sop_instance_uid,
+        study_instance_uid="",
+        site_id=receipt.origin.site_id,
+        calling_ae_title=receipt.origin.calling_ae_title,
+        transfer_syntax_uid=receipt.transfer_syntax_uid,
+        dataset_sha256=receipt.dataset_sha256,
+        dataset_bytes=receipt.dataset_bytes,
+        storage_key=receipt.storage_key,
+        received_at=receipt.received_at,
+        detail=detail,
+    )
+
+
+@contextmanager
+def _mapped(stream: BinaryIO, offset: int) -> Iterator[memoryview]:
+    """Give the dataset of a stored file, mapped where the backend's streams are files."""
+    try:
+        mapped: mmap.mmap | bytes = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
+    except io.UnsupportedOperation:
+        stream.seek(0)
+        mapped = stream.read()
+    with memoryview(mapped) as whole, whole[offset:] as dataset:
+        yield dataset

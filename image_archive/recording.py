@@ -1,0 +1,144 @@
+"""Record arrivals in the index, many in one transaction, and translate the database's errors."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from hub_kernel.database import Database
+from image_archive.errors import (
+    ArchiveBusyError,
+    ArchiveError,
+    ArchiveFullError,
+    ArchiveUnavailableError,
+)
+from image_archive.group_commit import GroupCommit, GroupFailedError
+from image_archive.index_writing import (
+    Arrival,
+    Finding,
+    GroupWriter,
+    KnownInstance,
+    KnownStudy,
+    RememberedStudies,
+    find_instance,
+    insert_quarantine,
+    load_study,
+)
+from image_archive.model import QuarantineRecord
+
+_SQLITE_IOERR, _SQLITE_FULL = 10, 13
+_POSTGRESQL_DISK_FULL = "53100"
+
+
+class ReceiptRecorder:
+    """Records arrivals; safe from many threads, and from several processes on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._remembered = RememberedStudies()
+        self._group: GroupCommit[Arrival, Finding] = GroupCommit(self._commit)
+        self._broken = threading.Event()
+
+    def record(self, arrival: Arrival) -> Finding:
+        """Return what became of the arrival, once that is durable in the index.
+
+        An instance the index knows is recognised, but callers look first: it costs a transaction.
+
+        Raises:
+            ArchiveFullError: the database has no room; nothing was recorded.
+            ArchiveUnavailableError: the database could not flush; nothing is acknowledged any more.
+            ArchiveBusyError: the database refused; the same arrival may come again.
+        """
+        if self._broken.is_set():
+            raise ArchiveUnavailableError("index: a flush to disk failed; look at the disk")
+        try:
+            return self._group.submit(arrival)
+        except GroupFailedError as error:
+            raise ArchiveBusyError("index: the group was interrupted") from error
+
+    def instance(self, sop_instance_uid: str) -> KnownInstance | None:
+        """Return what the index has under that UID.
+
+        Raises:
+            ArchiveBusyError: the database refused.
+        """
+        with self._reading() as connection:
+            return find_instance(connection, sop_instance_uid)
+
+    def study(self, study_instance_uid: str) -> KnownStudy | None:
+        """Return the study of that UID, if there is one.
+
+        Raises:
+            ArchiveBusyError: the database refused.
+        """
+        known = self._remembered.get(study_instance_uid)
+        if known is None:
+            with self._reading() as connection:
+                known = load_study(connection, study_instance_uid)
+            if known:
+                self._remembered.put({study_instance_uid: known})
+        return known
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._database.engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error
+
+    def _commit(self, arrivals: Sequence[Arrival]) -> Sequence[Finding | Exception]:
+        """Record a group; when it fails as a whole, each alone: one must not spoil all."""
+        try:
+            return self._transaction(arrivals, careful=False)
+        except IntegrityError:
+            pass
+        except SQLAlchemyError as error:
+            if len(arrivals) == 1:
+                return [self._translated(error)]
+        return [self._commit_one(arrival) for arrival in arrivals]
+
+    def _commit_one(self, arrival: Arrival) -> Finding | Exception:
+        try:
+            return self._transaction([arrival], careful=True)[0]
+        except SQLAlchemyError as error:
+            return self._translated(error)
+
+    def _transaction(self, arrivals: Sequence[Arrival], *, careful: bool) -> list[Finding]:
+        with self._database.unit_of_work() as work:
+            remembered = RememberedStudies() if careful else self._remembered
+            group = GroupWriter(work, work.session.connection(), remembered)
+            findings = group.write(arrivals, careful=careful)
+        self._remembered.put(group.studies)
+        return findings
+
+    def _translated(self, error: SQLAlchemyError) -> ArchiveError:
+        original = error.orig if isinstance(error, DBAPIError) else None
+        sqlite_code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if sqlite_code == _SQLITE_FULL or (
+            getattr(original, "sqlstate", "") == _POSTGRESQL_DISK_FULL
+        ):
+            translated: ArchiveError = ArchiveFullError("index: no space left")
+        elif sqlite_code == _SQLITE_IOERR:
+            self._broken.set()
+            translated = ArchiveUnavailableError("index: the database could not be written")
+        else:
+            translated = ArchiveBusyError(f"index: {type(error).__name__}")
+        translated.__cause__ = error
+        return translated
+
+    def keep_apart(self, record: QuarantineRecord) -> None:
+        """Record bytes that are durable in quarantine; the same bytes again change nothing.
+
+        Raises:
+            ArchiveFullError: the database has no room.
+            ArchiveUnavailableError: the database could not flush.
+            ArchiveBusyError: the database refused.
+        """
+        try:
+            with self._database.unit_of_work() as work:
+                insert_quarantine(work.session.connection(), record)
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error

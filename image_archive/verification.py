@@ -1,0 +1,101 @@
+"""Re-read every archived instance and compare it with the hash taken when it was received."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from hub_kernel.database import Database
+from hub_kernel.errors import NotFoundError
+from image_archive.backend import ArchiveBackend
+from image_archive.errors import UnreadableInstanceError
+from image_archive.model import BrokenInstance, Condition, VerifyReport
+from image_archive.reading import skip_file_meta
+from image_archive.tables import INSTANCE
+
+_INSTANCES_PER_QUERY = 500
+_CHUNK_BYTES = 1_048_576
+
+
+@dataclass(frozen=True)
+class _Found:
+    condition: Condition
+    size: int
+
+
+def verify(
+    database: Database, backend: ArchiveBackend, progress: Callable[[int, int], None]
+) -> VerifyReport:
+    """Re-hash every instance, note its condition in the index and report what is broken.
+
+    `progress` is called with (instances checked, instances in all) after each one. Instances that
+    arrive meanwhile may or may not be included.
+    """
+    with database.read() as session:
+        total = session.execute(select(func.count()).select_from(INSTANCE)).scalar_one()
+    checked = checked_bytes = 0
+    broken: list[BrokenInstance] = []
+    for row in _instances(database):
+        found = examine(backend, row.storage_key, row.dataset_sha256)
+        if found.condition != row.condition:
+            note_condition(database, row.id, found.condition)
+        if found.condition is not Condition.INTACT:
+            broken.append(BrokenInstance(row.sop_instance_uid, row.storage_key, found.condition))
+        checked += 1
+        checked_bytes += found.size
+        progress(checked, max(total, checked))
+    return VerifyReport(checked, checked_bytes, tuple(broken))
+
+
+def examine(backend: ArchiveBackend, storage_key: str, dataset_sha256: str) -> _Found:
+    """Return the condition of stored bytes and how many of them were read."""
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with backend.open(storage_key) as stream:
+            skip_file_meta(stream)
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+    except NotFoundError:
+        return _Found(Condition.MISSING, 0)
+    except (OSError, UnreadableInstanceError):
+        return _Found(Condition.DAMAGED, size)
+    same = digest.hexdigest() == dataset_sha256
+    return _Found(Condition.INTACT if same else Condition.DAMAGED, size)
+
+
+def note_condition(database: Database, instance_row_id: int, condition: Condition) -> None:
+    """Record what was found of an instance's bytes."""
+    with database.unit_of_work() as work:
+        work.session.execute(
+            update(INSTANCE)
+            .where(INSTANCE.c.id == instance_row_id)
+            .values(condition=condition.value)
+        )
+
+
+def _instances(database: Database) -> Iterator[Any]:
+    """Yield all instances in order of arrival, a page at a time, holding no transaction open."""
+    last = 0
+    while True:
+        with database.read() as session:
+            rows = session.execute(
+                select(
+                    INSTANCE.c.id,
+                    INSTANCE.c.sop_instance_uid,
+                    INSTANCE.c.storage_key,
+                    INSTANCE.c.dataset_sha256,
+                    INSTANCE.c.condition,
+                )
+                .where(INSTANCE.c.id > last)
+                .order_by(INSTANCE.c.id)
+                .limit(_INSTANCES_PER_QUERY)
+            ).all()
+        if not rows:
+            return
+        for row in rows:
+            yield row
+            last = row.id
