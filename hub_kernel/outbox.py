@@ -65,6 +65,10 @@ class OutboxDelivery(Base):
     reason: Mapped[str] = mapped_column(Text, default="")
 
 
+_INSERT_EVENT = insert(OutboxEvent.__table__)  # type: ignore[arg-type]
+_INSERT_DELIVERY = insert(OutboxDelivery.__table__)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Delivery:
     """A claimed delivery: nobody else carries it until its lease runs out."""
@@ -121,29 +125,24 @@ class Outbox:
         names = [s.name for s in self.subscribers.values() if isinstance(occurred, s.event_type)]
         if not names:
             return
-        session.execute(
-            insert(OutboxEvent).values(
-                event_id=occurred.event_id,
-                kind=type(occurred).__name__,
-                payload=encode_event(occurred),
-                occurred_at=occurred.occurred_at,
-            )
-        )
-        session.execute(
-            insert(OutboxDelivery),
-            [
-                {
-                    "event_id": occurred.event_id,
-                    "subscriber": name,
-                    "state": PENDING,
-                    "attempts": 0,
-                    "due_at": occurred.occurred_at,
-                    "claimed_by": "",
-                    "reason": "",
-                }
-                for name in names
-            ],
-        )
+        # On the connection, with prepared inserts: this runs once for every instance received.
+        connection = session.connection()
+        event = {
+            "event_id": occurred.event_id,
+            "kind": type(occurred).__name__,
+            "payload": encode_event(occurred),
+            "occurred_at": occurred.occurred_at,
+        }
+        connection.execute(_INSERT_EVENT, event)
+        owed = {
+            "event_id": occurred.event_id,
+            "state": PENDING,
+            "attempts": 0,
+            "due_at": occurred.occurred_at,
+            "claimed_by": "",
+            "reason": "",
+        }
+        connection.execute(_INSERT_DELIVERY, [owed | {"subscriber": name} for name in names])
 
     def claim(self, database: Database, wanted: Claim) -> list[Delivery]:
         """Take due deliveries, oldest first; they are ours until the lease runs out.

@@ -1,85 +1,85 @@
-"""Run `eirhub serve` as a process of its own, as its users do."""
+"""A hub in a process of its own, to be killed, traced and started again on the same data."""
 
+import ctypes
 import os
-import queue
 import re
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-_READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?")
-_START_S = 120
+START_S = 60.0
+_PR_SET_PTRACER = 0x59616D61
+_PR_SET_PTRACER_ANY = -1
+READY = re.compile(r"eirhub ready .*?dicom=127\.0\.0\.1:([0-9]+)")
 
 
 @dataclass(frozen=True)
-class RunningHub:
-    """A hub that has printed its ready line."""
+class HubProcess:
+    """A started DICOM node; `port` answers."""
 
-    process: "subprocess.Popen[str]"
-    data: Path
-    dicom_port: int
-    http: str
+    process: "subprocess.Popen[bytes]"
+    port: int
 
     def kill(self) -> None:
-        """End it as a power cut would."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
+        self.process.wait(START_S)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(START_S) == 0
 
 
-def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
-    """Run one command of the hub on `data`."""
-    command = [sys.executable, "-m", "hub_runtime.cli", *map(str, args), "--data", str(data)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-    )
+def start_router(
+    data: Path, *, program: tuple[str, ...] = ("-m", "hub_runtime.cli")
+) -> HubProcess:
+    """Start `eirhub router` on `data`, admitting any AE title; return it once it is ready."""
+    log = data.with_suffix(".log")
+    command = [sys.executable, *program, "router", "--data", str(data), "--set", "router.port=0"]
+    command += ["--set", "router.accept_unknown_ae=true"]
+    said = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: PLW1509 (the child is single-threaded and only calls prctl)
+            command, cwd=ROOT, stdout=output, stderr=output, preexec_fn=_allow_tracing
+        )
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        ready = READY.search(log.read_text(errors="replace")[said:])
+        if ready:
+            return HubProcess(process, int(ready[1]))
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"the hub did not start: {log.read_text(errors='replace')[said:]}")
 
 
 @contextmanager
-def running_hub(data: Path, *overrides: str, prefix: tuple[str, ...] = ()) -> Iterator[RunningHub]:
-    """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
-    settings = ("router.port=0", "web.port=0", "study.quiet_period_s=1", *overrides)
-    command = [*prefix, sys.executable, "-m", "hub_runtime.cli", "serve", "--data", str(data)]
-    for override in settings:
-        command += ["--set", override]
-    with (data.parent / f"{data.name}.log").open("a") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+def traced(hub: HubProcess, log: Path, *options: str) -> Iterator[None]:
+    """Attach strace with `options` to every thread of the hub; it writes to `log`."""
+    messages = log.with_suffix(".attached")
+    command = ["strace", "-f", *options, "-o", str(log), "-p", str(hub.process.pid)]
+    with messages.open("wb") as output:
+        tracer = subprocess.Popen(command, stderr=output)
     try:
-        line = _first_line(process)
-        ready = _READY.match(line)
-        assert ready, f"the hub did not become ready: {line!r}"
-        yield RunningHub(process, data, int(ready.group(2) or 0), ready.group(3) or "")
+        _await_attached(messages, tracer, len(list(Path(f"/proc/{hub.process.pid}/task").iterdir())))
+        yield
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if process.stdout:
-            process.stdout.close()
+        tracer.terminate()
+        tracer.wait(START_S)
 
 
-def _first_line(process: "subprocess.Popen[str]") -> str:
-    lines: queue.Queue[str] = queue.Queue()
+def _await_attached(messages: Path, tracer: "subprocess.Popen[bytes]", threads: int) -> None:
+    deadline = time.monotonic() + START_S
+    while messages.read_text().count("attached") < min(threads, 1):
+        if tracer.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"strace cannot attach: {messages.read_text()}")
+        time.sleep(0.02)
 
-    def read(stream: IO[str]) -> None:
-        lines.put(stream.readline())
 
-    assert process.stdout
-    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    return lines.get(timeout=_START_S)
+def _allow_tracing() -> None:
+    """Let a process that is not the parent trace this one, where Yama would forbid it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_long(_PR_SET_PTRACER_ANY), 0, 0, 0)
