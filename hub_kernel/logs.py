@@ -7,6 +7,7 @@ hidden by the database layer.
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -50,5 +51,7 @@ def configure_logging(log_format: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # pydicom's warnings quote the values they complain about.
+    warnings.filterwarnings("ignore", module="pydicom")
     for talkative in ("pynetdicom", "pydicom", "waitress", "alembic"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))

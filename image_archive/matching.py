@@ -29,7 +29,8 @@ _LAST_CHARACTER = "\U0010ffff"
 
 def text_condition(column: Column, value: str) -> Condition:
     """Match one value or one pattern with wildcards; a list matches any of its values."""
-    return or_(*(_one_text(column, part) for part in _parts(value)))
+    # Of an empty list nothing matches; an empty or_() would match everything.
+    return or_(false(), *(_one_text(column, part) for part in _parts(value)))
 
 
 def uid_condition(column: Column, value: str) -> Condition:

@@ -1,5 +1,6 @@
 """The words of the archive: origin, receipt, and the records of study, series and instance."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -230,9 +231,11 @@ def provisional_identifier(
 ) -> PatientIdentifier:
     """Return the identity of a patient whose dataset carries no Patient ID.
 
-    It holds for this one study: two people without an ID must never become one.
+    It holds for this one study: two people without an ID must never become one. The UID is hashed,
+    since prefix and UID together may exceed the 64 characters of a Patient ID.
     """
-    return PatientIdentifier(f"{PROVISIONAL_PREFIX}{study_instance_uid}", issuer)
+    digest = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:40]
+    return PatientIdentifier(f"{PROVISIONAL_PREFIX}{digest}", issuer)
 
 
 def is_provisional(identifier: PatientIdentifier) -> bool:
