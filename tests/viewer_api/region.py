@@ -1,0 +1,152 @@
+"""A hub with real studies of three sites, as the tests of the web see it."""
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+from flask.testing import FlaskClient
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileDataset
+
+from access_control.model import Site
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from hub_kernel.settings import HubSettings, Settings, StudySettings
+from hub_kernel.tasks import deliver_all_due
+from hub_runtime.bootstrap import Hub, build_hub
+from image_archive.model import InstanceOrigin
+from patient_index.model import Decided
+
+SITES = ("sijing", "jiuting", "central")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One stored instance and where it is found."""
+
+    study: str
+    series: str
+    instance: str
+    site_id: str
+    dataset: FileDataset
+    data: bytes
+
+    @property
+    def study_url(self) -> str:
+        return f"/dicom-web/studies/{self.study}"
+
+    @property
+    def series_url(self) -> str:
+        return f"{self.study_url}/series/{self.series}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.series_url}/instances/{self.instance}"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A hub, its web application, and the studies in it."""
+
+    hub: Hub
+    app: Flask
+    # 王小东, known at sijing and jiuting under different numbers
+    ct: Shown
+    mr_multiframe: Shown
+    # somebody else at central, whose local number there is the same as 王小东's at sijing
+    us_colour: Shown
+
+    def client(self, token: str | None = None) -> FlaskClient:
+        """Return a browser without cookies, or a machine with its bearer token."""
+        client = self.app.test_client()
+        if token is not None:
+            client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        return client
+
+
+def site(site_id: str, number: int) -> Site:
+    return Site(
+        site_id=site_id,
+        name=f"{site_id} 医院",
+        name_en=f"{site_id} Hospital",
+        institution=site_id,
+        level="community",
+        ae_titles=(site_id.upper(),),
+        networks=("127.0.0.1/32",),
+        assigning_authority=AssigningAuthority(site_id.upper(), f"1.2.156.1.{number}"),
+    )
+
+
+def origin_of(wanted: Site) -> InstanceOrigin:
+    return InstanceOrigin(
+        site_id=wanted.site_id,
+        issuer=wanted.assigning_authority,
+        calling_ae_title=wanted.ae_titles[0],
+        called_ae_title="EIRHUB",
+        source_address="127.0.0.1",
+    )
+
+
+def part10(dataset: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def sample(name: str, **changes: object) -> FileDataset:
+    """Return one of pydicom's own files with these attributes changed."""
+    path = get_testdata_file(name)
+    assert isinstance(path, str)
+    dataset = dcmread(path)
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset
+
+
+def store(hub: Hub, site_id: str, dataset: Dataset) -> Shown:
+    """Put one instance into the archive as its site would have sent it."""
+    data = part10(dataset)
+    hub.archive.store_file(data, origin_of(hub.access.sites.get(site_id)))
+    return Shown(
+        study=str(dataset.StudyInstanceUID),
+        series=str(dataset.SeriesInstanceUID),
+        instance=str(dataset.SOPInstanceUID),
+        site_id=site_id,
+        dataset=dcmread(io.BytesIO(data)),
+        data=data,
+    )
+
+
+def new_hub(folder: Path) -> Hub:
+    settings = Settings(hub=HubSettings(data_dir=folder), study=StudySettings(quiet_period_s=0.001))
+    hub = build_hub(settings)
+    hub.open()
+    for number, site_id in enumerate(SITES, start=1):
+        hub.access.sites.add(site(site_id, number))
+    return hub
+
+
+def web_app(hub: Hub) -> Flask:
+    """Return the pages and endpoints without the SOAP services mounted beside them."""
+    app = hub.wsgi().app  # type: ignore[attr-defined]
+    assert isinstance(app, Flask)
+    return app
+
+
+def settle(hub: Hub, studies: int) -> None:
+    """Let this many studies complete, be registered and be rendered."""
+    deliver_all_due(hub.database, hub.base.outbox)
+    deadline = time.monotonic() + 10
+    while studies > 0 and time.monotonic() < deadline:
+        studies -= hub.archive.complete_quiet_studies()
+    assert studies == 0
+    deliver_all_due(hub.database, hub.base.outbox)
+
+
+def link_one_person(hub: Hub, first: PatientIdentifier, second: PatientIdentifier) -> None:
+    global_id = hub.patients.resolve(first)
+    assert global_id is not None
+    hub.patients.link(second, global_id, Decided("registrar", "same card shown"))

@@ -1,0 +1,16 @@
+"""The JSON API under `/api/v1`, described by its own OpenAPI document."""
+
+from flask import Blueprint
+
+from viewer_api.api import description, links, patients, studies, subject
+
+
+def blueprints() -> list[Blueprint]:
+    """Return the blueprints that answer under `/api/v1`."""
+    return [
+        subject.blueprint,
+        patients.blueprint,
+        studies.blueprint,
+        links.blueprint,
+        description.blueprint,
+    ]

@@ -1,0 +1,62 @@
+"""From an address to the study, series and instance it names, when they may be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import abort
+
+from access_control.model import Action
+from viewer_api.security import public_root, require_study
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from image_archive.model import InstanceRecord, StudyRecord
+
+
+@dataclass(frozen=True)
+class LocatedInstances:
+    """What an address names: its study and the instances under it, in order."""
+
+    study: StudyRecord
+    instances: list[InstanceRecord]
+
+
+def dicomweb_root() -> str:
+    """Return the absolute address of the DICOMweb service."""
+    return f"{public_root()}/dicom-web"
+
+
+def located(
+    study_uid: str, series_uid: str | None = None, action: Action = Action.VIEW_DIAGNOSTIC
+) -> LocatedInstances:
+    """Return the instances of a study or series that the current subject may see.
+
+    Ends the request with 404 when there is none or when it may not be seen.
+    """
+    study = require_study(study_uid, action)
+    instances = services().index.instances_of(study_uid, series_uid)
+    if not instances:
+        abort(404)
+    return LocatedInstances(study, list(instances))
+
+
+def located_instance(
+    study_uid: str,
+    series_uid: str,
+    instance_uid: str,
+    action: Action = Action.VIEW_DIAGNOSTIC,
+) -> InstanceRecord:
+    """Return the instance at this address when the current subject may see its study.
+
+    An instance of another study or series is not at this address: 404.
+    """
+    require_study(study_uid, action)
+    instance = services().index.instance(instance_uid)
+    if instance is None or (instance.study_instance_uid, instance.series_instance_uid) != (
+        study_uid,
+        series_uid,
+    ):
+        abort(404)
+    return instance

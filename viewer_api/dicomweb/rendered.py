@@ -1,0 +1,108 @@
+"""WADO-RS rendered frames and thumbnails: pictures a browser shows (PS3.18 10.4.1.1.4, .6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, request
+
+from access_control.model import Action
+from eir_versions.errors import (
+    FrameNotFoundError,
+    RenditionLostError,
+    UnrenderableInstanceError,
+)
+from eir_versions.model import RenderRequest
+from viewer_api.dicomweb.located import located, located_instance
+from viewer_api.dicomweb.media_types import choose
+from viewer_api.dicomweb.rendering_parameters import parse_rendering
+from viewer_api.dicomweb.retrieve import accepted_by_asker
+from viewer_api.errors import UnusableBytesError
+from viewer_api.security import signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eir_versions.jobs import Picture
+    from image_archive.model import InstanceRecord
+
+blueprint = Blueprint("dicomweb_rendered", __name__, url_prefix="/dicom-web")
+
+_PICTURE_TYPES = ("image/jpeg", "image/png")
+_DEFAULT_QUALITY = 90
+_STUDY = "/studies/<uid:study>"
+_SERIES = f"{_STUDY}/series/<uid:series>"
+_INSTANCE = f"{_SERIES}/instances/<uid:instance>"
+
+
+@blueprint.get(f"{_INSTANCE}/rendered")
+@signed_in
+def rendered_instance(study: str, series: str, instance: str) -> Response:
+    """Answer the first frame of an instance as a picture."""
+    return _rendered(located_instance(study, series, instance, Action.VIEW_CLINICAL), 1)
+
+
+@blueprint.get(f"{_INSTANCE}/frames/<int:frame>/rendered")
+@signed_in
+def rendered_frame(study: str, series: str, instance: str, frame: int) -> Response:
+    """Answer one frame of an instance as a picture."""
+    return _rendered(located_instance(study, series, instance, Action.VIEW_CLINICAL), frame)
+
+
+@blueprint.get(f"{_STUDY}/thumbnail")
+@signed_in
+def study_thumbnail(study: str) -> Response:
+    """Answer a small picture that stands for a study."""
+    found = located(study, action=Action.VIEW_CLINICAL)
+    return _picture(lambda: services().eir.thumbnail(study_uid=found.study.study_instance_uid))
+
+
+@blueprint.get(f"{_SERIES}/thumbnail")
+@signed_in
+def series_thumbnail(study: str, series: str) -> Response:
+    """Answer a small picture that stands for a series."""
+    located(study, series, Action.VIEW_CLINICAL)
+    return _picture(lambda: services().eir.thumbnail(study_uid=study, series_uid=series))
+
+
+@blueprint.get(f"{_INSTANCE}/thumbnail")
+@signed_in
+def instance_thumbnail(study: str, series: str, instance: str) -> Response:
+    """Answer a small picture of an instance."""
+    found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
+    return _picture(lambda: services().eir.thumbnail(instance_uid=found.sop_instance_uid))
+
+
+def _rendered(found: InstanceRecord, frame: int) -> Response:
+    if not 1 <= frame <= found.number_of_frames:
+        abort(404)
+    wanted = parse_rendering(request.args)
+    media_type = choose(accepted_by_asker(), _PICTURE_TYPES)
+    return _picture(
+        lambda: services().eir.rendered(
+            RenderRequest(
+                sop_instance_uid=found.sop_instance_uid,
+                frame_number=frame,
+                window=wanted.window,
+                viewport=wanted.viewport,
+                media_type=media_type,
+                quality=wanted.quality or _DEFAULT_QUALITY,
+            )
+        )
+    )
+
+
+def _picture(make: Callable[[], Picture]) -> Response:
+    """Answer the picture, or 304 where the asker holds it already; it is asked for every time."""
+    try:
+        picture = make()
+    except (UnrenderableInstanceError, FrameNotFoundError, RenditionLostError) as error:
+        raise UnusableBytesError("no picture can be made of this") from error
+    choose(accepted_by_asker(), (picture.media_type,))
+    answer = Response(picture.data, content_type=picture.media_type)
+    answer.set_etag(picture.sha256)
+    # Kept by the browser, shown only after the hub has said again that this reader may.
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.make_conditional(request)
+    return answer

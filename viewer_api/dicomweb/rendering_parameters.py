@@ -1,0 +1,95 @@
+"""Reads `window`, `viewport` and `quality` of a rendered request (PS3.18 8.3.5.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eir_versions.pixels import Window, WindowFunction
+from viewer_api.errors import BadQueryError
+
+MAX_VIEWPORT = 8_192
+_FUNCTIONS = {
+    "linear": WindowFunction.LINEAR,
+    "linear-exact": WindowFunction.LINEAR_EXACT,
+    "sigmoid": WindowFunction.SIGMOID,
+}
+_LARGEST_WINDOW = 2.0**31
+
+
+@dataclass(frozen=True)
+class RenderingParameters:
+    """`window` replaces the stored VOI; `viewport` is (width, height) in pixels."""
+
+    window: Window | None
+    viewport: tuple[int, int] | None
+    quality: int | None
+
+
+def parse_rendering(parameters: Mapping[str, str]) -> RenderingParameters:
+    """Return what the decoded query `parameters` ask for; unknown ones are ignored.
+
+    Raises:
+        BadQueryError: a value is malformed or out of bounds.
+    """
+    return RenderingParameters(
+        window=_window(parameters.get("window", "")),
+        viewport=_viewport(parameters.get("viewport", "")),
+        quality=_quality(parameters.get("quality", "")),
+    )
+
+
+def _window(text: str) -> Window | None:
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) not in {2, 3}:
+        raise BadQueryError("window must be centre,width or centre,width,function")
+    function = _FUNCTIONS.get(parts[2].strip().lower() if len(parts) == 3 else "linear")
+    if function is None:
+        raise BadQueryError("window: the function is one of linear, linear-exact, sigmoid")
+    centre, width = _number(parts[0]), _number(parts[1])
+    if width <= 0 or (function is WindowFunction.LINEAR and width < 1):
+        raise BadQueryError("window: the width must be positive, and at least 1 for linear")
+    return Window(centre, width, function)
+
+
+def _viewport(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) not in {2, 6}:
+        raise BadQueryError("viewport must be width,height")
+    if any(part.strip() for part in parts[2:]):
+        raise BadQueryError("viewport: a source region is not supported")
+    width, height = (_whole(part, "viewport") for part in parts[:2])
+    if not (1 <= width <= MAX_VIEWPORT and 1 <= height <= MAX_VIEWPORT):
+        raise BadQueryError(f"viewport: sides are 1 to {MAX_VIEWPORT} pixels")
+    return width, height
+
+
+def _quality(text: str) -> int | None:
+    if not text:
+        return None
+    quality = _whole(text, "quality")
+    if not 1 <= quality <= 100:
+        raise BadQueryError("quality is a number from 1 to 100")
+    return quality
+
+
+def _whole(text: str, name: str) -> int:
+    digits = text.strip()
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 6:
+        raise BadQueryError(f"{name} must be a whole number")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or abs(number) > _LARGEST_WINDOW:
+        raise BadQueryError("window must hold finite numbers")
+    return number

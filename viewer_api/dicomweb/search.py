@@ -1,0 +1,145 @@
+"""QIDO-RS: what matches among the studies the asker may see (PS3.18 10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+
+from access_control.model import Action, Resource
+from image_archive.query import IndexMatch, IndexQuery, Level
+from viewer_api.dicomweb.attributes import match_address, match_json
+from viewer_api.dicomweb.located import dicomweb_root
+from viewer_api.dicomweb.metadata import encoded, json_response
+from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
+from viewer_api.dicomweb.scope import narrowed, reach_of
+from viewer_api.security import current_subject, require, require_study, signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from image_archive.model import StudyRecord
+
+blueprint = Blueprint("dicomweb_search", __name__, url_prefix="/dicom-web")
+
+# Other numbers of a person (resident ID, insurance) leave only when they are asked for.
+_ONLY_WHEN_ASKED = frozenset({"OtherPatientIDs"})
+_KEPT_BELOW = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
+
+
+@blueprint.get("/studies")
+@signed_in
+def studies() -> Response:
+    """Answer the studies that match."""
+    return _search(Level.STUDY)
+
+
+@blueprint.get("/series")
+@signed_in
+def series() -> Response:
+    """Answer the series of any study that match."""
+    return _search(Level.SERIES)
+
+
+@blueprint.get("/instances")
+@signed_in
+def instances() -> Response:
+    """Answer the instances of any study that match."""
+    return _search(Level.INSTANCE)
+
+
+@blueprint.get("/studies/<uid:study>/series")
+@signed_in
+def series_of_study(study: str) -> Response:
+    """Answer the series of one study that match."""
+    return _search_inside(Level.SERIES, study, {})
+
+
+@blueprint.get("/studies/<uid:study>/instances")
+@signed_in
+def instances_of_study(study: str) -> Response:
+    """Answer the instances of one study that match."""
+    return _search_inside(Level.INSTANCE, study, {})
+
+
+@blueprint.get("/studies/<uid:study>/series/<uid:series>/instances")
+@signed_in
+def instances_of_series(study: str, series: str) -> Response:
+    """Answer the instances of one series that match."""
+    return _search_inside(Level.INSTANCE, study, {"SeriesInstanceUID": series})
+
+
+def _search(level: Level) -> Response:
+    require(Action.QUERY, Resource(kind="study"))
+    asked = parse_search(request.args.items(multi=True))
+    query = IndexQuery(
+        level=level,
+        matches=asked.matches,
+        limit=asked.limit,
+        offset=asked.offset,
+        fuzzy=asked.fuzzy,
+        combined_datetime=True,
+    )
+    with services().metrics.find_seconds.labels("qido").time():
+        matches, more = _visible(query)
+    return _answer([_json(match, asked, below=Level.PATIENT) for match in matches], more=more)
+
+
+def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Response:
+    require_study(study_uid, Action.QUERY)
+    asked = parse_search(request.args.items(multi=True))
+    query = IndexQuery(
+        level=level,
+        matches={**asked.matches, **matches},
+        study_uids=frozenset({study_uid}),
+        limit=asked.limit,
+        offset=asked.offset,
+        fuzzy=asked.fuzzy,
+    )
+    with services().metrics.find_seconds.labels("qido").time():
+        answer = services().index.find(query)
+    below = Level.SERIES if matches else Level.STUDY
+    found = [_json(match, asked, below=below) for match in answer.matches]
+    return _answer(found, more=answer.truncated)
+
+
+def _visible(query: IndexQuery) -> tuple[Sequence[IndexMatch], bool]:
+    """Return the page of matches the asker may see, and whether there are more."""
+    reach = reach_of(current_subject(), services().sites.all())
+    if reach is None:
+        answer = services().index.find(query)
+        return answer.matches, answer.truncated
+    found = narrowed(services().database, reach, query, _with_study)
+    return found.rows, found.more
+
+
+def _with_study(query: IndexQuery) -> list[tuple[StudyRecord, IndexMatch]]:
+    matches = services().index.find(query).matches
+    return [(match.study, match) for match in matches if match.study is not None]
+
+
+def _json(match: IndexMatch, asked: SearchParameters, *, below: Level) -> dict[str, object]:
+    """Return `match` as asked for; `below` is the level the path names and need not repeat."""
+    attributes = match.attributes()
+    if not asked.include_all:
+        unasked = (_ONLY_WHEN_ASKED | _of_levels_above(match, below)) - asked.include
+        attributes = {key: value for key, value in attributes.items() if key not in unasked}
+    return match_json(attributes, match_address(match, dicomweb_root()))
+
+
+def _of_levels_above(match: IndexMatch, below: Level) -> frozenset[str]:
+    found: set[str] = set()
+    if below in {Level.STUDY, Level.SERIES}:
+        found |= IndexMatch(study=match.study).attributes().keys()
+    if below is Level.SERIES:
+        found |= IndexMatch(series=match.series).attributes().keys()
+    return frozenset(found) - _KEPT_BELOW
+
+
+def _answer(found: list[dict[str, object]], *, more: bool) -> Response:
+    answer = json_response(encoded(found))
+    if more:
+        answer.headers["Warning"] = (
+            '299 eirhub "There are additional results that can be requested"'
+        )
+    return answer

@@ -1,0 +1,181 @@
+"""Finds the bytes of single frames inside a stored object (PS3.5 8 and A.4), undecoded."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from viewer_api.dicomweb.stored_object import PIXEL_DATA, fragments_of, offset_table
+from viewer_api.errors import UnusableBytesError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from viewer_api.dicomweb.stored_object import StoredObject
+
+_MAX_FRAME_BYTES = 1 << 31
+_BITS_OF_FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """The size of a native frame in bits and how many the object says it holds.
+
+    `samples_bits` is the size with no chrominance left out (PS3.3 C.7.6.3.1.2).
+    """
+
+    bits: int
+    samples_bits: int
+    frames: int
+    bits_allocated: int
+
+
+def number_of_frames(dataset: Dataset) -> int:
+    """Return Number of Frames (0028,0008); absent or senseless counts as one frame."""
+    return max(1, _integer(dataset, 0x00280008, default=1))
+
+
+def stored_frame(stored: StoredObject, number: int) -> bytes:
+    """Return frame `number` (from 1) as it is stored; native frames come little endian.
+
+    Raises:
+        UnusableBytesError: there is no such frame in the bytes, whatever the header claims.
+    """
+    if stored.pixels is None:
+        raise UnusableBytesError("the instance holds no pixel data")
+    if stored.pixels.length is None:
+        return _encapsulated_frame(stored, number)
+    return _native_frame(stored, number)
+
+
+def frame_shape(stored: StoredObject) -> FrameShape:
+    """Return the shape of the native frames of `stored`.
+
+    Raises:
+        UnusableBytesError: rows, columns, samples or bits make no picture.
+    """
+    dataset = stored.dataset
+    rows, columns = _integer(dataset, 0x00280010), _integer(dataset, 0x00280011)
+    samples = _integer(dataset, 0x00280002, default=1)
+    tag = stored.pixels.tag if stored.pixels else PIXEL_DATA
+    bits_allocated = _BITS_OF_FLOAT_PIXELS.get(tag) or _integer(dataset, 0x00280100)
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    bits = samples_bits = rows * columns * samples * bits_allocated
+    if photometric == "YBR_FULL_422" and samples == 3:
+        bits = bits // 3 * 2
+    if not 0 < bits <= _MAX_FRAME_BYTES * 8:
+        raise UnusableBytesError("rows, columns, samples and bits describe no frame")
+    return FrameShape(bits, samples_bits, number_of_frames(dataset), bits_allocated)
+
+
+def word_bytes(stored: StoredObject) -> int:
+    """Return the size of the words whose bytes big endian pixel data has in reverse, else 1.
+
+    Words of 16 bits hold two samples of 8 bits or sixteen of one (PS3.5 8.1.1, A.3).
+    """
+    if not stored.is_big_endian or stored.pixels is None:
+        return 1
+    floating = _BITS_OF_FLOAT_PIXELS.get(stored.pixels.tag)
+    bits_allocated = floating or _integer(stored.dataset, 0x00280100)
+    return {16: 2, 32: 4, 64: 8}.get(bits_allocated, 2 if stored.pixels.vr == "OW" else 1)
+
+
+def _native_frame(stored: StoredObject, number: int) -> bytes:
+    shape = frame_shape(stored)
+    assert stored.pixels is not None  # noqa: S101 - checked by the caller, told to mypy
+    length = stored.pixels.length or 0
+    first_bit = (number - 1) * shape.bits
+    if number > shape.frames or first_bit + shape.bits > length * 8:
+        raise UnusableBytesError("no such frame")
+    raw = _span(stored, first_bit // 8, (first_bit + shape.bits + 7) // 8)
+    if shape.bits_allocated == 1:
+        return _aligned_bits(raw, first_bit % 8, shape.bits)
+    return raw
+
+
+def _span(stored: StoredObject, first: int, last: int) -> bytes:
+    """Return bytes `first` to `last` of the pixel value, in little endian order (PS3.5 8.1.2)."""
+    assert stored.pixels is not None  # noqa: S101 - checked by the caller, told to mypy
+    word = word_bytes(stored)
+    start, stop = first // word * word, -(-last // word) * word
+    stored.file.seek(stored.pixels.offset + start)
+    raw = stored.file.read(stop - start)
+    if len(raw) < last - start:
+        raise UnusableBytesError("the pixel data ends before this frame")
+    if word > 1:
+        whole = raw[: len(raw) // word * word]
+        raw = np.frombuffer(whole, f">u{word}").byteswap().tobytes()
+    return raw[first - start : last - start]
+
+
+def _aligned_bits(raw: bytes, skip: int, count: int) -> bytes:
+    """Return `count` bits of `raw` after `skip`, from a byte on (PS3.5 8.1.1: low bit first)."""
+    if skip == 0 and count % 8 == 0:
+        return raw
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[skip : skip + count]
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _encapsulated_frame(stored: StoredObject, number: int) -> bytes:
+    frames = number_of_frames(stored.dataset)
+    if number > frames:
+        raise UnusableBytesError("no such frame")
+    fragments = fragments_of(stored)
+    chosen = _fragments_of_frame(stored, fragments, number, frames)
+    found = bytearray()
+    for offset, length in chosen:
+        stored.file.seek(offset)
+        found += stored.file.read(length)
+    if not found:
+        raise UnusableBytesError("no such frame")
+    return bytes(found)
+
+
+def _fragments_of_frame(
+    stored: StoredObject, fragments: list[tuple[int, int]], number: int, frames: int
+) -> list[tuple[int, int]]:
+    if frames == 1:
+        return fragments
+    if len(fragments) == frames:
+        # One fragment a frame: the offset table has nothing to add and may lie.
+        return [fragments[number - 1]]
+    starts = _frame_starts(stored, fragments, frames)
+    first, last = starts[number - 1], starts[number]
+    return fragments[first:last]
+
+
+def _frame_starts(stored: StoredObject, fragments: list[tuple[int, int]], frames: int) -> list[int]:
+    """Return the index of the first fragment of each frame, and one past the last.
+
+    Raises:
+        UnusableBytesError: neither offset table points at the fragments in order.
+    """
+    if not fragments:
+        raise UnusableBytesError("no such frame")
+    base = fragments[0][0] - 8
+    index_of = {offset - 8 - base: index for index, (offset, _) in enumerate(fragments)}
+    for table in (_extended_offset_table(stored), offset_table(stored)):
+        starts = [index_of.get(offset, -1) for offset in table]
+        if len(starts) == frames and starts[0] == 0 and all(a < b for a, b in pairwise(starts)):
+            return [*starts, len(fragments)]
+    raise UnusableBytesError("the offset table does not lead to the frames")
+
+
+def _extended_offset_table(stored: StoredObject) -> tuple[int, ...]:
+    raw = stored.dataset.get_item(0x7FE00001)
+    value = getattr(raw, "value", None)
+    if not isinstance(value, bytes):
+        return ()
+    return struct.unpack(f"<{len(value) // 8}Q", value[: len(value) // 8 * 8])
+
+
+def _integer(dataset: Dataset, tag: int, default: int = 0) -> int:
+    """Return the integer at `tag`, or `default` where it is absent or no number."""
+    try:
+        return int(str(dataset[tag].value)[:12]) if tag in dataset else default
+    except (ValueError, TypeError, KeyError, RuntimeError, struct.error):
+        return default

@@ -1,0 +1,137 @@
+"""Turns a stored instance or frame into Explicit VR Little Endian for who asks for the default.
+
+PS3.18 8.7.3.5.2. Text and numbers keep their bytes; only their framing and the pixels change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence as DicomSequence
+
+from viewer_api.dicomweb.bulk_values import pixel_value
+from viewer_api.dicomweb.decoded_frames import FrameDecoder, decoded_frames
+from viewer_api.dicomweb.json_model import value_representation
+from viewer_api.dicomweb.media_types import EXPLICIT_VR_LITTLE_ENDIAN
+from viewer_api.dicomweb.multipart import pieces
+from viewer_api.dicomweb.part10 import exported_head
+from viewer_api.dicomweb.stored_frames import frame_shape, number_of_frames
+from viewer_api.dicomweb.stored_object import PIXEL_DATA, READ_ERRORS, StoredObject, read_object
+from viewer_api.errors import UnusableBytesError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from eir_versions.wire import NativeFrame
+    from image_archive.model import InstanceRecord
+
+_PIXEL_HEAD = Struct("<HH2sHI")
+_LARGEST_VALUE = 0xFFFFFFFE
+
+
+def decoded_instance(
+    file: BinaryIO, found: InstanceRecord, decode: FrameDecoder
+) -> Iterator[bytes] | None:
+    """Return the Part 10 file of `found` in Explicit VR Little Endian, or None if it has none.
+
+    What cannot be decoded or re-framed without loss is better sent as it is stored. `file` is the
+    stored one; it is closed with the last byte.
+    """
+    try:
+        stored = read_object(file, found.transfer_syntax_uid)
+        body = _body(found, stored, decode)
+    except (UnusableBytesError, *READ_ERRORS):
+        file.close()
+        return None
+    head = exported_head(found.sop_class_uid, found.sop_instance_uid, EXPLICIT_VR_LITTLE_ENDIAN)
+    return _closing(file, chain([head], body))
+
+
+def _body(found: InstanceRecord, stored: StoredObject, decode: FrameDecoder) -> Iterable[bytes]:
+    if stored.pixels is None:
+        return [_framed(stored.dataset)]
+    if stored.pixels.length is not None:
+        value = pixel_value(stored)
+        vr = stored.pixels.vr.encode("ascii")
+        head = _PIXEL_HEAD.pack(
+            stored.pixels.tag >> 16, stored.pixels.tag & 0xFFFF, vr, 0, value.length
+        )
+        value.file.seek(value.offset)
+        return chain([_framed(stored.dataset), head], pieces(value.file, value.length))
+    return _decoded_body(found, stored, decode)
+
+
+def _decoded_body(
+    found: InstanceRecord, stored: StoredObject, decode: FrameDecoder
+) -> Iterable[bytes]:
+    frames = number_of_frames(stored.dataset)
+    decoded = decoded_frames(decode, found.sop_instance_uid, range(1, frames + 1))
+    # The first frame now: if it cannot be decoded, the stored form can still be sent instead.
+    first = next(decoded)
+    length = len(first.data) * frames
+    if length > _LARGEST_VALUE or len(first.data) * 8 != frame_shape(stored).samples_bits:
+        raise UnusableBytesError("the decoded pixels have no place in a native element")
+    stored.dataset.PhotometricInterpretation = first.photometric
+    if "PlanarConfiguration" in stored.dataset:
+        stored.dataset.PlanarConfiguration = 0
+    for tag in (0x7FE00001, 0x7FE00002):
+        # Extended offset tables describe fragments that are no longer there.
+        stored.dataset.pop(tag, None)
+    head = _pixel_head(PIXEL_DATA, "OW", length + length % 2)
+    padding = b"\0" * (length % 2)
+    return chain(
+        [_framed(stored.dataset), head, first.data], _same_size(decoded, len(first.data)), [padding]
+    )
+
+
+def _pixel_head(tag: int, vr: str, length: int) -> bytes:
+    return _PIXEL_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode("ascii"), 0, length)
+
+
+def _same_size(frames: Iterator[NativeFrame], length: int) -> Iterator[bytes]:
+    for frame in frames:
+        if len(frame.data) != length:
+            raise UnusableBytesError("frames of different size")
+        yield frame.data
+
+
+def _framed(dataset: Dataset) -> bytes:
+    """Return `dataset` encoded in Explicit VR Little Endian."""
+    _with_explicit_vr(dataset)
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = False
+    buffer.is_little_endian = True
+    write_dataset(buffer, dataset)
+    return bytes(buffer.getvalue())
+
+
+def _with_explicit_vr(dataset: Dataset) -> None:
+    """Give every raw element the VR that has to be written; values keep their bytes."""
+    for tag in list(dataset.keys()):
+        if tag.group <= 0x0002 or tag.element == 0:
+            dataset.pop(tag)
+            continue
+        held = dataset.get_item(tag)
+        vr = value_representation(held, int(tag), signed_pixels=False)
+        if vr == "SQ":
+            items = dataset[tag].value
+            for item in items if isinstance(items, DicomSequence) else ():
+                _with_explicit_vr(item)
+        elif isinstance(held, RawDataElement) and held.is_little_endian:
+            dataset[tag] = held._replace(VR=vr, is_implicit_VR=False)
+        else:
+            # Big endian numbers: pydicom reads and writes them anew.
+            dataset[tag]
+
+
+def _closing(file: BinaryIO, body: Iterable[bytes]) -> Iterator[bytes]:
+    with closing(file):
+        yield from body

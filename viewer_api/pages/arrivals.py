@@ -1,0 +1,141 @@
+"""Has it arrived? A technician's studies of today, each with four lamps that say how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template
+
+from access_control.model import Action, Purpose, Resource
+from viewer_api.pages.activity import (
+    Arrival,
+    arrivals_since,
+    broken_counts,
+    set_aside_since,
+)
+from viewer_api.pages.language import local_midnight
+from viewer_api.pages.people import site_book
+from viewer_api.pages.words import gettext, lazy_gettext
+from viewer_api.security import current_subject, require, signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+blueprint = Blueprint("arrivals", __name__)
+
+_MOST_ROWS = 100
+_LATE = timedelta(minutes=10)
+SET_ASIDE_WORDS = {
+    "conflicting_instance": lazy_gettext(
+        "The same picture number came before with other content. The first one stays; "
+        "send the examination again under new numbers or call the regional centre."
+    ),
+    "conflicting_study": lazy_gettext(
+        "The examination number belongs to another patient. Check the patient at the modality, "
+        "then send again."
+    ),
+    "unreadable": lazy_gettext(
+        "The picture cannot be read. Send it again; if it comes back here, call the regional "
+        "centre."
+    ),
+}
+
+
+class Lamp(StrEnum):
+    """What a lamp shows; never by colour alone, its word stands beside it."""
+
+    ON = "on"
+    WAIT = "wait"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class ArrivalLine:
+    """One study with its lamps, and in words what to do when one is red."""
+
+    arrival: Arrival
+    site: str
+    received: Lamp
+    durable: Lamp
+    registered: Lamp
+    rendered: Lamp
+    advice: str
+
+
+@blueprint.get("/arrivals")
+@signed_in
+def page() -> str:
+    """Show what the reader's sites sent today."""
+    subject, sites = current_subject(), services().sites.all()
+    own = frozenset(
+        site.site_id for site in sites if subject.sites is None or site.site_id in subject.sites
+    )
+    require(Action.VIEW_OPERATIONS, Resource("operations", site_ids=own), Purpose.OPERATIONS)
+    midnight, book = local_midnight(), site_book()
+    with services().database.read() as session:
+        arrivals = arrivals_since(session, own, midnight, limit=_MOST_ROWS)
+        broken = broken_counts(session, [one.study_instance_uid for one in arrivals])
+        set_aside = set_aside_since(session, own, midnight)
+    lines = [
+        _line(one, book.name(one.site_id), broken.get(one.study_instance_uid, 0))
+        for one in arrivals
+    ]
+    return render_template(
+        "arrivals.html",
+        lines=lines,
+        set_aside=set_aside,
+        set_aside_words=SET_ASIDE_WORDS,
+        site_names=[book.name(site_id) for site_id in sorted(own)],
+        several_sites=len(own) > 1,
+    )
+
+
+def _line(arrival: Arrival, site: str, broken: int) -> ArrivalLine:
+    late = _is_late(arrival, services().clock.now())
+    registered = _lamp(_is_registered(arrival), arrival, late=late)
+    rendered = _lamp(_is_rendered(arrival), arrival, late=late)
+    durable = Lamp.BAD if broken else Lamp.ON
+    return ArrivalLine(
+        arrival=arrival,
+        site=site,
+        received=Lamp.ON if arrival.complete else Lamp.WAIT,
+        durable=durable,
+        registered=registered,
+        rendered=rendered,
+        advice=_advice(durable, registered, rendered),
+    )
+
+
+def _lamp(done: bool, arrival: Arrival, *, late: bool) -> Lamp:  # noqa: FBT001  # the lamp's state
+    if done and arrival.complete:
+        return Lamp.ON
+    return Lamp.BAD if late else Lamp.WAIT
+
+
+def _is_late(arrival: Arrival, now: datetime) -> bool:
+    return arrival.completed_at is not None and now - arrival.completed_at > _LATE
+
+
+def _is_registered(arrival: Arrival) -> bool:
+    return services().registry.manifest_of(arrival.study_instance_uid) is not None
+
+
+def _is_rendered(arrival: Arrival) -> bool:
+    version = services().eir.version(arrival.study_instance_uid, "clinical")
+    return version is not None and version.generation == arrival.generation
+
+
+def _advice(durable: Lamp, registered: Lamp, rendered: Lamp) -> str:
+    if durable is Lamp.BAD:
+        return gettext("A stored picture is damaged. Send this examination again: it mends it.")
+    if registered is Lamp.BAD:
+        return gettext(
+            "Not registered yet. Nothing is lost; tell the regional centre the study number."
+        )
+    if rendered is Lamp.BAD:
+        return gettext("Pictures for the wards are late. Radiologists can read it already.")
+    return ""

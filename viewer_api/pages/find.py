@@ -1,0 +1,91 @@
+"""Find a person: one box for name, pinyin, initials or any number.
+
+The page and the rows fetched while typing are the same template, so both show the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template, request
+
+from access_control.model import Action, Resource
+from image_archive.query import IndexQuery, Level
+from viewer_api.pages.people import PersonLine, SiteBook, person_lines, site_book
+from viewer_api.security import current_subject, require, signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from patient_index.model import Person
+
+blueprint = Blueprint("find", __name__)
+
+_MOST_ROWS = 30
+_LONGEST_QUESTION = 128
+_NUMBER_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{1,63}")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a question found: `more` says that rows beyond the first were left off."""
+
+    question: str
+    lines: list[PersonLine]
+    more: bool
+
+
+@blueprint.get("/patients")
+@signed_in
+def page() -> str:
+    """Show the box and, for a question in the address, its rows."""
+    return render_template("find.html", found=_found())
+
+
+@blueprint.get("/patients/results")
+@signed_in
+def results() -> str:
+    """Answer only the rows, for the script that asks while the reader types."""
+    return render_template("_results.html", found=_found())
+
+
+def _found() -> Findings:
+    require(Action.FIND_PATIENT, Resource(kind="patient"))
+    question = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST_QUESTION]
+    if not question:
+        return Findings("", [], more=False)
+    book = site_book()
+    persons = _persons(question, book)
+    return Findings(
+        question=question,
+        lines=person_lines(persons[:_MOST_ROWS], book),
+        more=len(persons) > _MOST_ROWS,
+    )
+
+
+def _persons(question: str, book: SiteBook) -> list[Person]:
+    """Persons the reader may see, whom the index or an accession number leads to."""
+    issuers = book.authorities_of(current_subject())
+    found = services().patients.search(question, issuers=issuers, limit=_MOST_ROWS + 1)
+    if found or not _NUMBER_LIKE.fullmatch(question):
+        return list(found)
+    return _persons_by_accession(question)
+
+
+def _persons_by_accession(number: str) -> list[Person]:
+    answer = services().index.find(
+        IndexQuery(
+            level=Level.STUDY,
+            matches={"AccessionNumber": number},
+            site_ids=current_subject().sites,
+            limit=_MOST_ROWS + 1,
+        )
+    )
+    persons: dict[str, Person] = {}
+    for match in answer.matches:
+        global_id = services().patients.resolve(match.study.patient) if match.study else None
+        person = services().patients.person(global_id) if global_id else None
+        if person is not None:
+            persons[person.global_id] = person
+    return list(persons.values())

@@ -1,0 +1,146 @@
+"""What every page shares: menu by role, language and theme links, filters of the templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect, render_template, request, url_for
+
+from access_control.model import Role, SubjectKind
+from viewer_api.language import asker_language
+from viewer_api.pages import language, vocabulary
+from viewer_api.pages.assets import asset_url
+from viewer_api.pages.words import lazy_gettext
+from viewer_api.security import current_subject, signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.blueprints import BlueprintSetupState
+    from werkzeug.wrappers import Response
+
+    from access_control.model import Subject
+
+blueprint = Blueprint("frame", __name__)
+
+# The order decides: who has several roles lands on the first page of this list.
+_MENU = (
+    ("find.page", lazy_gettext("Find a person"), {Role.RADIOLOGIST, Role.CLINICIAN}),
+    ("arrivals.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN}),
+    ("region.page", lazy_gettext("Region at a glance"), {Role.ENGINEER, Role.MANAGER}),
+    ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
+)
+
+
+@dataclass(frozen=True)
+class MenuEntry:
+    """One entry of the menu: where it leads, its word, and whether the reader is there."""
+
+    url: str
+    word: str
+    current: bool
+
+
+@blueprint.get("/")
+@signed_in
+def landing() -> Response:
+    """Lead a reader to the page of their role."""
+    return redirect(landing_url(current_subject()), code=303)
+
+
+@blueprint.record_once
+def install(state: BlueprintSetupState) -> None:
+    """Give the templates of the application their filters and common values."""
+    app = cast("Flask", state.app)
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        age=language.age_word,
+        ago=language.ago,
+        body_part=vocabulary.body_part_word,
+        clock=language.clock_time,
+        day=language.day,
+        modality=vocabulary.modality_word,
+        moment=language.moment,
+        month_day=language.month_day,
+        sex=vocabulary.sex_word,
+        site_name=language.site_name,
+        size=language.size_word,
+        study_clock=language.study_clock,
+    )
+    app.context_processor(_common)
+    language.install_choices(app)
+
+
+def landing_url(subject: Subject) -> str:
+    """Return the address of the first page that `subject` may use."""
+    entries = menu(subject)
+    return entries[0].url if entries else url_for("frame.nothing_here")
+
+
+@blueprint.get("/welcome")
+@signed_in
+def nothing_here() -> str:
+    """Tell a reader whose account has no role yet what to do."""
+    return render_template("welcome.html")
+
+
+def menu(subject: Subject) -> list[MenuEntry]:
+    """Return the pages that the roles of `subject` use."""
+    return [
+        MenuEntry(url_for(endpoint), str(word), request.endpoint == endpoint)
+        for endpoint, word, roles in _MENU
+        if subject.roles & roles
+    ]
+
+
+def hub_name() -> str:
+    """Return what this hub is called, in the reader's language."""
+    settings = services().settings.hub
+    return settings.name_en if asker_language() == "en" else settings.name
+
+
+def _common() -> dict[str, Any]:
+    subject = current_subject()
+    person = subject.kind is SubjectKind.USER
+    return {
+        "asset": asset_url,
+        "hub_name": hub_name(),
+        "lang": language.language_code(),
+        "language_links": _links("lang", language.LANGUAGE_NAMES, asker_language()),
+        "menu": menu(subject) if person else [],
+        "reader": subject if person else None,
+        "reader_roles": [str(vocabulary.ROLE_WORDS[str(role)]) for role in sorted(subject.roles)],
+        "theme": language.chosen_theme(),
+        "theme_links": _links("theme", _THEME_WORDS, language.chosen_theme()),
+    }
+
+
+_THEME_WORDS = {
+    "auto": lazy_gettext("Automatic"),
+    "light": lazy_gettext("Light"),
+    "dark": lazy_gettext("Dark"),
+}
+
+
+def _links(parameter: str, words: dict[str, Any], current: str) -> list[dict[str, Any]]:
+    """Links to this same page with `parameter` changed; the path itself is never repeated.
+
+    A relative address keeps the secret of a shared link out of the page's text.
+    """
+    kept = [
+        (name, value)
+        for name, value in request.args.items(multi=True)
+        if name not in {"lang", "theme"}
+    ]
+    return [
+        {
+            "code": code,
+            "word": str(word),
+            "url": "?" + urlencode([*kept, (parameter, code)]),
+            "current": code == current,
+        }
+        for code, word in words.items()
+    ]

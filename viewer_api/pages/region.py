@@ -1,0 +1,82 @@
+"""The region at a glance: every site with its last contact, what is owed, and the disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template
+
+from access_control.model import Action, Purpose, Resource
+from hub_kernel.outbox import Outbox
+from viewer_api.pages.activity import SiteFigures, figures_by_site, set_aside_since
+from viewer_api.pages.language import local_midnight, site_name
+from viewer_api.security import current_subject, require, signed_in
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from access_control.model import Site
+
+blueprint = Blueprint("region", __name__)
+
+_QUIET = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class SiteLine:
+    """One site on the strip; `contact` is on, wait (silent for a day) or never."""
+
+    site: Site
+    name: str
+    figures: SiteFigures
+    contact: str
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The disk of the archive, in bytes."""
+
+    total: int
+    free: int
+
+    @property
+    def used_percent(self) -> int:
+        """How full the disk is, 0 to 100."""
+        return round(100 * (self.total - self.free) / self.total) if self.total else 0
+
+
+@blueprint.get("/region")
+@signed_in
+def page() -> str:
+    """Show the sites the reader is responsible for."""
+    subject, everything = current_subject(), services().sites.all()
+    sites = [site for site in everything if subject.sites is None or site.site_id in subject.sites]
+    covered = frozenset(site.site_id for site in sites)
+    require(Action.VIEW_OPERATIONS, Resource("operations", site_ids=covered), Purpose.OPERATIONS)
+    midnight = local_midnight()
+    with services().database.read() as session:
+        figures = figures_by_site(session, midnight)
+        owed = Outbox().status(session)
+        set_aside = len(set_aside_since(session, covered, midnight))
+    lines = [_line(site, figures.get(site.site_id, SiteFigures())) for site in sites]
+    return render_template("region.html", lines=lines, owed=owed, disk=_disk(), set_aside=set_aside)
+
+
+def _line(site: Site, figures: SiteFigures) -> SiteLine:
+    return SiteLine(site, site_name(site), figures, _contact(figures.last_received_at))
+
+
+def _contact(last: datetime | None) -> str:
+    if last is None:
+        return "never"
+    return "wait" if services().clock.now() - last > _QUIET else "on"
+
+
+def _disk() -> Disk | None:
+    try:
+        usage = shutil.disk_usage(services().settings.archive_path)
+    except OSError:
+        return None
+    return Disk(usage.total, usage.free)

@@ -1,0 +1,68 @@
+"""The security edge of the web: who asks, may they, and the record that they asked.
+
+Pages and endpoints use what is named here and nothing below it:
+
+* `signed_in` and `open_to_everyone` mark a view. A view without a mark needs a signed-in reader.
+* `current_subject`, `permitted`, `require`, `record_access` ask the one decision and write the
+  audit record.
+* `study_resource`, `person_resource`, `require_study` say what a decision is about.
+* `csrf_token`, `set_session_cookie`, `clear_session_cookie`, `safe_next` serve the pages.
+"""
+
+from viewer_api.security.access import (
+    permitted,
+    record_access,
+    refuse,
+    require,
+)
+from viewer_api.security.cookies import (
+    LINK_COOKIE,
+    SESSION_COOKIE,
+    clear_named_cookie,
+    clear_session_cookie,
+    named_cookie,
+    session_token,
+    set_named_cookie,
+    set_session_cookie,
+)
+from viewer_api.security.csrf import csrf_token
+from viewer_api.security.navigation import is_https, public_root, safe_next
+from viewer_api.security.resources import (
+    known_sites,
+    person_resource,
+    require_study,
+    study_resource,
+)
+from viewer_api.security.subjects import (
+    SIGN_IN_PATH,
+    current_subject,
+    open_to_everyone,
+    signed_in,
+)
+
+__all__ = [
+    "LINK_COOKIE",
+    "SESSION_COOKIE",
+    "SIGN_IN_PATH",
+    "clear_named_cookie",
+    "clear_session_cookie",
+    "csrf_token",
+    "current_subject",
+    "is_https",
+    "known_sites",
+    "named_cookie",
+    "open_to_everyone",
+    "permitted",
+    "person_resource",
+    "public_root",
+    "record_access",
+    "refuse",
+    "require",
+    "require_study",
+    "safe_next",
+    "session_token",
+    "set_named_cookie",
+    "set_session_cookie",
+    "signed_in",
+    "study_resource",
+]

@@ -1,0 +1,60 @@
+"""The collaborators every route works with, handed to the application once at its creation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from access_control.accounts import Accounts
+    from access_control.audit import AuditTrail
+    from access_control.sessions import Sessions
+    from access_control.shared_links import SharedLinks
+    from access_control.sites import SiteDirectory
+    from access_control.tokens import MachineTokens
+    from eir_versions.service import EirService
+    from hub_kernel.clock import Clock
+    from hub_kernel.database import Database
+    from hub_kernel.metrics import Metrics
+    from hub_kernel.settings import Settings
+    from image_archive.index import ArchiveIndex
+    from image_archive.service import ArchiveService
+    from patient_index.service import PatientIndex
+    from xds_registry.service import Registry
+
+_EXTENSION = "eirhub"
+
+
+@dataclass(frozen=True)
+class ViewerServices:
+    """Everything a route may call; made by `hub_runtime.bootstrap`, never by a route."""
+
+    database: Database
+    settings: Settings
+    archive: ArchiveService
+    index: ArchiveIndex
+    patients: PatientIndex
+    eir: EirService
+    registry: Registry
+    accounts: Accounts
+    sessions: Sessions
+    tokens: MachineTokens
+    links: SharedLinks
+    sites: SiteDirectory
+    audit: AuditTrail
+    metrics: Metrics
+    clock: Clock
+
+
+def services() -> ViewerServices:
+    """Return the services of the application that answers the current request."""
+    return cast("ViewerServices", current_app.extensions[_EXTENSION])
+
+
+def install_services(app: Flask, given: ViewerServices) -> None:
+    """Make `given` what `services()` returns inside `app`."""
+    app.extensions[_EXTENSION] = given
