@@ -5,8 +5,9 @@ Sections are the tables of the TOML files; `hub_kernel.settings_files` reads and
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -28,12 +29,22 @@ class HubSettings(Section):
     """What pages and documents call this hub."""
     name_en: str = "Regional Imaging Centre"
     """The same in English."""
+    time_zone: str = "Asia/Shanghai"
+    """Time zone of the region (IANA name); pages show it, the database keeps UTC."""
     data_dir: Path = Path("data")
     """Where the embedded hub keeps everything: archive, database, keys."""
     log_format: Literal["json", "text"] = "json"
     """How log lines are written to standard error."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe line that is written."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        """Refuse a zone that the time zone database does not know."""
+        if name not in available_timezones():
+            raise ValueError("must be a name of the IANA time zone database, as Asia/Shanghai")
+        return name
 
 
 class RouterSettings(Section):

@@ -74,6 +74,7 @@ class PublicAddress:
     """Where readers reach the hub; the port is known only once it is open if any may be taken."""
 
     url: str
+    dicom_port: int
 
     def dicomweb(self) -> str:
         """Return the root of the DICOMweb services, as manifests name it."""
@@ -148,6 +149,7 @@ class Hub:
             registry=self.registry,
             metrics=self.base.metrics,
             clock=self.base.clock,
+            dicom_port=lambda: self.address.dicom_port,
         )
         soap: dict[str, Wsgi] = {
             "/xds/registry": self.registry.registry_app,
@@ -296,7 +298,8 @@ def _registry(
 
 def _public_address(settings: Settings) -> PublicAddress:
     web = settings.web
-    return PublicAddress((web.public_url or f"http://{web.bind}:{web.port}").rstrip("/"))
+    url = (web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
+    return PublicAddress(url, settings.router.port)
 
 
 def _sites_of(global_id: str, patients: PatientIndex, sites: SiteDirectory) -> frozenset[str]:

@@ -60,6 +60,7 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             node = hub.dicom_node()
             port = _open("DICOM", hub.settings.router.port, node.start)
             stack.callback(node.stop)
+            hub.address.dicom_port = port
             dicom = f"{hub.settings.router.bind}:{port}"
         yield Listening(dicom, http)
 

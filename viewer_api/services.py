@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
     from access_control.accounts import Accounts
@@ -31,7 +33,11 @@ _EXTENSION = "eirhub"
 
 @dataclass(frozen=True)
 class ViewerServices:
-    """Everything a route may call; made by `hub_runtime.bootstrap`, never by a route."""
+    """Everything a route may call; made by `hub_runtime.bootstrap`, never by a route.
+
+    `dicom_port` returns the port workstations use; it is asked late, because a port taken at start
+    is not known before.
+    """
 
     database: Database
     settings: Settings
@@ -48,6 +54,7 @@ class ViewerServices:
     audit: AuditTrail
     metrics: Metrics
     clock: Clock
+    dicom_port: Callable[[], int]
 
 
 def services() -> ViewerServices:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 LANGUAGE_NAMES = {"zh": "中文", "en": "English"}
 THEMES = ("auto", "light", "dark")
-LOCAL_TIME = ZoneInfo("Asia/Shanghai")
 
 _THEME_COOKIE = "eirhub-theme"
 _KEEP_S = 365 * 24 * 3600
@@ -117,13 +116,13 @@ def age_word(born: date | None) -> str:
 
 def local_today() -> date:
     """Return the calendar day at the hub's region."""
-    return services().clock.now().astimezone(LOCAL_TIME).date()
+    return services().clock.now().astimezone(_local_time()).date()
 
 
 def local_midnight() -> datetime:
     """Return the moment (UTC) at which today began at the hub's region."""
     today = local_today()
-    return datetime(today.year, today.month, today.day, tzinfo=LOCAL_TIME).astimezone(UTC)
+    return datetime(today.year, today.month, today.day, tzinfo=_local_time()).astimezone(UTC)
 
 
 def size_word(count: int) -> str:
@@ -137,7 +136,7 @@ def size_word(count: int) -> str:
 
 
 def _local(value: datetime, form: str) -> str:
-    return format_moment(value.astimezone(LOCAL_TIME), form)
+    return format_moment(value.astimezone(_local_time()), form)
 
 
 def _keep_choices(answer: Response) -> Response:
@@ -149,3 +148,7 @@ def _keep_choices(answer: Response) -> Response:
         if asked in allowed:
             set_named_cookie(answer, cookie, asked, max_age_s=_KEEP_S)
     return answer
+
+
+def _local_time() -> ZoneInfo:
+    return ZoneInfo(services().settings.hub.time_zone)

@@ -206,8 +206,7 @@ def _workstation(study_uid: str) -> Workstation:
     router, root = services().settings.router, public_root()
     node = f"{router.ae_title}@{urlsplit(root).hostname}"
     return Workstation(
-        # Port 0 means any free one, which only the start of the hub can tell.
-        node=f"{node}:{router.port}" if router.port else node,
+        node=f"{node}:{services().dicom_port()}",
         dicomweb_root=f"{root}/dicom-web",
         dicomweb_study=f"{root}/dicom-web/studies/{study_uid}",
     )
