@@ -32,3 +32,19 @@ def test_a_database_of_a_newer_hub_is_refused(empty: Database) -> None:
         work.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigurationError, match="revision 9999"):
         schema.upgrade(empty)
+
+
+def test_a_migrated_database_has_the_triggers_that_keep_the_log_append_only(
+    empty: Database, tmp_path: Path
+) -> None:
+    by_models = Database(f"sqlite:///{tmp_path / 'models.sqlite'}")
+    by_models.create_all()
+    schema.upgrade(empty)
+    assert _triggers(empty) == _triggers(by_models) != set()
+    by_models.dispose()
+
+
+def _triggers(database: Database) -> set[str]:
+    with database.read() as session:
+        found = session.execute(text("SELECT sql FROM sqlite_master WHERE type = 'trigger'"))
+        return {row[0] for row in found}
