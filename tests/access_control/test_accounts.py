@@ -306,7 +306,7 @@ def test_the_language_of_a_user_is_remembered(accounts: Accounts, li: str) -> No
         {"sites": "sijing"},
         {"sites": {""}},
         {"roles": {Role.AUDITOR}},
-        {"roles": {Role.AUDITOR, Role.CLINICIAN}},
+        {"roles": [Role.AUDITOR, Role.CLINICIAN]},
         {"display_name": "a\nb"},
         {"display_name": "x" * 129},
     ],

@@ -361,7 +361,6 @@ def mixed(trail: AuditTrail, clock: FixedClock) -> AuditTrail:
         (AuditQuery(subject_id="\ud800", resource_ids=frozenset({"\ud800"})), []),
         (AuditQuery(before_sequence=3), [2, 1]),
     ],
-    ids=str,
 )
 def test_the_auditor_finds_records_newest_first(
     mixed: AuditTrail, query: AuditQuery, found: list[int]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hub_process import eirhub, running_hub
+from tests.support.serving_hub import eirhub, running_hub
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+"""Run `eirhub serve` as a process of its own, as its users do."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+_READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?")
+_START_S = 120
+
+
+@dataclass(frozen=True)
+class RunningHub:
+    """A hub that has printed its ready line."""
+
+    process: "subprocess.Popen[str]"
+    data: Path
+    dicom_port: int
+    http: str
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
+    """Run one command of the hub on `data`."""
+    command = [sys.executable, "-m", "hub_runtime.cli", *map(str, args), "--data", str(data)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@contextmanager
+def running_hub(data: Path, *overrides: str, prefix: tuple[str, ...] = ()) -> Iterator[RunningHub]:
+    """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
+    settings = ("router.port=0", "web.port=0", "study.quiet_period_s=1", *overrides)
+    command = [*prefix, sys.executable, "-m", "hub_runtime.cli", "serve", "--data", str(data)]
+    for override in settings:
+        command += ["--set", override]
+    with (data.parent / f"{data.name}.log").open("a") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        line = _first_line(process)
+        ready = _READY.match(line)
+        assert ready, f"the hub did not become ready: {line!r}"
+        yield RunningHub(process, data, int(ready.group(2) or 0), ready.group(3) or "")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _first_line(process: "subprocess.Popen[str]") -> str:
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read(stream: IO[str]) -> None:
+        lines.put(stream.readline())
+
+    assert process.stdout
+    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
+    return lines.get(timeout=_START_S)
