@@ -36,7 +36,7 @@ def test_every_package_opens_with_its_sentence() -> None:
 
 
 def test_nothing_is_left_for_later_inside_the_code() -> None:
-    pattern = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+    pattern = re.compile(r"\b(TODO|FIXME|XXX)\b|raise NotImplementedError")
     for path in ROOT.glob("[a-z]*/**/*.py"):
         if path.parts[len(ROOT.parts)] in {"tests", "build"}:
             continue

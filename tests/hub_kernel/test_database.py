@@ -1,19 +1,35 @@
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import String, func, select, text
 from sqlalchemy.exc import StatementError
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hub_kernel.database import Base, Database, UtcDateTime
+from hub_kernel.database import Database, UtcDateTime
 
 
-class Probe(Base):
+class TestBase(DeclarativeBase):
+    """Apart from the product's tables, which other tests compare with its migrations."""
+
+    __test__ = False
+
+
+class Probe(TestBase):
     __tablename__ = "test_probe"
     name: Mapped[str] = mapped_column(String(20), primary_key=True)
     count: Mapped[int]
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'probe.sqlite'}")
+    TestBase.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
 
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

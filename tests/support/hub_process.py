@@ -1,7 +1,6 @@
 """A hub in a process of its own, to be killed, traced and started again on the same data."""
 
 import ctypes
-import os
 import re
 import signal
 import subprocess
@@ -35,17 +34,19 @@ class HubProcess:
         assert self.process.wait(START_S) == 0
 
 
-def start_router(
-    data: Path, *, program: tuple[str, ...] = ("-m", "hub_runtime.cli")
-) -> HubProcess:
+def start_router(data: Path, *, program: tuple[str, ...] = ("-m", "hub_runtime.cli")) -> HubProcess:
     """Start `eirhub router` on `data`, admitting any AE title; return it once it is ready."""
     log = data.with_suffix(".log")
     command = [sys.executable, *program, "router", "--data", str(data), "--set", "router.port=0"]
     command += ["--set", "router.accept_unknown_ae=true"]
     said = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: PLW1509 (the child is single-threaded and only calls prctl)
-            command, cwd=ROOT, stdout=output, stderr=output, preexec_fn=_allow_tracing
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_allow_tracing,  # noqa: PLW1509 (it makes one system call)
         )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -65,16 +66,17 @@ def traced(hub: HubProcess, log: Path, *options: str) -> Iterator[None]:
     with messages.open("wb") as output:
         tracer = subprocess.Popen(command, stderr=output)
     try:
-        _await_attached(messages, tracer, len(list(Path(f"/proc/{hub.process.pid}/task").iterdir())))
+        _await_attached(messages, tracer)
         yield
     finally:
         tracer.terminate()
         tracer.wait(START_S)
 
 
-def _await_attached(messages: Path, tracer: "subprocess.Popen[bytes]", threads: int) -> None:
+def _await_attached(messages: Path, tracer: "subprocess.Popen[bytes]") -> None:
+    """Wait for the one line that strace writes when it has every thread."""
     deadline = time.monotonic() + START_S
-    while messages.read_text().count("attached") < min(threads, 1):
+    while "attached" not in messages.read_text():
         if tracer.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"strace cannot attach: {messages.read_text()}")
         time.sleep(0.02)

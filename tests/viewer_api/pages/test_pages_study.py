@@ -62,7 +62,8 @@ def test_the_diagnostic_page_gives_the_addresses_for_a_workstation_and_the_diges
     signed_in: Callable[..., Browser], region: Region
 ) -> None:
     page = signed_in("reader").page(f"/studies/{CHEST_CT}/diagnostic")
-    assert page.select_one("#dicom-node").get_text() == "EIRHUB@localhost"
+    port = region.hub.address.dicom_port
+    assert page.select_one("#dicom-node").get_text() == f"EIRHUB@localhost:{port}"
     assert page.select_one("#dicomweb").get_text().endswith(f"/dicom-web/studies/{CHEST_CT}")
     for recipe in ("diagnostic", "clinical", "public"):
         version = region.hub.eir.version(CHEST_CT, recipe)

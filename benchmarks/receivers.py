@@ -1,0 +1,124 @@
+"""Start what is compared: EIR Hub, Orthanc, DCMTK's storescp, each in a fresh folder."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_S = 90.0
+_POLL_S = 0.05
+_PDU_BYTES = 131_072
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """One program that takes C-STORE; `promises` says what its success answer means."""
+
+    name: str
+    promises: str
+    program: str
+    start: Callable[[Path], tuple[subprocess.Popen[bytes], int]]
+
+    @property
+    def available(self) -> bool:
+        """Tell whether the program is installed."""
+        return shutil.which(self.program) is not None
+
+    @contextmanager
+    def running(self, folder: Path) -> Iterator[int]:
+        """Run it on the empty `folder`; yields its DICOM port once it answers a C-ECHO."""
+        process, port = self.start(folder)
+        try:
+            _await_echo(process, port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago, for programs that cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _start_hub(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    log = folder / "hub.log"
+    settings = ("router.port=0", "web.port=0", "router.accept_unknown_ae=true")
+    command = [*HUB_COMMAND, "--data", str(folder / "data")]
+    for setting in settings:
+        command += ["--set", setting]
+    process = _spawn(command, log)
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        ready = re.search(r"eirhub ready .*?dicom=\S+?:([0-9]+)", log.read_text())
+        if ready:
+            return process, int(ready[1])
+        time.sleep(_POLL_S)
+    process.kill()
+    raise SystemExit(f"the hub did not start:\n{log.read_text()}")
+
+
+def _start_orthanc(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Orthanc as it is delivered, without HTTP; storage is synchronised, as is its default."""
+    port = free_port()
+    configuration = folder / "orthanc.json"
+    configuration.write_text(
+        json.dumps(
+            {
+                "Name": "BENCH",
+                "StorageDirectory": str(folder / "storage"),
+                "IndexDirectory": str(folder / "storage"),
+                "HttpServerEnabled": False,
+                "DicomPort": port,
+                "DicomAlwaysAllowStore": True,
+                "DicomAlwaysAllowEcho": True,
+                "DicomAlwaysAllowFind": True,
+                "MaximumPduLength": _PDU_BYTES,
+                "Plugins": [],
+            }
+        )
+    )
+    return _spawn(["Orthanc", str(configuration)], folder / "orthanc.log"), port
+
+
+def _start_storescp(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    port = free_port()
+    (folder / "files").mkdir()
+    command = ["storescp", "--max-pdu", str(_PDU_BYTES), "-od", str(folder / "files"), str(port)]
+    return _spawn(command, folder / "storescp.log"), port
+
+
+HUB_COMMAND = [sys.executable, "-m", "hub_runtime.cli", "serve"]
+HUB = Receiver("EIR Hub", "durable, findable", sys.executable, _start_hub)
+ORTHANC = Receiver("Orthanc", "files synchronised, findable", "Orthanc", _start_orthanc)
+STORESCP = Receiver("storescp", "nothing", "storescp", _start_storescp)
+RECEIVERS = (HUB, ORTHANC, STORESCP)
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"TCP_NODELAY": "1"}
+    with log.open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+
+
+def _await_echo(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        answered = subprocess.run(
+            ["echoscu", "-to", "2", "127.0.0.1", str(port)], capture_output=True, check=False
+        )
+        if answered.returncode == 0:
+            return
+        time.sleep(_POLL_S)
+    raise SystemExit("a receiver did not answer C-ECHO")

@@ -1,0 +1,85 @@
+"""Who may be in at once: limits per address and in total, and slots no half-open peer can hold."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+from dicom_router.connection import Connection
+from dicom_router.errors import AssociationRefusedError
+
+_MAX_WAITING = 128
+
+
+@dataclass(frozen=True)
+class DoorLimits:
+    """The most associations at once, in total and from one address."""
+
+    associations: int
+    per_address: int
+
+
+class Door:
+    """The connections of the node: waiting for their A-ASSOCIATE-RQ, or established.
+
+    Waiting costs no slot of an association. When too many wait, the one that has waited longest is
+    cut, of the crowding address first: whoever speaks promptly always gets in.
+    """
+
+    def __init__(self, limits: DoorLimits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Connection] = {}
+        self._established: dict[int, Connection] = {}
+
+    def enter(self, connection: Connection) -> None:
+        """Let a new connection wait; another may be cut to make room."""
+        with self._lock:
+            evicted = self._crowding(connection.address)
+            if evicted is not None:
+                del self._waiting[id(evicted)]
+            self._waiting[id(connection)] = connection
+        if evicted is not None:
+            evicted.shut()
+
+    def establish(self, connection: Connection) -> None:
+        """Give a connection the slot of an association.
+
+        Raises:
+            AssociationRefusedError: transient, local limit exceeded (PS3.8 table 9-21).
+        """
+        with self._lock:
+            same_address = sum(
+                other.address == connection.address for other in self._established.values()
+            )
+            if (
+                len(self._established) >= self._limits.associations
+                or same_address >= self._limits.per_address
+            ):
+                raise AssociationRefusedError(
+                    "too many associations at once", result=2, source=3, reason=2
+                )
+            self._waiting.pop(id(connection), None)
+            self._established[id(connection)] = connection
+
+    def leave(self, connection: Connection) -> None:
+        """Give the slot back; does nothing the second time."""
+        with self._lock:
+            self._waiting.pop(id(connection), None)
+            self._established.pop(id(connection), None)
+
+    def present(self) -> tuple[Connection, ...]:
+        """Return every connection that has entered and not left."""
+        with self._lock:
+            return (*self._waiting.values(), *self._established.values())
+
+    def _crowding(self, address: str) -> Connection | None:
+        """The connection to cut for one more from `address`: the oldest of the busiest address."""
+        waiting = list(self._waiting.values())
+        by_address = Counter(connection.address for connection in waiting)
+        if by_address[address] >= self._limits.per_address:
+            crowded = address
+        elif len(waiting) >= _MAX_WAITING:
+            crowded = by_address.most_common(1)[0][0]
+        else:
+            return None
+        return next(connection for connection in waiting if connection.address == crowded)

@@ -1,0 +1,1 @@
+"""One module per DIMSE service the node provides (PS3.7)."""

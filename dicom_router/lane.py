@@ -1,0 +1,38 @@
+"""What an established association is served with, whichever lane serves it."""
+
+from dataclasses import dataclass
+
+from dicom_router.association_request import AssociationRequest
+from dicom_router.handlers.c_find import FindService
+from dicom_router.handlers.c_store import StoreService
+from dicom_router.model import Caller, Tally
+from dicom_router.presentation import NegotiatedContext
+
+
+@dataclass(frozen=True)
+class Services:
+    """The handlers, made once for the node."""
+
+    store: StoreService
+    find: FindService
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`patience_s` bounds any silence; the lengths bound a P-DATA-TF, in bytes."""
+
+    patience_s: float
+    peer_max_length: int
+    own_max_length: int
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One association: who calls, what was asked and agreed, who serves, and what happened."""
+
+    caller: Caller
+    request: AssociationRequest
+    contexts: tuple[NegotiatedContext, ...]
+    services: Services
+    limits: Limits
+    tally: Tally

@@ -1,0 +1,116 @@
+"""Accept connections and serve each in its own thread; nothing a peer does can stall accepting.
+
+Against the stock server of pynetdicom: no accepted socket is ever read without a deadline, the TLS
+handshake runs in the connection's thread, and lengths are checked before anything is read.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dicom_router.connection import Connection
+from dicom_router.door import Door
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 512
+_BREATHER_S = 0.05
+
+
+@dataclass(frozen=True)
+class ListenAddress:
+    """Where to listen; `tls` wraps every connection, `handshake_s` bounds how long that takes."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    handshake_s: float = 10.0
+
+
+class Listener:
+    """One listening port. `serve` is called in a thread for each connection and may block."""
+
+    def __init__(
+        self, address: ListenAddress, door: Door, serve: Callable[[Connection], None]
+    ) -> None:
+        self._address = address
+        self._door = door
+        self._serve = serve
+        self._socket: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._serving: set[threading.Thread] = set()
+
+    def start(self) -> int:
+        """Listen; return the port, which is another than the one asked for only if that was 0.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
+        self._socket = socket.create_server(
+            (self._address.host, self._address.port), family=family, backlog=_BACKLOG
+        )
+        self._stopping.clear()
+        self._accepting = threading.Thread(target=self._accept, name="dicom-accept", daemon=True)
+        self._accepting.start()
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until nobody is served any more, at most to `deadline` (`time.monotonic`)."""
+        for thread in tuple(self._serving):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._serving
+
+    def stop(self) -> None:
+        """Take no more connections; those present go on."""
+        self._stopping.set()
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            except OSError:
+                log.debug("the listening socket was closed already")
+            self._socket.close()
+        if self._accepting is not None:
+            self._accepting.join()
+
+    def _accept(self) -> None:
+        listening = self._socket
+        while listening is not None and not self._stopping.is_set():
+            try:
+                accepted, peer = listening.accept()
+            except OSError:  # out of descriptors, or the peer has already gone: others come
+                self._stopping.wait(_BREATHER_S)
+                continue
+            connection = Connection(accepted, str(peer[0]))
+            self._door.enter(connection)
+            thread = threading.Thread(
+                target=self._serve_quietly, args=(connection,), name="dicom-peer", daemon=True
+            )
+            try:
+                self._serving.add(thread)
+                thread.start()
+            except RuntimeError:  # no more threads: this peer is turned away, others are served
+                log.exception("a connection was dropped")
+                self._serving.discard(thread)
+                self._end(connection)
+
+    def _serve_quietly(self, connection: Connection) -> None:
+        try:
+            if self._address.tls is not None:
+                connection.secure(self._address.tls, self._address.handshake_s)
+            self._serve(connection)
+        except Exception:  # the outermost edge of a connection: one peer's failure is its own
+            log.exception("a connection failed", extra={"address": connection.address})
+        finally:
+            self._end(connection)
+            self._serving.discard(threading.current_thread())
+
+    def _end(self, connection: Connection) -> None:
+        self._door.leave(connection)
+        connection.close()

@@ -1,0 +1,111 @@
+"""The DICOM node: one port, its door, its two lanes, and the handlers behind them."""
+
+import logging
+import ssl
+import time
+from dataclasses import dataclass
+
+from pydicom.uid import UID
+from pynetdicom import AE
+
+from access_control.audit import AuditTrail
+from access_control.sites import SiteDirectory
+from dicom_router.admission import Admission
+from dicom_router.association import Reception
+from dicom_router.association_audit import AssociationAudit
+from dicom_router.door import Door, DoorLimits
+from dicom_router.handlers.c_find import FindService
+from dicom_router.handlers.c_store import StoreService
+from dicom_router.lane import Services
+from dicom_router.listener import ListenAddress, Listener
+from dicom_router.presentation import Offer, standard_storage_sop_classes
+from dicom_router.query_lane import quiet_pynetdicom
+from hub_kernel.database import Database
+from hub_kernel.metrics import Metrics
+from hub_kernel.settings import RouterSettings
+from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from image_archive.index import ArchiveIndex
+from image_archive.service import ArchiveService
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 10.0
+_LAST_WORDS_S = 3.0
+
+
+@dataclass(frozen=True)
+class NodeParts:
+    """What the node works with; made and closed by whoever makes the node."""
+
+    directory: SiteDirectory
+    archive: ArchiveService
+    index: ArchiveIndex
+    audit: AuditTrail
+    database: Database
+    metrics: Metrics
+
+
+class DicomNode:
+    """Serves C-ECHO, C-STORE and C-FIND to the sites of the directory."""
+
+    def __init__(
+        self, settings: RouterSettings, parts: NodeParts, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        audit = AssociationAudit(parts.database, parts.audit)
+        storage = standard_storage_sop_classes() | frozenset(settings.private_sop_classes)
+        self._door = Door(
+            DoorLimits(settings.max_associations, settings.max_connections_per_address)
+        )
+        self._reception = Reception(
+            settings=settings,
+            admission=Admission(parts.directory, accept_unknown=settings.accept_unknown_ae),
+            offer=Offer(storage),
+            services=Services(
+                StoreService(parts.archive, storage, settings.max_instance_bytes),
+                FindService(
+                    parts.index,
+                    audit,
+                    parts.metrics,
+                    settings.response_limit,
+                    settings.ae_title,
+                ),
+            ),
+            door=self._door,
+            audit=audit,
+            metrics=parts.metrics,
+            application_entity=_application_entity(settings),
+        )
+        self._listener = Listener(
+            ListenAddress(settings.bind, settings.port, tls, settings.association_timeout_s),
+            self._door,
+            self._reception.serve,
+        )
+
+    def start(self) -> int:
+        """Listen; return the port.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        quiet_pynetdicom()
+        port = self._listener.start()
+        log.info("DICOM node listening", extra={"port": port})
+        return port
+
+    def stop(self, grace_s: float = _GRACE_S) -> None:
+        """Take no more connections, let messages under way be answered, then end what is left."""
+        self._listener.stop()
+        for connection in self._door.present():
+            connection.request_stop()
+        if not self._listener.wait(time.monotonic() + grace_s):
+            for connection in self._door.present():
+                connection.shut()
+            self._listener.wait(time.monotonic() + _LAST_WORDS_S)
+
+
+def _application_entity(settings: RouterSettings) -> AE:
+    entity = AE(settings.ae_title)
+    entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.maximum_associations = settings.max_associations + 1  # the door counts, not pynetdicom
+    return entity

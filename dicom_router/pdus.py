@@ -1,0 +1,83 @@
+"""The PDUs the node writes itself (PS3.8 9.3): A-ASSOCIATE-AC and -RJ, A-RELEASE-RP, A-ABORT."""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum
+
+from dicom_router.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
+from dicom_router.errors import AbortReason, AssociationRefusedError
+from dicom_router.presentation import NegotiatedContext
+from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+HEADER = struct.Struct(">BxI")
+PDV_HEADER = struct.Struct(">IBB")
+_LAST_COMMAND_FRAGMENT = 0x03
+
+
+class PduType(IntEnum):
+    """The seven PDUs of PS3.8 table 9-11 and following."""
+
+    ASSOCIATE_RQ = 0x01
+    ASSOCIATE_AC = 0x02
+    ASSOCIATE_RJ = 0x03
+    P_DATA_TF = 0x04
+    RELEASE_RQ = 0x05
+    RELEASE_RP = 0x06
+    ABORT = 0x07
+
+
+RELEASE_RP = HEADER.pack(PduType.RELEASE_RP, 4) + bytes(4)
+
+
+def associate_ac(
+    request: AssociationRequest, contexts: Iterable[NegotiatedContext], max_length: int
+) -> bytes:
+    """Return the A-ASSOCIATE-AC for `request`; `max_length` is the longest P-DATA-TF we take."""
+    fixed = struct.pack(">HH", 1, 0) + request.raw[10:74]  # titles and reserved bytes, echoed
+    results = b"".join(
+        _item(0x21, bytes((c.context_id, 0, c.outcome, 0)) + _uid_item(0x40, c.transfer_syntax))
+        for c in contexts
+    )
+    user_information = _item(
+        0x50,
+        _item(0x51, struct.pack(">I", max_length))
+        + _uid_item(0x52, IMPLEMENTATION_CLASS_UID)
+        + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode()),
+    )
+    body = fixed + _uid_item(0x10, APPLICATION_CONTEXT_NAME) + results + user_information
+    return HEADER.pack(PduType.ASSOCIATE_AC, len(body)) + body
+
+
+def associate_rj(refusal: AssociationRefusedError) -> bytes:
+    """Return the A-ASSOCIATE-RJ that tells the peer why."""
+    body = bytes((0, refusal.result, refusal.source, refusal.reason))
+    return HEADER.pack(PduType.ASSOCIATE_RJ, 4) + body
+
+
+def abort(reason: AbortReason) -> bytes:
+    """Return an A-ABORT whose source is the service provider."""
+    return HEADER.pack(PduType.ABORT, 4) + bytes((0, 0, 2, reason))
+
+
+def command_p_data(context_id: int, command: bytes, max_length: int) -> bytes:
+    """Return the P-DATA-TF PDUs carrying a command set, none longer than `max_length` bytes."""
+    room = max_length - PDV_HEADER.size
+    pieces = [command[at : at + room] for at in range(0, len(command), room)]
+    return b"".join(
+        HEADER.pack(PduType.P_DATA_TF, len(piece) + PDV_HEADER.size)
+        + PDV_HEADER.pack(len(piece) + 2, context_id, _command_control(number, len(pieces)))
+        + piece
+        for number, piece in enumerate(pieces, 1)
+    )
+
+
+def _command_control(number: int, count: int) -> int:
+    return _LAST_COMMAND_FRAGMENT if number == count else 0x01
+
+
+def _item(kind: int, value: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(value)) + value
+
+
+def _uid_item(kind: int, uid: str) -> bytes:
+    return _item(kind, uid.encode("latin-1"))

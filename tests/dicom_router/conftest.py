@@ -1,0 +1,159 @@
+"""A whole DICOM node on loopback: real archive, real database, real sites."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from access_control.audit import AuditQuery, AuditRecord, AuditTrail
+from access_control.model import Site
+from access_control.sites import SiteDirectory
+from dicom_router.node import DicomNode, NodeParts
+from hub_kernel.clock import SystemClock
+from hub_kernel.database import Database
+from hub_kernel.identifiers import AssigningAuthority
+from hub_kernel.metrics import Metrics
+from hub_kernel.settings import RouterSettings
+from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.index import ArchiveIndex
+from image_archive.service import ArchiveService
+from tests.dicom_router.wire import RawPeer, echo_rq
+
+TOWNSHIP = Site(
+    site_id="chengguan",
+    name="城关镇卫生院",
+    name_en="Chengguan",
+    institution="Chengguan Township Hospital",
+    level="township",
+    ae_titles=("CT1", "WS1"),
+    networks=("127.0.0.0/8",),
+    assigning_authority=AssigningAuthority("CHENGGUAN", "1.2.3.1"),
+)
+OTHER_TOWNSHIP = replace(
+    TOWNSHIP,
+    site_id="hexi",
+    ae_titles=("CT2",),
+    assigning_authority=AssigningAuthority("HEXI", "1.2.3.2"),
+)
+COUNTY = replace(
+    TOWNSHIP,
+    site_id="county",
+    ae_titles=("PACS",),
+    assigning_authority=AssigningAuthority("COUNTY", "1.2.3.3"),
+    query_scope="region",
+)
+FAR_AWAY = replace(
+    TOWNSHIP,
+    site_id="far",
+    ae_titles=("FAR",),
+    networks=("10.9.0.0/16",),
+    assigning_authority=AssigningAuthority("FAR", "1.2.3.4"),
+)
+
+
+@dataclass
+class Hub:
+    """A running node and what stands behind it."""
+
+    port: int
+    node: DicomNode
+    parts: NodeParts
+    folder: Path
+
+    def audit(self) -> tuple[AuditRecord, ...]:
+        """Every audit record, newest first."""
+        return self.parts.audit.search(AuditQuery(limit=500)).records
+
+    def await_audit(self, wanted: Callable[[AuditRecord], bool]) -> AuditRecord:
+        """The record that is wanted; it is written just after the association has ended."""
+        found: list[AuditRecord] = []
+        assert until(lambda: found.extend(filter(wanted, self.audit())) or bool(found))
+        return found[0]
+
+    def temporary_files(self) -> list[Path]:
+        return list((self.folder / "archive" / "incoming").iterdir())
+
+    def echo_seconds(self) -> float:
+        """How long an honest peer waits for its C-ECHO, association included."""
+        started = time.monotonic()
+        with RawPeer(self.port) as peer:
+            assert peer.associate()[0] == 2
+            peer.send(echo_rq())
+            assert peer.status() == 0
+        return time.monotonic() - started
+
+    @contextmanager
+    def association(
+        self, sop_classes: dict[str, list[str]], calling: str = "CT1"
+    ) -> Iterator[Association]:
+        """An association of pynetdicom as SCU."""
+        entity = AE(calling)
+        for sop_class, transfer_syntaxes in sop_classes.items():
+            entity.add_requested_context(sop_class, transfer_syntaxes)
+        association = entity.associate("127.0.0.1", self.port, ae_title="EIRHUB")
+        assert association.is_established
+        try:
+            yield association
+        finally:
+            association.release()
+
+
+def until(condition: Callable[[], bool], patience_s: float = 5.0) -> bool:
+    """Poll until `condition` holds; False when it never does."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def running_node(
+    folder: Path, archive_folder: Path | None = None, **settings: object
+) -> Iterator[Hub]:
+    clock = SystemClock()
+    database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
+    database.create_all()
+    metrics = Metrics()
+    backend = FilesystemBackend(archive_folder or folder / "archive")
+    directory = SiteDirectory(database, clock)
+    for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
+        directory.add(site)
+    parts = NodeParts(
+        directory=directory,
+        archive=ArchiveService(database, backend, clock, metrics),
+        index=ArchiveIndex(database),
+        audit=AuditTrail(database, clock, b"k" * 32),
+        database=database,
+        metrics=metrics,
+    )
+    chosen = {"port": 0, "association_timeout_s": 1.0, "idle_timeout_s": 2.0} | settings
+    node = DicomNode(RouterSettings(**chosen), parts)  # type: ignore[arg-type]
+    hub = Hub(node.start(), node, parts, folder)
+    try:
+        yield hub
+    finally:
+        node.stop()
+        database.dispose()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with running_node(tmp_path) as hub:
+        yield hub
+
+
+@pytest.fixture
+def attacked(hub: Hub) -> Iterator[Hub]:
+    """A node that must be as good as new after whatever the test does to it."""
+    yield hub
+    assert hub.echo_seconds() < 1.0
+    assert until(lambda: not hub.temporary_files()), "a temporary file is left"
+    for record in hub.audit():
+        assert record.line().isprintable()

@@ -1,0 +1,107 @@
+"""Which presentation contexts are accepted, and in which transfer syntax."""
+
+import pytest
+
+from dicom_router.association_request import parse_association_request
+from dicom_router.presentation import (
+    STUDY_ROOT_FIND,
+    VERIFICATION,
+    ContextOutcome,
+    NegotiatedContext,
+    Offer,
+    standard_storage_sop_classes,
+)
+from tests.dicom_router.wire import CT, EXPLICIT, IMPLICIT, RequestParts, context_item
+
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+OFFER = Offer(standard_storage_sop_classes())
+
+
+def _negotiate(abstract: str, transfer: list[str], offer: Offer = OFFER) -> NegotiatedContext:
+    parts = RequestParts(contexts=[context_item(1, abstract, transfer)])
+    return offer.negotiate(parse_association_request(parts.encode()))[0]
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        IMPLICIT,
+        EXPLICIT,
+        BIG_ENDIAN,
+        "1.2.840.10008.1.2.1.99",  # deflated
+        "1.2.840.10008.1.2.4.50",  # JPEG baseline
+        "1.2.840.10008.1.2.4.70",  # JPEG lossless
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS
+        "1.2.840.10008.1.2.4.90",  # JPEG 2000
+        "1.2.840.10008.1.2.4.108",  # HEVC video
+        "1.2.840.10008.1.2.4.100.1",  # fragmentable MPEG-2
+        "1.2.840.10008.1.2.4.112",  # JPEG XL
+        "1.2.840.10008.1.2.4.203",  # HTJ2K
+        "1.2.840.10008.1.2.4.299",  # not defined yet
+        "1.2.840.10008.1.2.5",  # RLE
+        "1.2.840.10008.1.2.8.1",  # deflated frames
+    ],
+)
+def test_storage_accepts_every_transfer_syntax_as_proposed(syntax: str) -> None:
+    context = _negotiate(CT, [syntax])
+    assert context.accepted
+    assert context.transfer_syntax == syntax
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    ["1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.7.1", "1.2.3", "", "1.2.840.10008.1.20.1"],
+)
+def test_what_is_no_encoding_of_a_stored_dataset_is_not_accepted(syntax: str) -> None:
+    assert _negotiate(CT, [syntax]).outcome is ContextOutcome.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ([IMPLICIT, EXPLICIT], EXPLICIT),
+        ([BIG_ENDIAN, IMPLICIT], IMPLICIT),
+        ([EXPLICIT, "1.2.840.10008.1.2.4.90"], EXPLICIT),
+        (["1.2.840.10008.1.2.4.90", EXPLICIT], "1.2.840.10008.1.2.4.90"),
+        (["1.2.3", IMPLICIT], IMPLICIT),
+    ],
+)
+def test_of_several_the_first_that_keeps_the_vrs_is_chosen(offered: list[str], chosen: str) -> None:
+    assert _negotiate(CT, offered).transfer_syntax == chosen
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.3.4", "1.2.840.10008.5.1.4.1.2.2.2", "../../etc", ""])
+def test_an_unknown_sop_class_is_not_accepted(sop_class: str) -> None:
+    context = _negotiate(sop_class, [IMPLICIT])
+    assert context.outcome is ContextOutcome.ABSTRACT_SYNTAX_NOT_SUPPORTED
+
+
+def test_a_private_sop_class_is_accepted_when_configured() -> None:
+    private = "1.2.840.113619.4.27"
+    assert not _negotiate(private, [IMPLICIT]).accepted
+    assert _negotiate(private, [IMPLICIT], Offer(OFFER.storage_sop_classes | {private})).accepted
+
+
+@pytest.mark.parametrize("sop_class", [VERIFICATION, STUDY_ROOT_FIND])
+def test_queries_and_verification_take_only_plain_codings(sop_class: str) -> None:
+    assert _negotiate(sop_class, [IMPLICIT]).accepted
+    compressed = _negotiate(sop_class, ["1.2.840.10008.1.2.4.50"])
+    assert compressed.outcome is ContextOutcome.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+
+def test_every_storage_class_pynetdicom_knows_is_offered_and_retired_ones_too() -> None:
+    from pynetdicom import AllStoragePresentationContexts
+
+    known = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+    assert {uid for uid in known if ".200." not in uid and ".201." not in uid} <= (
+        OFFER.storage_sop_classes
+    )
+    assert "1.2.840.10008.5.1.4.1.1.6" in OFFER.storage_sop_classes  # ultrasound before 1998
+    assert "1.2.840.10008.1.3.10" not in OFFER.storage_sop_classes  # DICOMDIR
+
+
+def test_an_association_with_a_query_context_is_not_store_only() -> None:
+    parts = RequestParts()
+    assert OFFER.is_store_only(OFFER.negotiate(parse_association_request(parts.encode())))
+    parts.contexts.append(context_item(5, STUDY_ROOT_FIND, [IMPLICIT]))
+    assert not OFFER.is_store_only(OFFER.negotiate(parse_association_request(parts.encode())))
