@@ -107,8 +107,8 @@ class Reception:
             with self.metrics.associations_open.track_inprogress():
                 ending = self._run(connection, lane)
         except _ENDINGS as broken:
-            self._break_off(connection, broken)
             self.door.leave(connection)
+            self._break_off(connection, broken)
             self._count("failed")
             self._record(lane, str(broken), orderly=False)
         else:

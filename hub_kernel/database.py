@@ -7,7 +7,7 @@ records commit or vanish as one transaction.
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -75,18 +75,20 @@ class UnitOfWork:
     session: Session
     clock: Clock
     _writer: EventWriter | None = None
+    _published: set[type[Event]] = field(default_factory=set)
 
     def publish(self, occurred: Event) -> None:
         """Record `occurred` in the outbox, in this transaction."""
         if self._writer is not None:
             self._writer.write(self.session, occurred)
+            self._published.add(type(occurred))
 
 
 class Database:
     """Opens units of work and read snapshots on the database at `url` (an SQLAlchemy URL).
 
-    `outbox` writes published events; `on_commit` is called after every commit, outside the
-    transaction, so that waiting workers can be woken.
+    `outbox` writes published events; `on_published` is told after a commit, outside the
+    transaction, which types of event became true with it, so that waiting workers can be woken.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Database:
         pool_size: int = 20,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.on_commit: Callable[[], None] | None = None
+        self.on_published: Callable[[frozenset[type[Event]]], None] | None = None
         self._outbox = outbox
         self.engine: Engine = create_engine(
             url, pool_size=pool_size, max_overflow=40, hide_parameters=True
@@ -110,12 +112,13 @@ class Database:
     @contextmanager
     def unit_of_work(self) -> Iterator[UnitOfWork]:
         """One write transaction: committed at the end of the block, rolled back on any error."""
+        published: set[type[Event]] = set()
         with self._sessions() as session:
             session.connection(execution_options={_WRITE: True})
-            yield UnitOfWork(session, self.clock, self._outbox)
+            yield UnitOfWork(session, self.clock, self._outbox, published)
             session.commit()
-        if self.on_commit is not None:
-            self.on_commit()
+        if published and self.on_published is not None:
+            self.on_published(frozenset(published))
 
     @contextmanager
     def read(self) -> Iterator[Session]:

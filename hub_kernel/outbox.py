@@ -65,6 +65,13 @@ class OutboxDelivery(Base):
     reason: Mapped[str] = mapped_column(Text, default="")
 
 
+_OWED = select(
+    OutboxDelivery.delivery_id,
+    OutboxDelivery.subscriber,
+    OutboxDelivery.attempts,
+    OutboxEvent.kind,
+    OutboxEvent.payload,
+).join(OutboxEvent)
 _INSERT_EVENT = insert(OutboxEvent.__table__)  # type: ignore[arg-type]
 _INSERT_DELIVERY = insert(OutboxDelivery.__table__)  # type: ignore[arg-type]
 
@@ -156,9 +163,7 @@ class Outbox:
         with database.unit_of_work() as work:
             now = work.clock.now()
             due = work.session.execute(
-                select(OutboxDelivery, OutboxEvent)
-                .join(OutboxEvent)
-                .where(OutboxDelivery.state == PENDING, OutboxDelivery.due_at <= now)
+                _OWED.where(OutboxDelivery.state == PENDING, OutboxDelivery.due_at <= now)
                 .where(OutboxDelivery.subscriber.in_(names))
                 .order_by(OutboxDelivery.delivery_id)
                 .limit(wanted.limit)
@@ -166,7 +171,7 @@ class Outbox:
             ).all()
             work.session.execute(
                 update(OutboxDelivery)
-                .where(OutboxDelivery.delivery_id.in_([row.delivery_id for row, _ in due]))
+                .where(OutboxDelivery.delivery_id.in_([row.delivery_id for row in due]))
                 .values(
                     due_at=now + timedelta(seconds=wanted.lease_s),
                     claimed_by=wanted.worker,
@@ -174,7 +179,15 @@ class Outbox:
                 )
                 .execution_options(synchronize_session=False)
             )
-            return [_delivery(row, happened) for row, happened in due]
+        return [
+            Delivery(
+                delivery_id=row.delivery_id,
+                subscriber=row.subscriber,
+                attempts=row.attempts + 1,
+                event=decode_event(row.kind, row.payload),
+            )
+            for row in due
+        ]
 
     def settle(self, database: Database, done: Iterable[int]) -> None:
         """Forget deliveries whose subscribers have done their work."""
@@ -259,12 +272,3 @@ class Outbox:
                 )
                 is not None
             )
-
-
-def _delivery(row: OutboxDelivery, happened: OutboxEvent) -> Delivery:
-    return Delivery(
-        delivery_id=row.delivery_id,
-        subscriber=row.subscriber,
-        attempts=row.attempts + 1,
-        event=decode_event(happened.kind, happened.payload),
-    )

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hub_kernel.database import Database
+from hub_kernel.events import Event
 from hub_kernel.outbox import Claim, Delivery, Outbox
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 1.0
-_GATHER_S = 0.03
+_GATHER_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class TaskEngine(Protocol):
         """Finish the deliveries under way, begin no new ones, return when all is quiet."""
         ...
 
-    def wake(self) -> None:
-        """Say that something may be due; safe from any thread, allowed to be lost."""
+    def wake(self, published: frozenset[type[Event]]) -> None:
+        """Say that these events may be due; safe from any thread, allowed to be lost."""
         ...
 
 
@@ -62,7 +63,7 @@ class ThreadTaskEngine:
         self._jobs = list(jobs)
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._stopping = threading.Event()
-        quick = _Lane("quick", Claim(self._worker, limit=128, heavy=False))
+        quick = _Lane("quick", Claim(self._worker, limit=256, heavy=False))
         self._lanes = [quick] + [
             _Lane(f"heavy-{number}", Claim(self._worker, limit=1, heavy=True))
             for number in range(1, workers + 1)
@@ -87,15 +88,19 @@ class ThreadTaskEngine:
     def stop(self) -> None:
         """Let what is under way finish, then stop."""
         self._stopping.set()
-        self.wake()
+        for lane in self._lanes:
+            lane.due.set()
         for thread in self._threads:
             thread.join()
         self._threads = []
 
-    def wake(self) -> None:
-        """Look at the outbox now instead of at the next poll."""
-        for lane in self._lanes:
-            lane.due.set()
+    def wake(self, published: frozenset[type[Event]]) -> None:
+        """Look at the outbox now instead of at the next poll, in the lanes these events are for."""
+        for subscriber in self._outbox.subscribers.values():
+            if any(issubclass(kind, subscriber.event_type) for kind in published):
+                for lane in self._lanes:
+                    if lane.claim.takes(subscriber):
+                        lane.due.set()
 
     def _deliver_forever(self, lane: "_Lane") -> None:
         while not self._stopping.is_set():
@@ -108,6 +113,7 @@ class ThreadTaskEngine:
                 claimed = []
             if not claimed:
                 lane.due.wait(_IDLE_POLL_S)
+            if len(claimed) < lane.claim.limit:
                 # Gather a moment: under load one claim then carries many deliveries.
                 self._stopping.wait(_GATHER_S)
 

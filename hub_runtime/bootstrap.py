@@ -330,7 +330,7 @@ def _threads(hub: Hub) -> TaskEngine:
     engine = ThreadTaskEngine(
         hub.database, hub.base.outbox, periodic_jobs(hub), workers=hub.settings.tasks.workers
     )
-    hub.database.on_commit = engine.wake
+    hub.database.on_published = engine.wake
     return engine
 
 

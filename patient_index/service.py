@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ATTEMPTS = 8
+_REMEMBERED = 4096
 
 
 class PatientIndex:
@@ -66,6 +67,8 @@ class PatientIndex:
         self._clock = clock
         self._issuer = AssigningAuthority(settings.global_namespace, settings.global_oid)
         self._global_ids = global_ids or SystemGlobalIdFactory()
+        # Observations are never taken back, so what was observed once need not be looked up again.
+        self._observed: set[ObservedPatient] = set()
 
     def observe(self, patient: ObservedPatient) -> str:
         """Remember what a site says about its patient; return the global ID.
@@ -208,8 +211,14 @@ class PatientIndex:
         return [Subscriber("patient-index", InstanceArchived, self._instance_archived)]
 
     def _instance_archived(self, archived: InstanceArchived) -> None:
+        """Observe the patient; the thousand instances of one study are one observation."""
+        if archived.patient in self._observed:
+            return
         try:
             self.observe(archived.patient)
+            if len(self._observed) >= _REMEMBERED:
+                self._observed.clear()
+            self._observed.add(archived.patient)
         except UnidentifiedPatientError:
             # Trying again would not help; the study stays reachable by its UIDs.
             log.warning("study without a usable patient ID", extra={"site_id": archived.site_id})

@@ -1,5 +1,6 @@
 """A whole DICOM node on loopback: real archive, real database, real sites."""
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,13 +116,13 @@ def until(condition: Callable[[], bool], patience_s: float = 5.0) -> bool:
 
 @contextmanager
 def running_node(
-    folder: Path, archive_folder: Path | None = None, **settings: object
+    folder: Path, *, tls: ssl.SSLContext | None = None, **settings: object
 ) -> Iterator[Hub]:
     clock = SystemClock()
     database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
     database.create_all()
     metrics = Metrics()
-    backend = FilesystemBackend(archive_folder or folder / "archive")
+    backend = FilesystemBackend(folder / "archive")
     directory = SiteDirectory(database, clock)
     for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
         directory.add(site)
@@ -134,7 +135,7 @@ def running_node(
         metrics=metrics,
     )
     chosen = {"port": 0, "association_timeout_s": 1.0, "idle_timeout_s": 2.0} | settings
-    node = DicomNode(RouterSettings(**chosen), parts)  # type: ignore[arg-type]
+    node = DicomNode(RouterSettings(**chosen), parts, tls=tls)  # type: ignore[arg-type]
     hub = Hub(node.start(), node, parts, folder)
     try:
         yield hub

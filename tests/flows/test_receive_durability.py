@@ -118,13 +118,14 @@ def started(tmp_path: Path) -> Iterator[list[HubProcess]]:
             hub.kill()
 
 
+@pytest.mark.timeout(900)  # twenty-one starts of a hub, on whatever machine
 def test_nothing_acknowledged_is_lost_whenever_the_hub_is_killed(
     tmp_path: Path, sender: Sender, started: list[HubProcess]
 ) -> None:
     data = tmp_path / "data"
+    hub = start_router(data)
+    started.append(hub)
     for number, (moment, call, when) in enumerate(KILL_POINTS):
-        hub = start_router(data)
-        started.append(hub)
         files = sender.instances(number)
         with traced(hub, tmp_path / "kill.trace", "-e", f"trace={call}", *_kill(call, when)):
             acknowledged = sender.push(hub, files)
@@ -133,7 +134,7 @@ def test_nothing_acknowledged_is_lost_whenever_the_hub_is_killed(
         started.append(hub)
         assert acknowledged <= _findable(hub, _study_of(files[0])), moment
         assert len(sender.push(hub, files)) == INSTANCES, f"cannot be sent again: {moment}"
-        hub.stop()
+    hub.stop()
     assert _lost(data, sender) == []
     assert len(sender.promised) == INSTANCES * len(KILL_POINTS)
 

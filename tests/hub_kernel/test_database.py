@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import String, func, select, text
 from sqlalchemy.exc import StatementError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from hub_kernel.database import Database, UtcDateTime
+from hub_kernel.events import Event
 
 
 class TestBase(DeclarativeBase):
@@ -95,14 +96,26 @@ def test_sqlite_is_told_to_survive_a_power_cut(database: Database) -> None:
         assert session.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-def test_commit_calls_the_listener_after_the_rows_are_visible(database: Database) -> None:
-    seen: list[int | None] = []
+class Ledger:
+    """An event writer that only notes that it was called."""
 
-    def look() -> None:
+    def write(self, session: Session, occurred: Event) -> None:
+        session.add(Probe(name=occurred.event_id, count=1, at=occurred.occurred_at))
+
+
+def test_the_listener_learns_what_was_published_after_the_rows_are_visible(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'listener.sqlite'}", outbox=Ledger())
+    TestBase.metadata.create_all(database.engine)
+    seen: list[tuple[frozenset[type[Event]], int | None]] = []
+
+    def look(published: frozenset[type[Event]]) -> None:
         with database.read() as session:
-            seen.append(session.scalar(select(func.count()).select_from(Probe)))
+            seen.append((published, session.scalar(select(func.count()).select_from(Probe))))
 
-    database.on_commit = look
+    database.on_published = look
     with database.unit_of_work() as work:
-        work.session.add(Probe(name="a", count=1, at=NOON))
-    assert seen == [1]
+        work.session.add(Probe(name="nothing published", count=1, at=NOON))
+    with database.unit_of_work() as work:
+        work.publish(Event(event_id="one", occurred_at=NOON))
+    assert seen == [(frozenset({Event}), 2)]
+    database.dispose()

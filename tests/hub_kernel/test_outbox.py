@@ -152,7 +152,7 @@ def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
     )
     database._outbox = outbox
     engine = ThreadTaskEngine(database, outbox, workers=1)
-    database.on_commit = engine.wake
+    database.on_published = engine.wake
     engine.start()
     try:
         _publish(database, _completed(clock))
