@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from hub_kernel.clock import Clock, SystemClock
+from hub_kernel.errors import ConfigurationError
 from hub_kernel.events import Event
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -102,9 +104,7 @@ class Database:
         self.clock: Clock = clock or SystemClock()
         self.on_published: Callable[[frozenset[type[Event]]], None] | None = None
         self._outbox = outbox
-        self.engine: Engine = create_engine(
-            url, pool_size=pool_size, max_overflow=40, hide_parameters=True
-        )
+        self.engine = _engine(url, pool_size)
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
@@ -134,6 +134,17 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    try:
+        return create_engine(url, pool_size=pool_size, max_overflow=40, hide_parameters=True)
+    except (ArgumentError, ImportError):
+        # The address may hold a password, so it is not repeated.
+        raise ConfigurationError(
+            "database.url: not an address this hub can open; write sqlite:////path/to/file, or "
+            "postgresql+psycopg://user@host/name with its driver installed"
+        ) from None
 
 
 def _prepare_sqlite(engine: Engine) -> None:

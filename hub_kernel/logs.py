@@ -51,7 +51,9 @@ def configure_logging(log_format: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # pydicom's warnings quote the values they complain about.
+    # What pydicom and pynetdicom complain about they quote, and it came from a patient's dataset.
     warnings.filterwarnings("ignore", module="pydicom")
-    for talkative in ("pynetdicom", "pydicom", "waitress", "alembic"):
+    for quoting in ("pynetdicom", "pydicom"):
+        logging.getLogger(quoting).setLevel(logging.CRITICAL)
+    for talkative in ("waitress", "alembic"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))

@@ -193,8 +193,16 @@ def build_hub(settings: Settings) -> Hub:
 
 
 @contextmanager
-def opened_hub(settings: Settings) -> Iterator[Hub]:
-    """Give a hub with an up-to-date schema to a command, beside a running one or not."""
+def opened_hub(settings: Settings, *, may_create: bool = False) -> Iterator[Hub]:
+    """Give a hub with an up-to-date schema to a command, beside a running one or not.
+
+    Raises:
+        ConfigurationError: there is no hub in the data folder and the command may not make one: a
+            mistyped folder must not be verified as whole.
+    """
+    data = settings.hub.data_dir
+    if not may_create and not (data / "secrets").is_dir():
+        raise ConfigurationError(f"no hub in {data}; check --data, or make one with eirhub serve")
     hub = build_hub(settings)
     try:
         schema.upgrade(hub.database)

@@ -1,5 +1,7 @@
 """`eirhub`: the one command of the hub."""
 
+import os
+
 import click
 
 from hub_runtime.commands.demo import demo
@@ -14,6 +16,8 @@ from hub_runtime.options import HubGroup
 @click.version_option(package_name="eirhub")
 def main() -> None:
     """EIR Hub: DICOM router, central archive, XDS registry and a lifelong record in one."""
+    # What the hub writes is patient data: for its own account alone.
+    os.umask(0o077)
 
 
 for command in (serve, router, web, worker, demo, site, user, token, db, archive, audit):

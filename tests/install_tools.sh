@@ -10,6 +10,7 @@ need dcmj2pnm dcmtk
 need chromium chromium
 need strace strace
 need Orthanc orthanc
+need openssl openssl
 [ -n "$(fc-list :lang=zh 2>/dev/null | head -n 1)" ] || missing="$missing fonts-noto-cjk fontconfig"
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "$(printf %s "$missing" | tr -d ' ')" ] || exit 0

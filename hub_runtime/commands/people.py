@@ -38,7 +38,7 @@ def add_user(
 ) -> None:
     """Add a person; prints the password once unless it was given."""
     typed = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    with opened_hub(settings) as hub:
+    with opened_hub(settings, may_create=True) as hub:
         added = hub.access.accounts.add_user(
             username,
             typed,
@@ -66,7 +66,7 @@ def create_token(
     settings: Settings, name: str, *, days: int, as_json: bool, **given: object
 ) -> None:
     """Make a machine token; it is shown this once and stored only as a hash."""
-    with opened_hub(settings) as hub:
+    with opened_hub(settings, may_create=True) as hub:
         plain = hub.access.tokens.create(
             name,
             roles=_role_set(given["roles"]),

@@ -33,7 +33,7 @@ def site() -> None:
 def add(settings: Settings, file: Path | None, *, replace: bool, **described: object) -> None:
     """Add the site SITE_ID, or every site of a file."""
     sites = load_site_file(file) if file else (_described(described),)
-    with opened_hub(settings) as hub:
+    with opened_hub(settings, may_create=True) as hub:
         for new in sites:
             hub.access.sites.add(new, replace=replace)
             click.echo(f"{new.site_id}: {new.name} is admitted as {', '.join(new.ae_titles)}")

@@ -46,7 +46,7 @@ class Story:
 def prepare(story: Story) -> None:
     """Register the sites, make the accounts with fresh passwords, and a token for the checks."""
     story.sites = load_site_file(shipped_config("site.example.toml"))
-    with opened_hub(story.settings) as hub:
+    with opened_hub(story.settings, may_create=True) as hub:
         for site in story.sites:
             hub.access.sites.add(site, replace=True)
         for account in story.region.accounts:
@@ -144,13 +144,16 @@ def _instance_path(instance: Dataset, kind: str) -> str:
 @contextmanager
 def _step(words: str) -> Iterator[None]:
     """Show a step; a tick only once it has been checked."""
-    click.echo(f"  … {words}", nl=False, err=True)
+    start = ""
+    if sys.stderr.isatty():
+        click.echo(f"  … {words}", nl=False, err=True)
+        start = "\r"
     try:
         yield
     except BaseException:
-        click.echo(f"\r  ✗ {words}", err=True)
+        click.echo(f"{start}  ✗ {words}", err=True)
         raise
-    click.echo(f"\r  ✓ {words}", err=True)
+    click.echo(f"{start}  ✓ {words}", err=True)
 
 
 def _bar(label: str, steps: Iterable[T], length: int) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,22 +22,35 @@ from tests.dicom_router.wire import (
     p_data,
     store_rq,
 )
-
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
+from tests.support.tools import require_tool
 
 
 class TlsPeer(RawPeer):
+    certificate: Path
+
     def __enter__(self) -> "TlsPeer":
-        context = ssl.create_default_context(cafile=CERTIFICATE)
+        context = ssl.create_default_context(cafile=self.certificate)
         plain = socket.create_connection(("127.0.0.1", self.port), self.timeout_s)
         self.socket = context.wrap_socket(plain, server_hostname="localhost")
         return self
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost and its key in one file, made for this run."""
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    made = [require_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*made, "-keyout", path, "-out", path.with_suffix(".crt")], check=True)
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    TlsPeer.certificate = path
+    return path
+
+
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
+def hub(tmp_path: Path, certificate: Path) -> Iterator[Hub]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    context.load_cert_chain(certificate)
     with running_node(tmp_path, tls=context) as hub:
         yield hub
 

@@ -94,3 +94,27 @@ def test_verify_commands_say_that_an_empty_hub_is_whole(data: Path) -> None:
         verified = eirhub(subject, "verify", "--json", data=data)
         assert verified.returncode == 0, verified.stderr
         assert json.loads(verified.stdout)
+
+
+@pytest.mark.parametrize(
+    "command", [("archive", "verify"), ("audit", "verify"), ("site", "list"), ("site", "show", "a")]
+)
+def test_a_mistyped_folder_is_no_hub_and_none_is_made(data: Path, command: tuple[str, ...]) -> None:
+    refused = eirhub(*command, data=data)
+    assert refused.returncode == 1
+    assert f"no hub in {data}" in refused.stderr
+    assert not data.exists()
+
+
+def test_an_address_of_no_database_is_refused_in_words(data: Path) -> None:
+    refused = eirhub("serve", "--set", "database.url=foo://user:secret@host/x", data=data)
+    assert refused.returncode == 1
+    assert "database.url" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "secret" not in refused.stderr
+
+
+def test_what_the_hub_writes_is_for_its_own_account_alone(data: Path) -> None:
+    assert eirhub("db", "upgrade", data=data).returncode == 0
+    for path in (data, *data.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_DETACH_S = 5
 START_S = 60.0
 _PR_SET_PTRACER = 0x59616D61
 _PR_SET_PTRACER_ANY = -1
@@ -70,7 +71,12 @@ def traced(hub: HubProcess, log: Path, *options: str) -> Iterator[None]:
         yield
     finally:
         tracer.terminate()
-        tracer.wait(START_S)
+        try:
+            tracer.wait(_DETACH_S)
+        except subprocess.TimeoutExpired:
+            # A killed process that its tracer has not let go of cannot end either.
+            tracer.kill()
+            tracer.wait(START_S)
 
 
 def _await_attached(messages: Path, tracer: "subprocess.Popen[bytes]") -> None:

@@ -18,6 +18,7 @@ PACKAGES = {
     "chromium": "chromium",
     "strace": "strace",
     "Orthanc": "orthanc",
+    "openssl": "openssl",
 }
 
 
