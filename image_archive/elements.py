@@ -6,6 +6,7 @@ running beyond the data, recursing without end or meeting a sequence that never 
 
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR, keyword_dict
 
@@ -60,8 +61,7 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
     return _ENCODINGS.get(transfer_syntax_uid, _EXPLICIT_LITTLE)
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """A value as received: its VR (empty when implicit) and at most 4096 bytes of it."""
 
     vr: bytes
@@ -209,19 +209,24 @@ class _Walker:
         raise UnreadableInstanceError(f"dataset has more than {MOST_ELEMENTS} data elements")
 
     def _plain_elements(self, frame: _Frame) -> None:
-        """Pass a run of short elements nobody wants: most of a header, so the loop is bare.
+        """Pass a run of short elements: most of a header, so the loop is bare.
 
         Whatever is special, `_element` looks at next, the element that breaks a rule included.
         """
         data, unpack, end = self._data, self._explicit, frame.end
         position, passed = self._position, self._passed
-        wanted = self._wanted.top if len(self._stack) == 1 else self._wanted.nested
+        top, kept = len(self._stack) == 1, self._found.top
+        wanted = self._wanted.top if top else self._wanted.nested
         last = min(end, self._have) - 12
         while position <= last and passed < MOST_ELEMENTS:
             group, element, vr, length = unpack(data, position)
             after = position + 8 + length
-            if vr not in _SHORT_VRS or after > end or (group << 16 | element) in wanted:
+            if vr not in _SHORT_VRS or after > end:
                 break
+            if (tag := group << 16 | element) in wanted:
+                if not top or tag in kept or length > LARGEST_VALUE_BYTES or after > self._have:
+                    break
+                kept[tag] = Element(vr, bytes(data[position + 8 : after]))
             position = after
             passed += 1
         self._position, self._passed = position, passed

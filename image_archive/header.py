@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 from hub_kernel.identifiers import require_uid
 from hub_kernel.person_names import PersonName, decode_person_name, decode_text
-from image_archive.elements import Elements, Wanted
+from image_archive.elements import Element, Elements, Wanted
 from image_archive.errors import UnreadableInstanceError
 
 _NESTED_PATIENT_ID = 0x00100020
@@ -33,14 +34,20 @@ _UNSIGNED_SHORTS = {
     0x00280100: "Bits Allocated",
 }
 
+_PATIENT = (0x00100010, 0x00100020, 0x00100030, 0x00100040, _OTHER_PATIENT_IDS)
+_STUDY = (
+    0x00080020, 0x00080030, 0x00080050, 0x00080090, 0x00081030, 0x0020000D, 0x00200010,
+)  # fmt: skip
+_SERIES = (
+    0x00080021, 0x00080031, 0x00080060, 0x00080080, 0x00081010, 0x0008103E, 0x00180015, 0x0020000E,
+    0x00200011,
+)  # fmt: skip
+
 WANTED = Wanted(
     top=frozenset(
         {
-            _SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080030,
-            0x00080031, 0x00080050, 0x00080060, 0x00080080, 0x00080090, 0x00081010, 0x00081030,
-            0x0008103E, 0x00100010, 0x00100020, 0x00100030, 0x00100040, _OTHER_PATIENT_IDS,
-            0x00180015, 0x0020000D, 0x0020000E, 0x00200010, 0x00200011, 0x00200013,
-            _NUMBER_OF_FRAMES, *_UNSIGNED_SHORTS,
+            _SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018, 0x00200013, _NUMBER_OF_FRAMES,
+            *_PATIENT, *_STUDY, *_SERIES, *_UNSIGNED_SHORTS,
         }
     ),
     nested=frozenset({_NESTED_PATIENT_ID}),
@@ -110,32 +117,14 @@ def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> In
             description is impossible.
         InvalidUidError: such a UID breaks PS3.5 9.1.
     """
-    values = _Values(elements, big_endian=big_endian, habit=charset_habit)
-    pixels = _checked_pixels(values, elements)
+    values = _Values(_Level(tuple(elements.top.items()), _declared(elements), charset_habit))
+    pixels = _checked_pixels(values, elements, big_endian=big_endian)
     return InstanceHeader(
         sop_class_uid=values.uid(0x00080016, "SOP Class UID"),
         sop_instance_uid=values.uid(0x00080018, "SOP Instance UID"),
-        patient=_patient(values, elements),
-        study=StudyAttributes(
-            study_instance_uid=values.uid(0x0020000D, "Study Instance UID"),
-            study_id=values.text(0x00200010, 64),
-            study_date=values.date(0x00080020),
-            study_time=values.text(0x00080030, 28),
-            accession_number=values.text(0x00080050, 64),
-            description=values.text(0x00081030, 256),
-            referring_physician_name=values.name(0x00080090),
-        ),
-        series=SeriesAttributes(
-            series_instance_uid=values.uid(0x0020000E, "Series Instance UID"),
-            modality=values.text(0x00080060, 16),
-            series_number=values.integer(0x00200011),
-            description=values.text(0x0008103E, 256),
-            body_part_examined=values.text(0x00180015, 64),
-            series_date=values.date(0x00080021),
-            series_time=values.text(0x00080031, 28),
-            institution_name=values.text(0x00080080, 256),
-            station_name=values.text(0x00081010, 64),
-        ),
+        patient=_patient(values.level(_PATIENT), _nested_ids(elements)),
+        study=_study(values.level(_STUDY)),
+        series=_series(values.level(_SERIES)),
         instance_number=values.integer(0x00200013),
         rows=pixels.rows,
         columns=pixels.columns,
@@ -143,17 +132,34 @@ def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> In
     )
 
 
+def _declared(elements: Elements) -> tuple[str, ...]:
+    """Return Specific Character Set; an empty first value stands for the default repertoire."""
+    element = elements.top.get(_SPECIFIC_CHARACTER_SET)
+    raw = element.value.strip(b" \0") if element else b""
+    return tuple([term.strip() for term in raw.decode("ascii", "replace").split("\\")])
+
+
+class _Level(NamedTuple):
+    """The elements of one level as sent, which many instances have in common."""
+
+    elements: tuple[tuple[int, Element], ...]
+    declared: tuple[str, ...]
+    habit: str
+
+
 class _Values:
     """Typed reading of raw element values."""
 
-    def __init__(self, elements: Elements, *, big_endian: bool, habit: str) -> None:
-        self._top = elements.top
-        self._big_endian = big_endian
-        self._habit = habit
-        raw = self.raw(_SPECIFIC_CHARACTER_SET)
-        self._declared = tuple(
-            term.strip() for term in raw.decode("ascii", "replace").split("\\")
-        )  # an empty first value stands for the default repertoire
+    def __init__(self, level: _Level) -> None:
+        self._top = dict(level.elements)
+        self._declared = level.declared
+        self._habit = level.habit
+
+    def level(self, tags: tuple[int, ...]) -> _Level:
+        """Return those elements, as they are compared and remembered."""
+        top = self._top
+        found = tuple([(tag, top[tag]) for tag in tags if tag in top])
+        return _Level(found, self._declared, self._habit)
 
     def raw(self, tag: int) -> bytes:
         element = self._top.get(tag)
@@ -187,14 +193,14 @@ class _Values:
         number = int(raw) if found else None
         return number if number is not None and -(2**31) <= number < 2**31 else None
 
-    def unsigned_short(self, tag: int, what: str) -> int | None:
+    def unsigned_short(self, tag: int, what: str, *, big_endian: bool) -> int | None:
         """Return a US value, None where it is absent or empty."""
         element = self._top.get(tag)
         if element is None or not element.value:
             return None
         if element.vr not in {b"", b"US", b"UN", b"SS"} or len(element.value) != 2:
             raise UnreadableInstanceError(f"{what} must be one value of VR US")
-        return int.from_bytes(element.value, "big" if self._big_endian else "little")
+        return int.from_bytes(element.value, "big" if big_endian else "little")
 
 
 @lru_cache(maxsize=2048)
@@ -227,19 +233,55 @@ def _date(raw: bytes) -> date | None:
         return None
 
 
-def _patient(values: _Values, elements: Elements) -> PatientAttributes:
+# A study's instances come one after the other, so a few levels of each kind are enough.
+@lru_cache(maxsize=128)
+def _patient(level: _Level, nested_ids: tuple[bytes, ...]) -> PatientAttributes:
+    values = _Values(level)
     return PatientAttributes(
         patient_id=values.text(0x00100020, 64),
         name=values.name(0x00100010),
         birth_date=values.date(0x00100030),
         sex=values.text(0x00100040, 16),
-        other_ids=_other_ids(values, elements),
+        other_ids=_other_ids(values, nested_ids),
     )
 
 
-def _other_ids(values: _Values, elements: Elements) -> tuple[str, ...]:
-    raw = values.raw(_OTHER_PATIENT_IDS).split(b"\\")
-    raw += [found.value for found in elements.nested.get(_NESTED_PATIENT_ID, ())]
+@lru_cache(maxsize=128)
+def _study(level: _Level) -> StudyAttributes:
+    values = _Values(level)
+    return StudyAttributes(
+        study_instance_uid=values.uid(0x0020000D, "Study Instance UID"),
+        study_id=values.text(0x00200010, 64),
+        study_date=values.date(0x00080020),
+        study_time=values.text(0x00080030, 28),
+        accession_number=values.text(0x00080050, 64),
+        description=values.text(0x00081030, 256),
+        referring_physician_name=values.name(0x00080090),
+    )
+
+
+@lru_cache(maxsize=128)
+def _series(level: _Level) -> SeriesAttributes:
+    values = _Values(level)
+    return SeriesAttributes(
+        series_instance_uid=values.uid(0x0020000E, "Series Instance UID"),
+        modality=values.text(0x00080060, 16),
+        series_number=values.integer(0x00200011),
+        description=values.text(0x0008103E, 256),
+        body_part_examined=values.text(0x00180015, 64),
+        series_date=values.date(0x00080021),
+        series_time=values.text(0x00080031, 28),
+        institution_name=values.text(0x00080080, 256),
+        station_name=values.text(0x00081010, 64),
+    )
+
+
+def _nested_ids(elements: Elements) -> tuple[bytes, ...]:
+    return tuple([found.value for found in elements.nested.get(_NESTED_PATIENT_ID, ())])
+
+
+def _other_ids(values: _Values, nested_ids: tuple[bytes, ...]) -> tuple[str, ...]:
+    raw = [*values.raw(_OTHER_PATIENT_IDS).split(b"\\"), *nested_ids]
     texts = (values.decode(value.strip(b" \0"))[:64] for value in raw)
     return tuple(dict.fromkeys(text for text in texts if text))[:_MOST_OTHER_IDS]
 
@@ -279,8 +321,11 @@ _PIXEL_RULES: tuple[tuple[str, Callable[[_Pixels], bool]], ...] = (
 )  # fmt: skip
 
 
-def _checked_pixels(values: _Values, elements: Elements) -> _Pixels:
-    shorts = {tag: values.unsigned_short(tag, what) for tag, what in _UNSIGNED_SHORTS.items()}
+def _checked_pixels(values: _Values, elements: Elements, *, big_endian: bool) -> _Pixels:
+    shorts = {
+        tag: values.unsigned_short(tag, what, big_endian=big_endian)
+        for tag, what in _UNSIGNED_SHORTS.items()
+    }
     found = elements.pixels
     pixels = _Pixels(
         rows=shorts[0x00280010] or 0,

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Dialect, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import PoolProxiedConnection
 
 from hub_kernel.database import UnitOfWork
 from hub_kernel.events import InstanceArchived, new_event
@@ -26,6 +28,7 @@ from image_archive.model import (
     Receipt,
     StudyState,
 )
+from image_archive.prepared import Prepared
 from image_archive.rows import (
     instance_values,
     observed_patient,
@@ -134,7 +137,28 @@ _GROW_SERIES = (
     .where(SERIES.c.id == bindparam("row_id"))
     .values(instance_count=SERIES.c.instance_count + bindparam("instances"))
 )
-_INSERT_INSTANCE = insert(INSTANCE)
+_FIND_INSTANCE = select(
+    INSTANCE.c.sop_instance_uid,
+    INSTANCE.c.dataset_sha256,
+    INSTANCE.c.condition,
+    INSTANCE.c.storage_key,
+).where(INSTANCE.c.sop_instance_uid == bindparam("uid"))
+
+
+class ReceiptStatements:
+    """What runs for every instance, prepared for one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        columns = [column.name for column in INSTANCE.columns if not column.primary_key]
+        self.insert_instance = Prepared(insert(INSTANCE).inline(), dialect, columns)
+        self.grow_study = Prepared(_GROW_STUDY, dialect)
+        self.grow_series = Prepared(_GROW_SERIES, dialect)
+        self._find_instance = Prepared(_FIND_INSTANCE, dialect)
+
+    def find_instance(self, connection: PoolProxiedConnection, uid: str) -> KnownInstance | None:
+        """Return what the index has under this SOP Instance UID."""
+        row = self._find_instance.first(connection, {"uid": uid})
+        return KnownInstance(*row) if row else None
 
 
 @dataclass
@@ -142,7 +166,7 @@ class GroupWriter:
     """One transaction's worth of arrivals."""
 
     work: UnitOfWork
-    connection: Connection
+    statements: ReceiptStatements
     remembered: RememberedStudies
     studies: dict[str, KnownStudy] = field(default_factory=dict)
     new_rows: list[dict[str, Any]] = field(default_factory=list)
@@ -153,14 +177,22 @@ class GroupWriter:
         """Write rows and events; `careful` looks up every instance first."""
         findings = []
         for arrival in arrivals:
-            uid = arrival.header.sop_instance_uid
-            earlier = find_instance(self.connection, uid) if careful else None
+            earlier = self._earlier(arrival) if careful else None
             findings.append(self._again(arrival, earlier) if earlier else self._new(arrival))
         self._flush(self.work.clock.now())
         for arrival, finding in zip(arrivals, findings, strict=True):
             if finding is Finding.STORED:
                 self._publish(arrival)
         return findings
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The transaction's connection."""
+        return self.work.session.connection()
+
+    def _earlier(self, arrival: Arrival) -> KnownInstance | None:
+        uid = arrival.header.sop_instance_uid
+        return self.statements.find_instance(self.connection.connection, uid)
 
     def _again(self, arrival: Arrival, earlier: KnownInstance) -> Finding:
         """Judge an instance whose UID is known by the hash of its dataset."""
@@ -230,21 +262,24 @@ class GroupWriter:
 
     def _flush(self, now: datetime) -> None:
         """Write the instances and count them; a late one reopens its study."""
-        execute = self.connection.execute
-        if self.new_rows:
-            execute(_INSERT_INSTANCE, self.new_rows)
-        for row_id, growth in self.study_growth.items():
-            execute(
-                _GROW_STUDY,
-                {
-                    "row_id": row_id,
-                    "instances": growth.instances,
-                    "series": growth.series,
-                    "now": now,
-                },
-            )
-        for row_id, growth in self.series_growth.items():
-            execute(_GROW_SERIES, {"row_id": row_id, "instances": growth.instances})
+        if not self.new_rows:
+            return
+        driver, statements = self.connection.connection, self.statements
+        statements.insert_instance.execute(driver, self.new_rows)
+        statements.grow_study.execute(
+            driver,
+            [
+                {"row_id": row_id, "instances": add.instances, "series": add.series, "now": now}
+                for row_id, add in self.study_growth.items()
+            ],
+        )
+        statements.grow_series.execute(
+            driver,
+            [
+                {"row_id": row_id, "instances": add.instances}
+                for row_id, add in self.series_growth.items()
+            ],
+        )
 
     def _publish(self, arrival: Arrival) -> None:
         header, origin = arrival.header, arrival.receipt.origin
@@ -296,24 +331,12 @@ def _with(values: list[str], value: str) -> list[str]:
     return values if not value or value in values else [*values, value]
 
 
-_FIND_INSTANCE = select(
-    INSTANCE.c.sop_instance_uid,
-    INSTANCE.c.dataset_sha256,
-    INSTANCE.c.condition,
-    INSTANCE.c.storage_key,
-).where(INSTANCE.c.sop_instance_uid == bindparam("uid"))
 _FIND_STUDY = select(STUDY.c.id, STUDY.c.issuer_oid, STUDY.c.patient_id).where(
     STUDY.c.study_instance_uid == bindparam("uid")
 )
 _FIND_SERIES = select(SERIES.c.series_instance_uid, SERIES.c.id).where(
     SERIES.c.study_row_id == bindparam("row_id")
 )
-
-
-def find_instance(connection: Connection, uid: str) -> KnownInstance | None:
-    """Return what the index has under this SOP Instance UID."""
-    row = connection.execute(_FIND_INSTANCE, {"uid": uid}).first()
-    return KnownInstance(*row) if row else None
 
 
 def load_study(connection: Connection, uid: str) -> KnownStudy | None:

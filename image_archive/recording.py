@@ -1,10 +1,9 @@
 """Record arrivals in the index, many in one transaction, and translate the database's errors."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 
-from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from hub_kernel.database import Database
@@ -21,8 +20,8 @@ from image_archive.index_writing import (
     GroupWriter,
     KnownInstance,
     KnownStudy,
+    ReceiptStatements,
     RememberedStudies,
-    find_instance,
     insert_quarantine,
     load_study,
 )
@@ -37,6 +36,7 @@ class ReceiptRecorder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._statements = ReceiptStatements(database.engine.dialect)
         self._remembered = RememberedStudies()
         self._group: GroupCommit[Arrival, Finding] = GroupCommit(self._commit)
         self._broken = threading.Event()
@@ -64,8 +64,11 @@ class ReceiptRecorder:
         Raises:
             ArchiveBusyError: the database refused.
         """
-        with self._reading() as connection:
-            return find_instance(connection, sop_instance_uid)
+        try:
+            with closing(self._database.engine.raw_connection()) as connection:
+                return self._statements.find_instance(connection, sop_instance_uid)
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error
 
     def study(self, study_instance_uid: str) -> KnownStudy | None:
         """Return the study of that UID, if there is one.
@@ -75,19 +78,14 @@ class ReceiptRecorder:
         """
         known = self._remembered.get(study_instance_uid)
         if known is None:
-            with self._reading() as connection:
-                known = load_study(connection, study_instance_uid)
+            try:
+                with self._database.engine.connect() as connection:
+                    known = load_study(connection, study_instance_uid)
+            except SQLAlchemyError as error:
+                raise self._translated(error) from error
             if known:
                 self._remembered.put({study_instance_uid: known})
         return known
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._database.engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise self._translated(error) from error
 
     def _commit(self, arrivals: Sequence[Arrival]) -> Sequence[Finding | Exception]:
         """Record a group; when it fails as a whole, each alone: one must not spoil all."""
@@ -109,7 +107,7 @@ class ReceiptRecorder:
     def _transaction(self, arrivals: Sequence[Arrival], *, careful: bool) -> list[Finding]:
         with self._database.unit_of_work() as work:
             remembered = RememberedStudies() if careful else self._remembered
-            group = GroupWriter(work, work.session.connection(), remembered)
+            group = GroupWriter(work, self._statements, remembered)
             findings = group.write(arrivals, careful=careful)
         self._remembered.put(group.studies)
         return findings

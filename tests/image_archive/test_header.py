@@ -115,3 +115,19 @@ def test_texts_are_cut_to_their_columns() -> None:
 def test_nul_is_left_out_of_texts() -> None:
     with_nul = encoded(ct_slice(AccessionNumber="ABCD")).replace(b"ABCD", b"A\0CD")
     assert header_of(with_nul).study.accession_number == "ACD"
+
+
+def test_the_same_bytes_under_another_character_set_are_read_anew() -> None:
+    name = "Wang^XiaoDong=王^小东".encode("gb18030")
+    headers = [header_of(with_name(charset, name)) for charset in (b"GB18030", b"ISO_IR 100")]
+    assert {header.patient.name.ideographic for header in headers} == {"王^小东"}
+    assert len({header.patient.name.rule for header in headers}) == 2
+
+
+def test_what_differs_between_two_instances_of_one_study_differs_in_their_headers() -> None:
+    first = header_of(encoded(ct_slice(1)))
+    sent_later = header_of(encoded(ct_slice(2, SeriesInstanceUID="1.2.3.2", PatientSex="F")))
+    assert first.study == sent_later.study
+    assert (first.series.series_instance_uid, first.patient.sex) == ("1.2.3.1", "M")
+    assert (sent_later.series.series_instance_uid, sent_later.patient.sex) == ("1.2.3.2", "F")
+    assert (first.instance_number, sent_later.instance_number) == (1, 2)
