@@ -2,29 +2,30 @@
 
 Record n carries `HMAC-SHA256(key, n, MAC of record n-1, message of record n)`; one head row, under
 its own HMAC, says how many records there are. Without the key nobody can edit, delete, reorder or
-truncate unseen. Who can roll the whole database back to an earlier state is caught by comparing
-with a head exported before (`AuditTrail.head`).
+truncate unseen. Who empties the trail or rolls the whole database back to an earlier state is
+caught by the head kept outside it (`HeadKeeper`).
 """
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from access_control.audit_head import AuditHead, HeadKeeper
 from access_control.audit_message import (
-    LONGEST,
     AuditEvent,
     AuditRecord,
     audit_message_xml,
     canonical_message,
     record_of,
 )
-from access_control.inert import inert
+from access_control.audit_search import AuditPage, AuditQuery, conditions
+from access_control.errors import KeptHeadError
 from access_control.tables import AuditHeadRow, AuditRecordRow
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
@@ -37,20 +38,15 @@ __all__ = [
     "AuditRecord",
     "AuditTrail",
     "AuditVerification",
+    "HeadKeeper",
 ]
+
+log = logging.getLogger(__name__)
 
 _HEAD_ID = 1
 _GENESIS = hashlib.sha256(b"eirhub audit trail").hexdigest()
 _BATCH = 500
 _LONGEST_PAGE = 500
-
-
-@dataclass(frozen=True)
-class AuditHead:
-    """How long the chain is and how it ends; kept elsewhere, it proves later that nothing went."""
-
-    sequence: int
-    mac: str
 
 
 @dataclass(frozen=True)
@@ -63,38 +59,21 @@ class AuditVerification:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class AuditQuery:
-    """What the auditor looks for; empty fields match everything. Newest records come first."""
-
-    subject_kind: str = ""
-    subject_id: str = ""
-    resource_ids: frozenset[str] = frozenset()
-    action: str = ""
-    outcome: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    before_sequence: int | None = None
-    limit: int = 50
-
-
-@dataclass(frozen=True)
-class AuditPage:
-    """One page of records, and `before_sequence` for the next page; None on the last."""
-
-    records: tuple[AuditRecord, ...]
-    next_before: int | None
-
-
 class AuditTrail:
     """Appends audit records and proves that they are still all there.
 
     `key` is 32 secret bytes from outside the database (`access_control.secrets`); `source` names
-    this hub in every record.
+    this hub in every record; `keeper` keeps the head that `verify` holds the trail against.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, key: bytes, *, source: str = "eirhub"
+        self,
+        database: Database,
+        clock: Clock,
+        key: bytes,
+        *,
+        source: str = "eirhub",
+        keeper: HeadKeeper | None = None,
     ) -> None:
         if len(key) < 16:
             raise ValueError("the audit key must have at least 16 bytes")
@@ -102,6 +81,35 @@ class AuditTrail:
         self._clock = clock
         self._key = key
         self._source = source
+        self._keeper = keeper
+
+    def begin(self) -> None:
+        """Write the head of an empty trail once and for all, and keep it.
+
+        From then on a trail without its head is a trail that was emptied. Repeating it is harmless;
+        a head that was deleted is not made again.
+        """
+        if self._keeper and not self._is_begun():
+            with self._database.unit_of_work() as work:
+                self._locked_head(work.session)
+        self.keep_head()
+
+    def keep_head(self) -> None:
+        """Keep the head as it stands, unless the trail no longer leads there from the one kept.
+
+        Never raises because of what is stored or because it cannot be written: the log says it.
+        """
+        if self._keeper is None:
+            return
+        try:
+            kept, head = self._keeper.kept(), self._proven_head()
+            if head and (kept is None or self._leads_on(kept, head)):
+                self._keeper.keep(head)
+                return
+        except (KeptHeadError, OSError, SQLAlchemyError) as error:
+            log.error("audit head not kept", extra={"error": type(error).__qualname__})  # noqa: TRY400 (no traceback wanted)
+            return
+        log.error("the audit trail does not continue its kept head; run eirhub audit verify")
 
     def record(self, session: Session, event: AuditEvent) -> int:
         """Append `event` in the caller's transaction and return its sequence number.
@@ -139,20 +147,28 @@ class AuditTrail:
         *,
         anchor: AuditHead | None = None,
     ) -> AuditVerification:
-        """Check every record against the chain, and the chain against its head and `anchor`.
+        """Check every record against the chain, and the chain against its head and every anchor.
+
+        Anchors are the kept head and `anchor`, a head exported by `head` some time before.
 
         `progress` is called with (records checked, records claimed by the head). Records appended
         meanwhile are checked as well. Never raises because of what is stored.
         """
+        try:
+            # Before the database: read after it, a head might name records it does not see yet.
+            kept = self._keeper.kept() if self._keeper else None
+        except KeptHeadError as error:
+            return _bad(AuditHead(0, _GENESIS), f"cannot be proved: the kept head {error}")
+        anchors = tuple(head for head in (anchor, kept) if head)
         with self._database.read() as session:
-            return self._verify(session, progress or _silent, anchor)
+            return self._verify(session, progress or _silent, anchors)
 
     def search(self, query: AuditQuery) -> AuditPage:
         """Return the newest records that match `query`, at most 500 a page."""
         limit = max(1, min(query.limit, _LONGEST_PAGE))
         statement = (
             select(AuditRecordRow.message)
-            .where(*_conditions(query))
+            .where(*conditions(query))
             .order_by(AuditRecordRow.sequence.desc())
             .limit(limit + 1)
         )
@@ -168,14 +184,15 @@ class AuditTrail:
     def _locked_head(self, session: Session) -> AuditHeadRow:
         head = _select_head(session)
         if head is None:
+            start = self._start(session)
             try:
                 with session.begin_nested():
                     session.add(
                         AuditHeadRow(
                             head_id=_HEAD_ID,
-                            sequence=0,
+                            sequence=start,
                             mac=_GENESIS,
-                            head_mac=self._mac("head", 0, _GENESIS),
+                            head_mac=self._mac("head", start, _GENESIS),
                         )
                     )
             except IntegrityError:  # another process began the chain in this very moment
@@ -185,19 +202,50 @@ class AuditTrail:
             raise RuntimeError("the head of the audit trail cannot be written")
         return head
 
+    def _start(self, session: Session) -> int:
+        """Return 0 for a new trail; behind a deleted head leave a gap that `verify` finds."""
+        last = session.scalar(select(func.max(AuditRecordRow.sequence)))
+        try:
+            kept = self._keeper.kept() if self._keeper else None
+        except KeptHeadError:
+            kept = AuditHead(0, _GENESIS)
+        if last is None and kept is None:
+            return 0
+        return max(last or 0, kept.sequence if kept else 0) + 1
+
+    def _is_begun(self) -> bool:
+        try:
+            return self._keeper is not None and self._keeper.kept() is not None
+        except KeptHeadError:
+            return True
+
+    def _proven_head(self) -> AuditHead | None:
+        with self._database.read() as session:
+            row = session.get(AuditHeadRow, _HEAD_ID)
+            return AuditHead(row.sequence, row.mac) if row and self._is_authentic(row) else None
+
+    def _leads_on(self, kept: AuditHead, head: AuditHead) -> bool:
+        with self._database.read() as session:
+            row = session.get(AuditRecordRow, kept.sequence)
+            same = kept.mac == (row.mac if row else _GENESIS)
+            return same and kept.sequence <= head.sequence
+
     def _verify(
-        self, session: Session, progress: Callable[[int, int], None], anchor: AuditHead | None
+        self,
+        session: Session,
+        progress: Callable[[int, int], None],
+        anchors: tuple[AuditHead, ...],
     ) -> AuditVerification:
         end, claimed = AuditHead(0, _GENESIS), _claimed_length(session)
         while True:
             for sequence, row in _rows(session, after=end.sequence):
-                reason = self._fault(sequence, row, end) or _unlike_anchor(row, anchor)
+                reason = self._fault(sequence, row, end) or _unlike_anchors(row, anchors)
                 if reason:
                     return _bad(end, reason)
                 end = AuditHead(end.sequence + 1, row.mac if row else "")
                 if end.sequence % _BATCH == 0:
                     progress(end.sequence, max(claimed, end.sequence))
-            reason = self._fault_of_end(session, end, anchor)
+            reason = self._fault_of_end(session, end, anchors)
             if not reason or not _has_rows(session, after=end.sequence):
                 break  # else: records were appended between the last batch and the head
         progress(end.sequence, max(claimed, end.sequence))
@@ -217,11 +265,16 @@ class AuditTrail:
             return "shows other values in its columns than in its chained message"
         return ""
 
-    def _fault_of_end(self, session: Session, end: AuditHead, anchor: AuditHead | None) -> str:
+    def _fault_of_end(
+        self, session: Session, end: AuditHead, anchors: tuple[AuditHead, ...]
+    ) -> str:
         """Say what is wrong with how the chain ends, or nothing."""
+        longest = max((anchor.sequence for anchor in anchors), default=0)
         head = session.get(AuditHeadRow, _HEAD_ID, populate_existing=True)
         if head is None:
-            if end.sequence:
+            if longest > end.sequence:
+                return f"is missing, and the head of the chain; {longest} records were there"
+            if end.sequence or anchors:
                 return "would follow, but the head of the chain was deleted"
         elif not self._is_authentic(head):
             return "would follow, but the head of the chain was altered"
@@ -229,8 +282,8 @@ class AuditTrail:
             return f"is missing: the chain was truncated, its head names {head.sequence} records"
         elif (head.sequence, head.mac) != (end.sequence, end.mac):
             return "would follow, but the head of the chain was set back"
-        if anchor and anchor.sequence > end.sequence:
-            return f"is missing: the anchor names {anchor.sequence} records"
+        if longest > end.sequence:
+            return f"is missing: the head kept elsewhere names {longest} records"
         return ""
 
     def _is_authentic(self, head: AuditHeadRow) -> bool:
@@ -304,9 +357,9 @@ def _has_rows(session: Session, *, after: int) -> bool:
     return session.scalar(query) is not None
 
 
-def _unlike_anchor(row: AuditRecordRow | None, anchor: AuditHead | None) -> str:
-    if row and anchor and anchor.sequence == row.sequence and anchor.mac != row.mac:
-        return "is not the record that the anchor names"
+def _unlike_anchors(row: AuditRecordRow | None, anchors: tuple[AuditHead, ...]) -> str:
+    if row and any(one.sequence == row.sequence and one.mac != row.mac for one in anchors):
+        return "is not the record that the head kept elsewhere names"
     return ""
 
 
@@ -314,29 +367,6 @@ def _bad(end: AuditHead, reason: str) -> AuditVerification:
     return AuditVerification(
         ok=False, count=end.sequence, first_bad_id=end.sequence + 1, reason=reason
     )
-
-
-def _conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
-    row = AuditRecordRow
-    equal = {
-        row.subject_kind: inert(query.subject_kind, 16),
-        row.subject_id: inert(query.subject_id, LONGEST["subject_id"]),
-        row.action: inert(query.action, 64),
-        row.outcome: inert(query.outcome, 16),
-    }
-    conditions: list[ColumnElement[bool]] = [
-        column == value for column, value in equal.items() if value
-    ]
-    if query.resource_ids:
-        wanted = {inert(resource_id, LONGEST["resource_id"]) for resource_id in query.resource_ids}
-        conditions.append(row.resource_id.in_(wanted))
-    if query.since is not None:
-        conditions.append(row.recorded_at >= query.since)
-    if query.until is not None:
-        conditions.append(row.recorded_at < query.until)
-    if query.before_sequence is not None:
-        conditions.append(row.sequence < query.before_sequence)
-    return conditions
 
 
 def _row(record: AuditRecord, message: str, mac: str) -> AuditRecordRow:

@@ -11,7 +11,8 @@ HubError
     ├── AccountLockedError           too many failures; holds until when
     ├── AccountExistsError
     ├── LinkRefusedError             guessed, expired, revoked, locked, wrong passcode: one answer
-    └── InsecureKeyFileError         a key file others can read, or of the wrong size
+    ├── InsecureKeyFileError         a key file others can read, or of the wrong size
+    └── KeptHeadError                the kept head of the audit trail cannot be read
 InvalidValueError
 ├── InvalidSiteError
 ├── InvalidAccountError
@@ -73,6 +74,10 @@ class LinkRefusedError(AccessControlError):
 
 class InsecureKeyFileError(AccessControlError):
     """A key file can be read by others, or does not hold a key."""
+
+
+class KeptHeadError(AccessControlError):
+    """The kept head of the audit trail cannot be read: it is damaged, or not a plain file."""
 
 
 class InvalidSiteError(InvalidValueError):

@@ -53,7 +53,7 @@ class KeyStore:
                 return
         finally:
             draft.unlink()
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
 
 def _read(path: Path) -> bytes:
@@ -75,7 +75,8 @@ def _read(path: Path) -> bytes:
     return key
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the entries of `directory` survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from hub_kernel.append_only import keep_append_only
 from hub_kernel.database import Base, UtcDateTime
 
 
@@ -178,3 +179,9 @@ class SharedLinkGrantRow(Base):
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     link_id: Mapped[str] = mapped_column(ForeignKey("shared_link.link_id"), index=True)
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+APPEND_ONLY: tuple[str, ...] = ("audit_record",)
+"""Tables whose rows the database itself refuses to change or to delete."""
+
+keep_append_only(APPEND_ONLY)

@@ -10,7 +10,7 @@ from typing import Any
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from access_control.accounts import Accounts
-from access_control.audit import AuditTrail
+from access_control.audit import AuditTrail, HeadKeeper
 from access_control.secrets import KeyStore
 from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
@@ -29,6 +29,7 @@ from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
+from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.machine_authentication import AUTHENTICATIONS
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
@@ -112,11 +113,13 @@ class Hub:
             ConfigurationError: the database belongs to a newer version.
         """
         schema.upgrade(self.database)
+        self.access.audit.begin()
         report = self.archive.reconcile()
         log.info("archive reconciled", extra={"report": str(report)})
 
     def close(self) -> None:
-        """End child processes and database connections."""
+        """Keep the head of the audit trail; end child processes and database connections."""
+        self.access.audit.keep_head()
         self.pool.stop()
         self.database.dispose()
 
@@ -206,6 +209,7 @@ def opened_hub(settings: Settings, *, may_create: bool = False) -> Iterator[Hub]
     hub = build_hub(settings)
     try:
         schema.upgrade(hub.database)
+        hub.access.audit.begin()
         yield hub
     finally:
         hub.close()
@@ -240,6 +244,8 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub)),
         PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
+        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
+        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
     ]
 
 
@@ -270,7 +276,12 @@ def _access(base: Foundation) -> Access:
         sessions=Sessions(base.database, base.clock, lifetime),
         tokens=MachineTokens(base.database, base.clock),
         links=SharedLinks(base.database, base.clock, base.keys.key("links")),
-        audit=AuditTrail(base.database, base.clock, base.keys.key("audit")),
+        audit=AuditTrail(
+            base.database,
+            base.clock,
+            base.keys.key("audit"),
+            keeper=HeadKeeper(base.settings.hub.data_dir / "secrets" / "audit.head"),
+        ),
     )
 
 

@@ -4,10 +4,29 @@ import socket
 import threading
 from typing import Any
 
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_runtime.bootstrap import Wsgi
+
+
+class _OneLengthParser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
+    """Refuses what proxies read in two ways; behind the parser only one of the headers is left."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Answer 400 to Content-Length beside Transfer-Encoding (RFC 9112 6.1), else parse."""
+        names = {line.partition(b":")[0].strip().lower() for line in header_plus.split(b"\r\n")[1:]}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            raise ParsingError("Content-Length beside Transfer-Encoding")
+        super().parse_header(header_plus)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
+    """A connection whose requests `_OneLengthParser` reads."""
+
+    parser_class = _OneLengthParser
 
 
 class HttpServer:
@@ -39,6 +58,7 @@ class HttpServer:
             ident="eirhub",
             clear_untrusted_proxy_headers=True,
         )
+        self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="http")
         self._thread.start()
         host = f"[{self._settings.bind}]" if family == socket.AF_INET6 else self._settings.bind

@@ -6,10 +6,10 @@ link, its undoing and a question about last week all read the same rows.
 
 from datetime import date, datetime
 
-from sqlalchemy import Date, ForeignKey, Index, String, Table, UniqueConstraint, event
-from sqlalchemy.engine import Connection
+from sqlalchemy import Date, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from hub_kernel.append_only import keep_append_only
 from hub_kernel.database import Base, UtcDateTime
 
 # Keys are searched by ranges of prefixes, which only hold in the order of code points.
@@ -153,42 +153,4 @@ APPEND_ONLY: tuple[str, ...] = (
 )
 """Tables whose rows the database itself refuses to change or to delete."""
 
-
-def append_only_statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that make the database refuse UPDATE and DELETE on `APPEND_ONLY`.
-
-    They run after the tables exist; for a dialect other than "sqlite" and "postgresql" there are
-    none. Tables made by `create_all` have them already.
-    """
-    return tuple(statement for table in APPEND_ONLY for statement in _refusals(table, dialect))
-
-
-def _refusals(table: str, dialect: str) -> tuple[str, ...]:
-    refusals = {"sqlite": _sqlite_refusals, "postgresql": _postgresql_refusals}.get(dialect)
-    return refusals(table) if refusals else ()
-
-
-def _sqlite_refusals(table: str) -> tuple[str, ...]:
-    return tuple(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        for verb in ("UPDATE", "DELETE")
-    )
-
-
-def _postgresql_refusals(table: str) -> tuple[str, ...]:
-    return (
-        f"CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$",
-        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
-        f"FOR EACH ROW EXECUTE FUNCTION {table}_append_only()",
-    )
-
-
-def _refuse_changes(table: Table, connection: Connection, **_how: object) -> None:
-    for statement in _refusals(table.name, connection.dialect.name):
-        connection.exec_driver_sql(statement)
-
-
-for _name in APPEND_ONLY:
-    event.listen(Base.metadata.tables[_name], "after_create", _refuse_changes)
+keep_append_only(APPEND_ONLY)

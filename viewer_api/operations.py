@@ -34,13 +34,15 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @open_to_everyone
 def readyz() -> tuple[Response, int]:
-    """Answer 200 when the database answers, else 503."""
+    """Answer 200 when the database answers and the archive takes instances, else 503."""
     try:
         with services().database.read() as session:
             session.execute(select(text("1")))
     except SQLAlchemyError:
         return jsonify({"status": "not ready", "database": "unreachable"}), 503
-    return jsonify({"status": "ready", "database": "ok"}), 200
+    archive = _archive_state()
+    status, code = ("ready", 200) if archive == "ok" else ("not ready", 503)
+    return jsonify({"status": status, "database": "ok", "archive": archive}), code
 
 
 @blueprint.get("/metrics")
@@ -50,6 +52,14 @@ def metrics() -> Response:
     if not _asked_from_this_machine():
         require(Action.VIEW_OPERATIONS, Resource(kind="operations"), Purpose.OPERATIONS)
     return Response(services().metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _archive_state() -> str:
+    try:
+        free_bytes = services().archive.backend.free_bytes()
+    except OSError:
+        return "unreachable"
+    return "ok" if free_bytes > 0 else "below its reserve"
 
 
 def _start() -> None:

@@ -6,8 +6,9 @@ from datetime import timedelta
 import click
 
 from access_control.model import Role
+from hub_kernel.errors import InvalidValueError
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import opened_hub
+from hub_runtime.bootstrap import Hub, opened_hub
 from hub_runtime.options import answer, json_option, with_settings
 
 _roles = click.option(
@@ -43,7 +44,7 @@ def add_user(
             username,
             typed,
             roles=_role_set(given["roles"]),
-            sites=_site_set(given["sites"]),
+            sites=_site_set(hub, given["sites"]),
             display_name=str(given["display_name"] or username),
         )
     shown = {"username": added.username} | ({} if typed else {"password": added.password})
@@ -70,7 +71,7 @@ def create_token(
         plain = hub.access.tokens.create(
             name,
             roles=_role_set(given["roles"]),
-            sites=_site_set(given["sites"]),
+            sites=_site_set(hub, given["sites"]),
             expires=hub.base.clock.now() + timedelta(days=days),
         )
     answer({"name": name, "token": plain}, plain, as_json=as_json)
@@ -80,6 +81,15 @@ def _role_set(given: object) -> frozenset[Role]:
     return frozenset(Role(str(value)) for value in given)  # type: ignore[attr-defined]
 
 
-def _site_set(given: object) -> frozenset[str] | None:
-    """Return the sites, or None (the whole region) when none was named."""
-    return frozenset(str(value) for value in given) or None  # type: ignore[attr-defined]
+def _site_set(hub: Hub, given: object) -> frozenset[str] | None:
+    """Return the sites, or None (the whole region) when none was named.
+
+    Raises:
+        InvalidValueError: one is unknown; a typing mistake must not become a right to nothing.
+    """
+    named = frozenset(str(value) for value in given)  # type: ignore[attr-defined]
+    known = {site.site_id for site in hub.access.sites.all()}
+    if unknown := sorted(named - known):
+        listed = ", ".join(sorted(known)) or "none; add one with eirhub site add"
+        raise InvalidValueError(f"--site {unknown[0]}: no such site; known sites: {listed}")
+    return named or None

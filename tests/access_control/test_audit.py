@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from access_control.audit import AuditEvent, AuditHead, AuditQuery, AuditTrail
 from access_control.errors import InvalidAuditEventError
 from access_control.model import Role, Subject, SubjectKind
+from access_control.tables import APPEND_ONLY
 from hub_kernel.database import Database
 from tests.support.clock import FixedClock
 
@@ -42,7 +44,11 @@ def written(trail: AuditTrail) -> AuditTrail:
 
 
 def _sql(database: Database, *statements: str) -> None:
+    """Do what somebody with every right over the database can do: first drop its triggers."""
     with database.unit_of_work() as work:
+        for table in APPEND_ONLY:
+            for verb in ("update", "delete"):
+                work.session.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_{verb}"))
         for statement in statements:
             work.session.execute(text(statement))
 
@@ -196,6 +202,21 @@ def test_the_verdict_says_what_was_done(
 ) -> None:
     _sql(database, *TAMPERING[what][0])
     assert said in written.verify().reason
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_record SET message = ''", "DELETE FROM audit_record WHERE sequence = 5"],
+)
+def test_the_database_itself_refuses_to_change_a_record(
+    database: Database, written: AuditTrail, statement: str
+) -> None:
+    with (
+        pytest.raises(IntegrityError, match="audit_record is append-only"),
+        database.unit_of_work() as work,
+    ):
+        work.session.execute(text(statement))
+    assert written.verify().count == LENGTH
 
 
 def test_an_older_head_put_back_shows(database: Database, written: AuditTrail) -> None:

@@ -1,7 +1,10 @@
 import json
 import signal
 import socket
+import sqlite3
+import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,41 @@ def test_what_the_hub_writes_is_for_its_own_account_alone(data: Path) -> None:
     assert eirhub("db", "upgrade", data=data).returncode == 0
     for path in (data, *data.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("user", "add", "chen", "--role", "technician"),
+        ("token", "create", "pacs", "--role", "radiologist"),
+    ],
+)
+def test_a_right_at_an_unknown_site_is_refused_with_the_known_ones(
+    data: Path, command: tuple[str, ...]
+) -> None:
+    empty = eirhub(*command, "--site", "nope", data=data)
+    assert (empty.returncode, "add one with eirhub site add" in empty.stderr) == (1, True)
+    site = ("site", "add", "sijing", "--name", "S", "--ae-title", "S")
+    assert eirhub(*site, "--namespace", "S", "--oid", "1.2.3", data=data).returncode == 0
+    refused = eirhub(*command, "--site", "sijing", "--site", "nope", data=data)
+    assert refused.returncode == 1
+    assert "nope: no such site; known sites: sijing" in refused.stderr
+    assert eirhub(*command, "--site", "sijing", data=data).returncode == 0
+
+
+def test_a_trail_emptied_while_the_hub_stood_still_is_not_whole(data: Path) -> None:
+    with running_hub(data) as hub:
+        request = urllib.request.Request(
+            hub.http + "/dicom-web/studies", headers={"Authorization": "Bearer guessed"}
+        )
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=10)
+    assert eirhub("audit", "verify", data=data).returncode == 0
+    with closing(sqlite3.connect(data / "eirhub.sqlite")) as database, database:
+        database.execute("DROP TRIGGER audit_record_no_delete")
+        database.execute("DELETE FROM audit_record")
+        database.execute("DELETE FROM audit_head")
+    for _ in range(2):  # looking must not mend it
+        verified = eirhub("audit", "verify", data=data)
+        assert verified.returncode == 1
+        assert "breaks at record 1" in verified.stdout

@@ -41,6 +41,7 @@ def test_a_migrated_database_has_the_triggers_that_keep_the_log_append_only(
     by_models.create_all()
     schema.upgrade(empty)
     assert _triggers(empty) == _triggers(by_models) != set()
+    assert any("audit_record is append-only" in trigger for trigger in _triggers(empty))
     by_models.dispose()
 
 

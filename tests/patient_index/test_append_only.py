@@ -7,11 +7,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 
+from hub_kernel.append_only import append_only_statements
 from hub_kernel.database import Base, Database
 from hub_kernel.identifiers import PatientIdentifier
 from patient_index.model import Decided
 from patient_index.service import PatientIndex
-from patient_index.tables import APPEND_ONLY, LinkLog, append_only_statements
+from patient_index.tables import APPEND_ONLY, LinkLog
 from tests.patient_index.conftest import EAST, NUMBER, WEST, patient
 
 DECIDED = Decided(by="clerk", reason="test")
@@ -72,10 +73,10 @@ def _log(session: Session) -> list[LinkLog]:
 
 
 def test_postgresql_is_told_the_same() -> None:
-    statements = append_only_statements("postgresql")
+    statements = append_only_statements(APPEND_ONLY, "postgresql")
     for table in APPEND_ONLY:
         assert any(f"BEFORE UPDATE OR DELETE ON {table} " in line for line in statements)
-    assert append_only_statements("another") == ()
+    assert append_only_statements(APPEND_ONLY, "another") == ()
 
 
 def test_keys_are_ordered_by_code_point_on_postgresql() -> None:

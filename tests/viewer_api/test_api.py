@@ -1,6 +1,7 @@
 """`/api/v1` from outside: who am I, find a person, timeline, proof of arrival, shared links."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -8,7 +9,9 @@ from flask.testing import FlaskClient
 from access_control.errors import LinkRefusedError
 from access_control.model import Role
 from hub_kernel.identifiers import PatientIdentifier
-from tests.viewer_api.region import Region
+from hub_kernel.settings import ArchiveSettings, HubSettings, Settings
+from hub_runtime.bootstrap import build_hub
+from tests.viewer_api.region import Region, web_app
 
 
 @pytest.fixture(scope="module")
@@ -196,12 +199,32 @@ def test_the_description_names_every_endpoint_and_needs_no_sign_in(
 
 def test_health_readiness_and_numbers_are_there_for_this_machine(anybody: FlaskClient) -> None:
     assert anybody.get("/healthz").json == {"status": "ok"}
-    assert anybody.get("/readyz").json == {"status": "ready", "database": "ok"}
+    assert anybody.get("/readyz").json == {
+        "status": "ready",
+        "database": "ok",
+        "archive": "ok",
+    }
     metrics = anybody.get("/metrics")
     assert metrics.mimetype == "text/plain"
     text = metrics.get_data(as_text=True)
     assert 'eirhub_http_request_seconds_bucket{endpoint="operations.healthz"' in text
     assert "share/" not in text
+
+
+def test_a_hub_whose_archive_is_below_its_reserve_is_not_ready(tmp_path: Path) -> None:
+    settings = Settings(
+        hub=HubSettings(data_dir=tmp_path), archive=ArchiveSettings(min_free_bytes=1 << 62)
+    )
+    hub = build_hub(settings)
+    hub.open()
+    answer = web_app(hub).test_client().get("/readyz")
+    hub.close()
+    assert answer.status_code == 503
+    assert answer.json == {
+        "status": "not ready",
+        "database": "ok",
+        "archive": "below its reserve",
+    }
 
 
 def test_numbers_are_for_this_machine_and_for_operators(

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -145,3 +146,53 @@ def test_file_meta_inside_a_dataset_is_stripped_on_its_way_out(
     (part,) = parts_of(client.get(url, headers={"Accept": accept}))
     assert false_syntax not in part.body
     assert dcmread(io.BytesIO(part.body)).PixelData == bytes(range(16))
+
+
+TINY = 400_000
+_TINY_TAGS = [
+    struct.pack("<HH2sH", 0x0029 + number // 0xE000 * 2, 0x1000 + number % 0xE000, b"LO", 0)
+    for number in range(TINY)
+]
+_SEQUENCE = struct.pack("<HH2sHI", 0x0028, 0x3010, b"SQ", 0, 0xFFFFFFFF)
+_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+_ENDS = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+_ICON = struct.pack("<HHI", 0xFFFE, 0xE000, 12) + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 0)
+
+
+def _defined(tag: int, content: bytes) -> bytes:
+    return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, len(content)) + content
+
+
+SWOLLEN: dict[str, bytes] = {
+    "at the top": b"".join(_TINY_TAGS),
+    "in a sequence": _SEQUENCE + _ITEM + b"".join(_TINY_TAGS) + _ENDS,
+    "in a sequence of known length": _defined(
+        0x00283010, struct.pack("<HHI", 0xFFFE, 0xE000, 8 * TINY) + b"".join(_TINY_TAGS)
+    ),
+    "behind the pixels of an icon": _defined(0x00880200, _ICON) + b"".join(_TINY_TAGS),
+    "one text of many megabytes": struct.pack("<HH2sHI", 0x29, 0x10, b"UT", 0, 8 << 20)
+    + b"x" * (8 << 20),
+}
+
+
+@pytest.mark.parametrize("name", list(SWOLLEN))
+def test_a_swollen_header_costs_the_serving_process_little(
+    hub: Hub, client: FlaskClient, name: str
+) -> None:
+    number = 70 + list(SWOLLEN).index(name)
+    data = part10(honest(number))
+    place = data.rindex(struct.pack("<HH", 0x7FE0, 0x0010))
+    assert store(hub, data[:place] + SWOLLEN[name] + data[place:])
+    url = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.{number}/metadata"
+    tracemalloc.start()
+    try:
+        (found,) = client.get(url).get_json()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20, f"{peak >> 20} MiB"
+    assert found["00080018"]["Value"] == [f"{SERIES}.{number}"]
+    assert found["00280010"]["Value"] == [4]
+    study = client.get(f"/dicom-web/studies/{STUDY}/metadata").get_json()
+    whole = next(one for one in study if one["00080018"]["Value"] == [f"{SERIES}.1"])
+    assert whole["00280002"]["Value"] == [1], "its neighbours are read as ever"

@@ -1,6 +1,7 @@
 """WADO-RS metadata: every attribute but bulk data, as DICOM JSON (PS3.18 10.4.1.1.2).
 
-One instance that cannot be read answers with what the index knows of it; the others are whole.
+One instance that cannot be read, or whose header is too large to be opened, answers with what the
+index knows of it; the others are whole.
 """
 
 from __future__ import annotations

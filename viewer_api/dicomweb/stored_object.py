@@ -19,6 +19,7 @@ from pydicom.filereader import read_dataset
 from image_archive.deflated import inflate
 from image_archive.errors import ArchiveError
 from image_archive.reading import skip_file_meta
+from viewer_api.dicomweb.header_weight import is_too_heavy
 from viewer_api.dicomweb.media_types import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -83,7 +84,7 @@ def read_object(file: BinaryIO, transfer_syntax: str) -> StoredObject:
     The caller keeps and closes `file`; `StoredObject.file` may be another one in memory.
 
     Raises:
-        UnusableBytesError: the bytes are not a readable object.
+        UnusableBytesError: the bytes are not a readable object, or its header is too large.
     """
     try:
         return _read(file, transfer_syntax)
@@ -157,6 +158,8 @@ def _read(file: BinaryIO, transfer_syntax: str) -> StoredObject:
 
     implicit = transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
     little_endian = transfer_syntax != EXPLICIT_VR_BIG_ENDIAN
+    if is_too_heavy(file, implicit=implicit, big_endian=not little_endian):
+        raise UnusableBytesError("the header is too large to be opened here")
     dataset = read_dataset(file, implicit, little_endian, stop_when=at_pixels)
     if not found:
         return StoredObject(file, dataset, transfer_syntax, None)

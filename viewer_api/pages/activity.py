@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -24,6 +24,8 @@ class Arrival:
     site_id: str
     patient_name: PersonName
     patient_id: str
+    study_date: date | None
+    study_time: str
     modalities: tuple[str, ...]
     body_parts: tuple[str, ...]
     instance_count: int
@@ -137,6 +139,8 @@ def _arrival(row: StudyRow) -> Arrival:
             row.name_alphabetic, row.name_ideographic, row.name_phonetic, row.name_confident
         ),
         patient_id=row.patient_id,
+        study_date=row.study_date,
+        study_time=row.study_time,
         modalities=tuple(row.modalities),
         body_parts=tuple(row.body_parts),
         instance_count=row.instance_count,

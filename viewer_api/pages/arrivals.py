@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template
 
-from access_control.model import Action, Purpose, Resource
+from access_control.model import Action, Purpose, Resource, Role
 from viewer_api.pages.activity import (
     Arrival,
     arrivals_since,
@@ -91,6 +91,8 @@ def page() -> str:
         set_aside_words=SET_ASIDE_WORDS,
         site_names=[book.name(site_id) for site_id in sorted(own)],
         several_sites=len(own) > 1,
+        # Who only runs the hub follows studies, not people (least privilege).
+        shows_patients=Role.TECHNICIAN in subject.roles,
     )
 
 

@@ -4,7 +4,9 @@ import sqlalchemy as sa
 from alembic import op
 
 import hub_kernel.database
-from patient_index.tables import append_only_statements
+import access_control.tables
+import patient_index.tables
+from hub_kernel.append_only import append_only_statements
 
 revision = "0001"
 down_revision = None
@@ -823,7 +825,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_link_review_decision")),
         sa.UniqueConstraint("review_id", name=op.f("uq_link_review_decision_review_id")),
     )
-    for statement in append_only_statements(op.get_bind().dialect.name):
+    append_only = (*access_control.tables.APPEND_ONLY, *patient_index.tables.APPEND_ONLY)
+    for statement in append_only_statements(append_only, op.get_bind().dialect.name):
         op.get_bind().exec_driver_sql(statement)
 
 

@@ -1,0 +1,54 @@
+"""The HTTP port as a hostile or broken client sees it."""
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from hub_kernel.settings import WebSettings
+from hub_runtime.http_server import HttpServer
+
+BODY = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+def _echo(environ: dict[str, object], start_response: Callable[..., object]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["wsgi.input"].read()]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HttpServer(_echo, WebSettings(port=0))
+    yield int(server.start().rpartition(":")[2])
+    server.stop()
+
+
+def _answer(port: int, head: bytes, body: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head + b"Host: hub\r\nConnection: close\r\n\r\n" + body)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"transfer-encoding: chunked\r\ncontent-length: 20\r\n",
+        b"Content-Length: 5\r\nX: y\r\nTransfer-Encoding: identity\r\n",
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_request_with_two_lengths_is_refused(port: int, headers: bytes, version: bytes) -> None:
+    answer = _answer(port, b"POST / HTTP/" + version + b"\r\n" + headers, BODY)
+    assert answer.split(b" ", 2)[1] == b"400", answer
+    assert answer.count(b"HTTP/1.") == 1, "what follows must not be taken for another request"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [(b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", BODY)],
+)
+def test_a_request_with_one_length_is_read(port: int, headers: bytes, body: bytes) -> None:
+    answer = _answer(port, b"POST / HTTP/1.1\r\n" + headers, body)
+    assert answer.split(b" ", 2)[1] == b"200"
+    assert b"hello" in answer
