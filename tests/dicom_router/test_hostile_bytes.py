@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import HONEST_ECHO_S, Hub, running_node, until
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import (
     ABORT,
@@ -54,7 +54,7 @@ def test_many_silent_peers_delay_nobody_and_are_cut(attacked: Hub, first: bytes)
     for peer in peers:
         peer.__enter__()
         peer.send(first)
-    assert attacked.echo_seconds() < 1.0
+    assert attacked.echo_seconds() < HONEST_ECHO_S
     assert all(_ended(peer) for peer in peers)
     for peer in peers:
         peer.socket.close()
@@ -63,9 +63,10 @@ def test_many_silent_peers_delay_nobody_and_are_cut(attacked: Hub, first: bytes)
 
 def test_more_waiting_peers_than_there_is_room_for_keep_nobody_out(attacked: Hub) -> None:
     peers = [socket.create_connection(("127.0.0.1", attacked.port)) for _ in range(200)]
-    assert attacked.echo_seconds() < 1.0
+    honest_s = attacked.echo_seconds()
     for peer in peers:
         peer.close()
+    assert honest_s < HONEST_ECHO_S
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_what_is_no_association_request_is_cut(attacked: Hub, nonsense: bytes) -
         peer.send(nonsense)
         kind, body = peer.pdu()
         assert (kind, body[2:3]) == (ABORT, b"\x02")
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < HONEST_ECHO_S
     attacked.await_audit(lambda found: found.outcome == "refused")
 
 
@@ -281,7 +282,7 @@ def test_a_dataset_without_end_is_answered_at_the_cap(
             peer.send(store_rq(ct().SOPInstanceUID) + p_data(3, 0, bytes(15_000)) * 7)
             assert peer.status() == 0xA700
             assert _ended(peer)
-        assert hub.echo_seconds() < 1.0
+        assert hub.echo_seconds() < HONEST_ECHO_S
         assert until(lambda: not hub.temporary_files())
 
 
