@@ -23,6 +23,7 @@ OUTCOME_INDICATORS: Mapping[str, int] = {"success": 0, "refused": 4, "failure": 
 # action → (EventID code, its meaning, EventActionCode) after PS3.15 A.5.3 and PS3.16 CID 400
 EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "find_patient": ("110112", "Query", "E"),
+    "feed_patient": ("110110", "Patient Record", "U"),
     "query": ("110112", "Query", "E"),
     "query_registry": ("110112", "Query", "E"),
     "view_record": ("110110", "Patient Record", "R"),
@@ -37,6 +38,11 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "sign_in": ("110114", "User Authentication", "E"),
     "sign_out": ("110114", "User Authentication", "E"),
     "open_link": ("110114", "User Authentication", "E"),
+    "review_identity": ("110110", "Patient Record", "R"),
+    "decide_identity": ("110110", "Patient Record", "U"),
+    "manage_consent": ("110110", "Patient Record", "R"),
+    "record_consent": ("110110", "Patient Record", "U"),
+    "correct_message": ("110107", "Import", "C"),
     "associate": ("110113", "Security Alert", "E"),
 }
 _OTHER_EVENT = ("110100", "Application Activity", "E")

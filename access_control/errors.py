@@ -17,6 +17,7 @@ InvalidValueError
 ├── InvalidSiteError
 ├── InvalidAccountError
 ├── InvalidLinkError
+├── InvalidConsentError
 └── InvalidAuditEventError
 ```
 """
@@ -90,6 +91,10 @@ class InvalidAccountError(InvalidValueError):
 
 class InvalidLinkError(InvalidValueError):
     """A shared link is asked for with an impossible expiry, passcode or view cap."""
+
+
+class InvalidConsentError(InvalidValueError):
+    """A consent names no scope, person or reason that could be honoured."""
 
 
 class InvalidAuditEventError(InvalidValueError):

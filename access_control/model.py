@@ -16,6 +16,7 @@ class Role(StrEnum):
     MANAGER = "manager"
     ENGINEER = "engineer"
     AUDITOR = "auditor"
+    REGISTRAR = "registrar"
 
 
 class Action(StrEnum):
@@ -33,6 +34,8 @@ class Action(StrEnum):
     VIEW_AUDIT = "view_audit"
     STORE = "store"
     QUERY = "query"
+    REVIEW_IDENTITY = "review_identity"
+    MANAGE_CONSENT = "manage_consent"
 
 
 class Purpose(StrEnum):
@@ -76,6 +79,21 @@ ANONYMOUS = Subject(SubjectKind.ANONYMOUS, subject_id="anonymous", display="anon
 
 
 @dataclass(frozen=True)
+class Refusals:
+    """What a person has refused: to everyone, any shared link, or who works at these sites."""
+
+    everyone: bool = False
+    sharing: bool = False
+    site_ids: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.everyone or self.sharing or bool(self.site_ids)
+
+
+NO_REFUSALS = Refusals()
+
+
+@dataclass(frozen=True)
 class Resource:
     """What is asked for.
 
@@ -83,13 +101,14 @@ class Resource:
     *person* is known, the study's own included: there the treatment relation stands.
     `origin_site_id` is the one site where the study was made; rights over a site's own studies
     need it and are refused without it. A search names no `resource_id`; its answers must then be
-    narrowed to the subject's sites.
+    narrowed to the subject's sites. `refusals` are those of the person concerned.
     """
 
     kind: str
     resource_id: str = ""
     site_ids: frozenset[str] = frozenset()
     origin_site_id: str = ""
+    refusals: Refusals = NO_REFUSALS
 
 
 @dataclass(frozen=True)

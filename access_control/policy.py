@@ -1,7 +1,10 @@
-"""The one decision: role × site × purpose; what no row allows is refused."""
+"""The one decision: role × site × purpose; what no row allows is refused.
+
+A right ends where the person's consent ends: see `BEYOND_CONSENT`.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from access_control.model import (
@@ -95,6 +98,9 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.MANAGER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
     Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
     Grant(Role.AUDITOR, Purpose.AUDIT, Scope.REGION, (Action.VIEW_AUDIT,)),
+    Grant(Role.REGISTRAR, Purpose.QUALITY, Scope.SEARCH, (Action.REVIEW_IDENTITY,)),
+    Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.COVERED, (Action.REVIEW_IDENTITY,)),
+    Grant(Role.REGISTRAR, Purpose.PATIENT, Scope.SEARCH, (Action.MANAGE_CONSENT,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.ITSELF, (Action.STORE,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.SEARCH, (Action.QUERY,)),
     Grant(SubjectKind.LINK, Purpose.PATIENT, Scope.BOUND, (Action.VIEW_PUBLIC,)),
@@ -107,19 +113,59 @@ REGIONAL_ROLES: frozenset[Role] = frozenset(
     if grant.scope is Scope.REGION and isinstance(grant.holder, Role)
 )
 
+# What a refusal does not stop: pictures keep arriving, the hub keeps being run and audited, and
+# somebody can write down that the person has changed their mind. A new action is stopped.
+BEYOND_CONSENT: frozenset[Action] = frozenset(
+    {
+        Action.STORE,
+        Action.VIEW_OPERATIONS,
+        Action.VIEW_AUDIT,
+        Action.REVIEW_IDENTITY,
+        Action.MANAGE_CONSENT,
+    }
+)
+
 
 def decide(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> Decision:
     """Say whether `subject` may do `action` on `resource` for `purpose`, and by which rule.
 
     Pure, total, and closed by default: what no row of `GRANTS` allows is refused. The rule of a
-    refusal is `no-right` (no row at all) or `out-of-reach` (a right, but not over this resource).
+    refusal is `no-right` (no row at all), `out-of-reach` (a right, but not over this resource) or
+    `consent-refused` (a right over it, which the person has refused). A refusal overrides every
+    right but breaking the glass.
     """
+    granted = _granted(subject, action, resource, purpose)
+    stoppable = action not in BEYOND_CONSENT and purpose is not Purpose.BREAK_GLASS
+    asked = granted.allowed and bool(resource.refusals) and stoppable
+    if asked and _withheld(subject, action, resource, purpose):
+        return Decision(allowed=False, rule="consent-refused")
+    return granted
+
+
+def _granted(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> Decision:
     rows = _ROWS.get((action, purpose), ())
     held = [row for row in rows if row.holder in _holders(subject)]
     for row in held:
         if _REACHES[row.scope](subject, resource):
             return Decision(allowed=True, rule=f"{row.holder}-{row.purpose}-{row.scope}")
     return Decision(allowed=False, rule="out-of-reach" if held else "no-right")
+
+
+def _withheld(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> bool:
+    """Say whether the person's refusals take away what the table has granted.
+
+    Who works at several sites keeps what the other sites give; the whole region is no site.
+    """
+    refusals = resource.refusals
+    of_a_link = action is Action.SHARE or subject.kind is SubjectKind.LINK
+    if refusals.everyone or (refusals.sharing and of_a_link):
+        return True
+    if subject.kind is SubjectKind.SITE and subject.subject_id in refusals.site_ids:
+        return True
+    if subject.sites is None:
+        return False
+    elsewhere = replace(subject, sites=subject.sites - refusals.site_ids)
+    return not _granted(elsewhere, action, resource, purpose).allowed
 
 
 def _holders(subject: Subject) -> frozenset[Role | SubjectKind]:

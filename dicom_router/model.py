@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from access_control.model import Action, Purpose, Resource, Site
+from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource, Site
 from access_control.policy import decide
 from image_archive.model import InstanceOrigin
 
@@ -33,9 +33,12 @@ class Caller:
         own = Resource("study", origin_site_id=self.site.site_id)
         return decide(self.site.as_subject(), Action.STORE, own, Purpose.TREATMENT).allowed
 
-    def may_query(self) -> bool:
-        """Tell whether queries are answered; they are narrowed to `searchable_sites`."""
-        subject, anything = self.site.as_subject(), Resource("study")
+    def may_query(self, refusals: Refusals = NO_REFUSALS) -> bool:
+        """Tell whether queries are answered, or show somebody who refuses this much.
+
+        Answers are narrowed to `searchable_sites`.
+        """
+        subject, anything = self.site.as_subject(), Resource("study", refusals=refusals)
         return decide(subject, Action.QUERY, anything, Purpose.TREATMENT).allowed
 
     @property

@@ -9,6 +9,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from access_control.audit import AuditTrail
+from access_control.consent import Consents
 from access_control.sites import SiteDirectory
 from dicom_router.admission import Admission
 from dicom_router.association import Reception
@@ -41,6 +42,7 @@ class NodeParts:
     archive: ArchiveService
     index: ArchiveIndex
     audit: AuditTrail
+    consents: Consents
     database: Database
     metrics: Metrics
 
@@ -65,6 +67,7 @@ class DicomNode:
                 FindService(
                     parts.index,
                     audit,
+                    parts.consents,
                     parts.metrics,
                     settings.response_limit,
                     settings.ae_title,

@@ -4,7 +4,7 @@ Sections are the tables of the TOML files; `hub_kernel.settings_files` reads and
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -103,10 +103,34 @@ class ViewerSettings(Section):
 
 
 class Hl7Settings(Section):
-    """HL7 v2 over MLLP."""
+    """HL7 v2 over MLLP: identity feed, PIX and PDQ."""
 
+    bind: str = "127.0.0.1"
+    """Address the HL7 port listens on."""
     port: Port = 2575
-    """Reserved for the HL7 v2 listener; nothing listens on it yet."""
+    """HL7 port; 0 takes any free port and the ready line says which."""
+    tls_certificate: Path | None = None
+    """PEM certificate; with it the port speaks TLS only."""
+    tls_key: Path | None = None
+    """PEM key of that certificate."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authority whose client certificates are demanded."""
+    max_message_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    """Largest message; more is refused and the connection closed."""
+    max_buffered_bytes: Annotated[int, Field(ge=1024)] = 33_554_432
+    """Most bytes of unfinished messages held for all senders together."""
+    idle_timeout_s: Seconds = 300.0
+    """Longest silence between two messages."""
+    message_timeout_s: Seconds = 60.0
+    """Longest time one message may take to arrive."""
+    max_connections: Annotated[int, Field(ge=1)] = 256
+    """Connections at once."""
+    max_connections_per_address: Annotated[int, Field(ge=1)] = 32
+    """Connections at once from one address."""
+    query_limit: Annotated[int, Field(ge=1)] = 100
+    """Most persons in one answer."""
+    peers: tuple[dict[str, Any], ...] = ()
+    """Where a sender may call from: tables of `sender`, `networks`, `certificates`."""
 
 
 class DatabaseSettings(Section):
@@ -161,6 +185,10 @@ class IdentitySettings(Section):
     """Namespace of global IDs."""
     global_oid: str = "1.2.826.0.1.3680043.10.1717.1"
     """OID of global IDs; a region sets its own."""
+    domains: tuple[dict[str, Any], ...] = ()
+    """Assigning authorities beside the sites': `namespace`, `oid`, `senders`, `may_assign`."""
+    matching_weights: Path | None = None
+    """TOML file of matching weights and thresholds; by default the one that ships with the hub."""
 
 
 class RegistrySettings(Section):

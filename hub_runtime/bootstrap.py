@@ -1,6 +1,5 @@
 """All wiring of the hub: settings in, one object graph out. Nothing starts until it is opened."""
 
-import ipaddress
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from access_control.accounts import Accounts
 from access_control.audit import AuditTrail, HeadKeeper
+from access_control.consent import Consents
 from access_control.secrets import KeyStore
 from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
@@ -30,11 +30,17 @@ from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
-from hub_runtime.machine_authentication import AUTHENTICATIONS
+from hub_runtime.hl7_node import ExchangeAudit, hl7_node, hl7_service, node_settings
+from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
+from hub_runtime.machine_authentication import AUTHENTICATIONS, Authenticate
+from hub_runtime.open_doors import refuse_open_doors
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
+from patient_index.hl7v2.exchange import Hl7Parts
+from patient_index.hl7v2.node import Hl7Node
+from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from viewer_api.app import create_app
 from viewer_api.services import ViewerServices
@@ -67,6 +73,7 @@ class Access:
     sessions: Sessions
     tokens: MachineTokens
     links: SharedLinks
+    consents: Consents
     audit: AuditTrail
 
 
@@ -90,7 +97,7 @@ class Hub:
     access: Access
     archive: ArchiveService
     index: ArchiveIndex
-    patients: PatientIndex
+    identity: Identity
     pool: DecoderPool
     eir: EirService
     registry: Registry
@@ -100,6 +107,11 @@ class Hub:
     def settings(self) -> Settings:
         """The settings this hub was built from."""
         return self.base.settings
+
+    @property
+    def patients(self) -> PatientIndex:
+        """The patient index."""
+        return self.identity.patients
 
     @property
     def database(self) -> Database:
@@ -134,10 +146,26 @@ class Hub:
             archive=self.archive,
             index=self.index,
             audit=self.access.audit,
+            consents=self.access.consents,
             database=self.database,
             metrics=self.base.metrics,
         )
         return DicomNode(self.settings.router, parts)
+
+    def hl7_node(self) -> Hl7Node:
+        """Return the HL7 v2 listener, not yet listening."""
+        return hl7_node(self._hl7_parts(), node_settings(self.settings))
+
+    def _hl7_parts(self) -> Hl7Parts:
+        return Hl7Parts(
+            database=self.database,
+            clock=self.base.clock,
+            domains=self.identity.domains,
+            patients=self.identity.patients,
+            feed=self.identity.feed,
+            lookup=self.identity.lookup,
+            audit=ExchangeAudit(self.database, self.access.audit),
+        )
 
     def wsgi(self) -> Wsgi:
         """Return everything that answers HTTP as one WSGI application."""
@@ -153,12 +181,21 @@ class Hub:
             metrics=self.base.metrics,
             clock=self.base.clock,
             dicom_port=lambda: self.address.dicom_port,
+            refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
         )
-        soap: dict[str, Wsgi] = {
+        fhir_access = FhirAccess(
+            database=self.database,
+            authenticated=_authenticate(self.settings, self.access.tokens),
+            sites=self.access.sites,
+            consents=self.access.consents,
+            audit=self.access.audit,
+        )
+        machines: dict[str, Wsgi] = {
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
+            "/fhir": fhir_application(self.identity, fhir_access, self.settings, self.base.clock),
         }
-        return DispatcherMiddleware(create_app(services), soap)
+        return DispatcherMiddleware(create_app(services), machines)
 
 
 def build_hub(settings: Settings) -> Hub:
@@ -178,7 +215,7 @@ def build_hub(settings: Settings) -> Hub:
         base.metrics,
         quiet_period_s=settings.study.quiet_period_s,
     )
-    patients = PatientIndex(base.database, base.clock, settings.identity)
+    identity = build_identity(base.database, base.clock, settings, access.sites)
     limits = PoolLimits(
         settings.eir.decode_processes, settings.eir.decode_memory_mb, settings.eir.decode_timeout_s
     )
@@ -188,11 +225,11 @@ def build_hub(settings: Settings) -> Hub:
         load_recipes(settings.eir.recipes),
     )
     address = _public_address(settings)
-    registry = _registry(base, access, index, patients, address)
-    for part in (patients, registry, eir):
+    registry = _registry(base, access, index, identity.patients, address)
+    for part in (identity.patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
-    return Hub(base, access, archive, index, patients, pool, eir, registry, address)
+    return Hub(base, access, archive, index, identity, pool, eir, registry, address)
 
 
 @contextmanager
@@ -213,26 +250,6 @@ def opened_hub(settings: Settings, *, may_create: bool = False) -> Iterator[Hub]
         yield hub
     finally:
         hub.close()
-
-
-def refuse_open_doors(settings: Settings) -> None:
-    """Let trial settings pass only while every listener is on loopback, and say so loudly.
-
-    Raises:
-        ConfigurationError: a door is open beyond this machine.
-    """
-    open_doors = {
-        "router.accept_unknown_ae": settings.router.accept_unknown_ae,
-        "access.machine_authentication": settings.access.machine_authentication == "none",
-    }
-    for name in (name for name, is_open in open_doors.items() if is_open):
-        for key, bind in (("router", settings.router.bind), ("web", settings.web.bind)):
-            if not _is_loopback(bind):
-                raise ConfigurationError(
-                    f"{name} opens the hub to everybody, so every listener must be on loopback; "
-                    f"{key}.bind is {bind}"
-                )
-        log.warning("%s is for trials: anybody on this machine may come in", name)
 
 
 def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
@@ -276,6 +293,7 @@ def _access(base: Foundation) -> Access:
         sessions=Sessions(base.database, base.clock, lifetime),
         tokens=MachineTokens(base.database, base.clock),
         links=SharedLinks(base.database, base.clock, base.keys.key("links")),
+        consents=Consents(base.database, base.clock, SamePerson(base.database)),
         audit=AuditTrail(
             base.database,
             base.clock,
@@ -293,7 +311,6 @@ def _registry(
     address: PublicAddress,
 ) -> Registry:
     settings = base.settings
-    authenticate = AUTHENTICATIONS[settings.access.machine_authentication](access.tokens)
     domain = settings.registry.affinity_domain or shipped_config("affinity_domain/region.toml")
     names = RegistryNames(
         repository_unique_id=settings.registry.repository_unique_id,
@@ -309,10 +326,15 @@ def _registry(
         patients=patients,
         sites=access.sites,
         audit=access.audit,
-        authenticate=authenticate,
+        authenticate=_authenticate(settings, access.tokens),
         sites_of_patient=lambda person: _sites_of(person, patients, access.sites),
+        refusals_of_patient=access.consents.refusals_of,
     )
     return Registry(parts, names, load_affinity_domain(domain))
+
+
+def _authenticate(settings: Settings, tokens: MachineTokens) -> Authenticate:
+    return AUTHENTICATIONS[settings.access.machine_authentication](tokens)
 
 
 def _public_address(settings: Settings) -> PublicAddress:
@@ -332,13 +354,6 @@ def _measure_outbox(hub: Hub) -> None:
         status = hub.base.outbox.status(session)
     hub.base.metrics.outbox.labels("pending").set(status.pending)
     hub.base.metrics.outbox.labels("parked").set(status.parked)
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind).is_loopback
-    except ValueError:
-        return bind == "localhost"
 
 
 def _filesystem(settings: Settings) -> ArchiveBackend:

@@ -5,6 +5,8 @@ import os
 import click
 
 from hub_runtime.commands.demo import demo
+from hub_runtime.commands.hl7 import hl7
+from hub_runtime.commands.identity import identity
 from hub_runtime.commands.maintenance import archive, audit, db
 from hub_runtime.commands.people import token, user
 from hub_runtime.commands.serve import router, serve, web, worker
@@ -20,7 +22,21 @@ def main() -> None:
     os.umask(0o077)
 
 
-for command in (serve, router, web, worker, demo, site, user, token, db, archive, audit):
+for command in (
+    serve,
+    router,
+    web,
+    worker,
+    hl7,
+    demo,
+    site,
+    user,
+    token,
+    db,
+    archive,
+    audit,
+    identity,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import access_control.tables
+import access_control.tables_consent
 import eir_versions.tables
 import hub_kernel.outbox
 import image_archive.tables
+import patient_index.hl7v2.tables
 import patient_index.tables
+import patient_index.tables_feed
 import xds_registry.tables
 from hub_kernel.database import Base, Database
 from hub_kernel.errors import ConfigurationError
@@ -22,8 +25,11 @@ from hub_kernel.errors import ConfigurationError
 TABLES: tuple[ModuleType, ...] = (
     hub_kernel.outbox,
     access_control.tables,
+    access_control.tables_consent,
     image_archive.tables,
     patient_index.tables,
+    patient_index.tables_feed,
+    patient_index.hl7v2.tables,
     xds_registry.tables,
     eir_versions.tables,
 )

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _SIGNAL_POLL_S = 0.25
 
-ROLES = ("router", "web", "worker")
+ROLES = ("router", "web", "worker", "hl7")
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,12 @@ class Listening:
 
     dicom: str | None = None
     http: str | None = None
+    hl7: str | None = None
 
     @property
     def ready_line(self) -> str:
         """The one line that says every port answers."""
-        ports = {"dicom": self.dicom, "http": self.http}
+        ports = {"dicom": self.dicom, "http": self.http, "hl7": self.hl7}
         said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
         return f"eirhub ready {said}".rstrip()
 
@@ -45,7 +46,7 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
     with ExitStack() as stack:
         stack.callback(hub.close)
         hub.open()
-        dicom = http = None
+        dicom = http = hl7 = None
         if "web" in roles:
             server = HttpServer(hub.wsgi(), hub.settings.web)
             http = _open("HTTP", hub.settings.web.port, server.start)
@@ -55,6 +56,11 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             engine = hub.task_engine()
             engine.start()
             stack.callback(engine.stop)
+        if "hl7" in roles:
+            listener = hub.hl7_node()
+            port = _open("HL7", hub.settings.hl7.port, listener.start)
+            stack.callback(listener.stop)
+            hl7 = f"{hub.settings.hl7.bind}:{port}"
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
             node = hub.dicom_node()
@@ -62,7 +68,7 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             stack.callback(node.stop)
             hub.address.dicom_port = port
             dicom = f"{hub.settings.router.bind}:{port}"
-        yield Listening(dicom, http)
+        yield Listening(dicom, http, hl7)
 
 
 def wait_for_signal() -> None:

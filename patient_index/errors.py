@@ -2,12 +2,16 @@
 
 HubError
 ├── UnidentifiedPatientError    an observation without a patient identifier
+├── InvalidStatementError       a statement breaks a rule; says in which field
+├── ForeignDomainError          a sender issues identifiers that are another's to issue
+├── UnknownDomainError          an assigning authority the region does not know
 ├── UnknownIdentifierError      an identifier that was never observed
 ├── UnknownPersonError          a global ID that was never issued, or that nothing resolves to
-└── UnknownReviewError          a review that does not exist
+├── UnknownReviewError          a review that does not exist
+└── UnknownDecisionError        a decision that was never made
 """
 
-from hub_kernel.errors import InvalidValueError, NotFoundError
+from hub_kernel.errors import HubError, InvalidValueError, NotFoundError
 
 
 class UnidentifiedPatientError(InvalidValueError):
@@ -15,6 +19,26 @@ class UnidentifiedPatientError(InvalidValueError):
 
     Strangers sent without a patient ID must not become one person, so nothing is stored.
     """
+
+
+class InvalidStatementError(InvalidValueError):
+    """A statement breaks a rule; nothing of it was stored.
+
+    `field` is the path inside `PatientStatement`, such as "identifiers[0].value" or
+    "demographics.birth_date"; edges translate it to their own segment or element.
+    """
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ForeignDomainError(HubError):
+    """The sender may not issue identifiers of this assigning authority."""
+
+
+class UnknownDomainError(NotFoundError):
+    """No assigning authority of that namespace or OID is known, or the two contradict."""
 
 
 class UnknownIdentifierError(NotFoundError):
@@ -27,3 +51,7 @@ class UnknownPersonError(NotFoundError):
 
 class UnknownReviewError(NotFoundError):
     """No such question was ever asked."""
+
+
+class UnknownDecisionError(NotFoundError):
+    """No such decision was ever made."""

@@ -1,21 +1,108 @@
-"""Who is one person: what is known of people, and the rules that link what two sites know."""
+"""Who is one person: what is said of people, what is known of them, how links explain themselves.
 
-from collections.abc import Callable, Collection
+Plain values only. The rules that link are in `link_rules`, the comparison of whole records in
+`matching`.
+"""
+
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
-from itertools import combinations
 
 from hub_kernel.identifiers import PatientIdentifier
-from hub_kernel.person_names import NameKeys, PersonName, name_keys
-from patient_index.resident_id import IdentityNumber, NumberKind
+from hub_kernel.person_names import NameKeys, PersonName
+
+
+class IdentifierKind(StrEnum):
+    """What sort of number an identifier is (HL7 table 0203 in the words of the region)."""
+
+    RESIDENT_ID = "resident-id"
+    """居民身份证: 18 characters with a check digit, or the old 15."""
+    HEALTH_CARD = "health-card"
+    """电子健康卡, residents' health card."""
+    INSURANCE = "insurance"
+    """医保卡, number of the insured."""
+    HEALTH_RECORD = "health-record"
+    """居民健康档案, 17 or 18 characters."""
+    PASSPORT = "passport"
+    LOCAL = "local"
+    """A site's own patient number."""
+    MOTHER = "mother"
+    """The mother's number, on the record of her child: never the child's own."""
+    TEMPORARY = "temporary"
+    """Given at the door to somebody unknown, to be resolved later."""
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class TypedIdentifier:
+    """An identifier and what sort of number it is."""
+
+    identifier: PatientIdentifier
+    kind: IdentifierKind = IdentifierKind.LOCAL
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where somebody lives; `text` is the whole in one line, when that is how it was sent."""
+
+    street: str = ""
+    city: str = ""
+    province: str = ""
+    postal_code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Demographics:
+    """What a source says about one person; everything may be unknown.
+
+    `sex` is "M", "F", "O", "U" or "". `birth_date_text` is the date as sent when that is less
+    precise than a day ("1983", "198305"); `birth_date` is then None. `mothers_identifiers` name
+    another person and never link this one to her.
+    """
+
+    name: PersonName = PersonName()
+    other_names: tuple[PersonName, ...] = ()
+    birth_date: date | None = None
+    birth_time: time | None = None
+    birth_date_text: str = ""
+    sex: str = ""
+    address: Address = Address()
+    phones: tuple[str, ...] = ()
+    mother_name: PersonName | None = None
+    mothers_identifiers: tuple[PatientIdentifier, ...] = ()
+    multiple_birth: bool | None = None
+    birth_order: int | None = None
+    deceased: bool | None = None
+    deceased_at: datetime | None = None
+    language: str = ""
+    marital_status: str = ""
+
+
+@dataclass(frozen=True)
+class PatientStatement:
+    """One message about one patient; the first identifier is the source's own.
+
+    `source` is a site or a sending application ("APP|FACILITY"). `provisional` marks somebody
+    unknown, a newborn without papers, an emergency: linked by identifiers alone, until a later
+    statement that is not provisional resolves who it is.
+    """
+
+    identifiers: tuple[TypedIdentifier, ...]
+    demographics: Demographics = Demographics()
+    source: str = ""
+    provisional: bool = False
 
 
 @dataclass(frozen=True)
 class Person:
     """A person as the region knows them now: a global ID and all identifiers that resolve to it.
 
-    Name, birth date and sex are the most recent trustworthy ones that any site sent.
+    Name, birth date and sex are the most recent trustworthy ones that any site sent; so is each
+    field of `demographics`. `cards` are further identifiers that sources stated without being their
+    issuers (resident ID, insurance, another site's number). `merged` are those of `identifiers`
+    that a site has merged into another of its own: they still lead here, and are no longer used.
+    `mothers` are the global IDs of the mothers that were named.
     """
 
     global_id: str
@@ -23,40 +110,33 @@ class Person:
     birth_date: date | None
     sex: str
     identifiers: tuple[PatientIdentifier, ...]
+    demographics: Demographics = Demographics()
+    cards: tuple[TypedIdentifier, ...] = ()
+    merged: tuple[PatientIdentifier, ...] = ()
+    provisional: bool = False
+    mothers: tuple[str, ...] = ()
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What one site once said about the holder of one of its identifiers."""
+class FieldNote:
+    """One field of an explanation: how well it agreed and what that was worth, in bits."""
 
-    name: PersonName
-    birth_date: date | None
-    sex: str
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything known about the holder, or holders, of one global ID."""
-
-    observations: tuple[Observation, ...]
-    numbers: frozenset[IdentityNumber] = frozenset()
-
-
-class Verdict(StrEnum):
-    """What a rule decides about two persons."""
-
-    LINK = "link"
-    REVIEW = "review"
+    field: str
+    level: str
+    weight: float = 0.0
+    mine: str = ""
+    theirs: str = ""
 
 
 @dataclass(frozen=True)
-class LinkRule:
-    """One line of the table: when it applies, what it decides, and why, for a person to read."""
+class Explanation:
+    """Why two records are held to be one person: the score in bits, and what it is made of."""
 
-    name: str
-    verdict: Verdict
-    reason: str
-    applies: Callable[[Evidence, Evidence], bool]
+    score: float | None = None
+    fields: tuple[FieldNote, ...] = ()
+    weights: str = ""
+    """Name and version of the weights that were used; empty when no weights were."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +150,37 @@ class Decided:
 
 @dataclass(frozen=True)
 class LinkEntry:
-    """One line of the link log: from here on the identifier resolves to this global ID."""
+    """One line of the link log: from here on the identifier resolves to this global ID.
+
+    `decision_id` names the decision it belongs to, so that the whole of it can be taken back.
+    """
 
     identifier: PatientIdentifier
     global_id: str
     action: str
     decided: Decided
     logged_at: datetime
+    decision_id: int | None = None
+    explanation: Explanation = Explanation()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One change of links as a whole: a rule's link, a person's, a merge, or its undoing.
+
+    `undoes` is the decision that this one took back, `undone_by` the one that took this back.
+    """
+
+    decision_id: int
+    action: str
+    survivor: str
+    subsumed: str
+    decided: Decided
+    decided_at: datetime
+    moved: tuple[PatientIdentifier, ...] = ()
+    explanation: Explanation = Explanation()
+    undoes: int | None = None
+    undone_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,14 +192,90 @@ class Review:
     candidate: PatientIdentifier
     rule: str
     reason: str
+    explanation: Explanation = Explanation()
+    raised_at: datetime | None = None
 
 
-def decide_link(mine: Evidence, theirs: Evidence) -> LinkRule:
-    """Return the first rule that applies to two persons who share an identity number.
+@dataclass(frozen=True)
+class FeedOutcome:
+    """What became of a statement. `linked_by` is the rule that joined it to a known person."""
 
-    Links only when a verified number is shared, something confirms it and nothing contradicts it.
+    global_id: str
+    created: bool
+    linked_by: str | None = None
+    review_id: int | None = None
+
+
+@dataclass(frozen=True)
+class MergeOutcome:
+    """What became of a merge; `ignored` says why nothing was done, in one word of `Ignored`."""
+
+    global_id: str
+    ignored: str | None = None
+    subsumed_global_id: str = ""
+    decision_id: int | None = None
+
+
+class Ignored(StrEnum):
+    """Why a merge was not carried out; the log keeps the reason."""
+
+    ITSELF = "itself"
+    WRONG_AUTHORITY = "wrong-authority"
+    ALREADY_MERGED = "already-merged"
+    LOOP = "loop"
+    SURVIVOR_MERGED = "survivor-merged"
+
+
+class Grade(StrEnum):
+    """How sure a match is (FHIR match-grade)."""
+
+    CERTAIN = "certain"
+    PROBABLE = "probable"
+    POSSIBLE = "possible"
+    CERTAINLY_NOT = "certainly-not"
+
+
+@dataclass(frozen=True)
+class ScoredPerson:
+    """Somebody who may be meant; `score` is between 0 and 1, `evidence` says why."""
+
+    person: Person
+    score: float
+    grade: Grade
+    evidence: Explanation = Explanation()
+
+
+@dataclass(frozen=True)
+class PersonCriteria:
+    """Who is looked for; what is empty does not narrow, what is given all has to agree.
+
+    `name` is free text (Hanzi, pinyin, initials); `family` and `given` are components. Names and
+    address parts match from their beginning, without regard to case. `identifiers`, and `numbers`
+    whose issuer was not said, are any of a person's numbers; several mean any of them. `born_from`
+    and `born_until` are both included.
     """
-    return next(rule for rule in LINK_RULES if rule.applies(mine, theirs))
+
+    identifiers: tuple[PatientIdentifier, ...] = ()
+    numbers: tuple[str, ...] = ()
+    name: str = ""
+    family: str = ""
+    given: str = ""
+    birth_date: date | None = None
+    born_from: date | None = None
+    born_until: date | None = None
+    sex: str = ""
+    address: Address = Address()
+    phone: str = ""
+    mother_name: str = ""
+    global_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of an answer; `next_cursor` continues it, and is None at its end."""
+
+    persons: tuple[Person, ...]
+    next_cursor: str | None = None
 
 
 def names_agree(first: NameKeys, second: NameKeys) -> bool:
@@ -124,136 +304,3 @@ def _sounds(keys: NameKeys) -> set[str]:
 
 def _same_in_any_order(one: str, other: str) -> bool:
     return len(one) == len(other) and one in other + other
-
-
-def _birth_dates(evidence: Evidence) -> set[date]:
-    return {seen.birth_date for seen in evidence.observations if seen.birth_date is not None}
-
-
-def _sexes(evidence: Evidence) -> set[str]:
-    return {known_sex(seen.sex) for seen in evidence.observations} - {""}
-
-
-def _names(evidence: Evidence) -> set[NameKeys]:
-    """Return the keys of the names that may count: read with confidence and not empty."""
-    keys = {name_keys(seen.name) for seen in evidence.observations if seen.name.confident}
-    return {key for key in keys if key.hanzi or key.alphabetic}
-
-
-def _verified(evidence: Evidence) -> set[IdentityNumber]:
-    return {number for number in evidence.numbers if number.kind is NumberKind.RESIDENT}
-
-
-def _no_verified_number_shared(mine: Evidence, theirs: Evidence) -> bool:
-    return not _verified(mine) & _verified(theirs)
-
-
-def _several_numbers(mine: Evidence, theirs: Evidence) -> bool:
-    return len(_verified(mine) | _verified(theirs)) > 1
-
-
-def _differs(values: Collection[object]) -> bool:
-    return len(values) > 1
-
-
-def _birth_date_contradicts(mine: Evidence, theirs: Evidence) -> bool:
-    said = {number.birth_date for number in _verified(mine) | _verified(theirs)}
-    return _differs(_birth_dates(mine) | _birth_dates(theirs) | (said - {None}))
-
-
-def _sex_contradicts(mine: Evidence, theirs: Evidence) -> bool:
-    said = {number.sex for number in _verified(mine) | _verified(theirs)}
-    return _differs(_sexes(mine) | _sexes(theirs) | said)
-
-
-def _name_uncertain(mine: Evidence, theirs: Evidence) -> bool:
-    def uncertain(evidence: Evidence) -> bool:
-        doubtful = any(not seen.name.confident for seen in evidence.observations)
-        return doubtful and not _names(evidence)
-
-    return uncertain(mine) or uncertain(theirs)
-
-
-def _names_contradict(mine: Evidence, theirs: Evidence) -> bool:
-    return any(not names_agree(*pair) for pair in combinations(_names(mine) | _names(theirs), 2))
-
-
-def _nothing_confirms(mine: Evidence, theirs: Evidence) -> bool:
-    """Without a contradiction left, confirmed is what both sides state beside the number."""
-    names = _names(mine) and _names(theirs)
-    return not (names or (_birth_dates(mine) and _birth_dates(theirs)))
-
-
-def _always(_mine: Evidence, _theirs: Evidence) -> bool:
-    return True
-
-
-_REVIEW, _LINK = Verdict.REVIEW, Verdict.LINK
-
-LINK_RULES: tuple[LinkRule, ...] = (
-    LinkRule(
-        "unverified-number",
-        _REVIEW,
-        "the shared number has no check digit to trust (15 digits)",
-        _no_verified_number_shared,
-    ),
-    LinkRule(
-        "several-numbers",
-        _REVIEW,
-        "more than one verified resident ID number is known for the two",
-        _several_numbers,
-    ),
-    LinkRule(
-        "birth-date-contradicts",
-        _REVIEW,
-        "same resident ID number, but the birth dates differ from it or from each other",
-        _birth_date_contradicts,
-    ),
-    LinkRule(
-        "sex-contradicts",
-        _REVIEW,
-        "same resident ID number, but the sexes differ from it or from each other",
-        _sex_contradicts,
-    ),
-    LinkRule(
-        "name-uncertain",
-        _REVIEW,
-        "same resident ID number, but a name could not be read with certainty",
-        _name_uncertain,
-    ),
-    LinkRule(
-        "name-contradicts",
-        _REVIEW,
-        "same resident ID number, but the names differ in characters and in sound",
-        _names_contradict,
-    ),
-    LinkRule(
-        "nothing-confirms",
-        _REVIEW,
-        "same resident ID number, but neither name nor birth date is known on both sides",
-        _nothing_confirms,
-    ),
-    LinkRule(
-        "verified-number",
-        _LINK,
-        "same verified resident ID number, and nothing contradicts",
-        _always,
-    ),
-)
-"""The first rule that applies decides; the last one always applies (see `decide_link`)."""
-
-SEVERAL_PERSONS = LinkRule(
-    "several-persons",
-    _REVIEW,
-    "the same resident ID number is known for several persons",
-    _always,
-)
-"""Decides before the table: with two candidates there is no telling which is meant."""
-
-SEPARATED_BEFORE = LinkRule(
-    "separated-before",
-    _REVIEW,
-    "same verified resident ID number, but a person has taken these identifiers apart before",
-    _always,
-)
-"""Overrules a link of the table: what a person has taken apart, no rule puts together."""

@@ -3,12 +3,15 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     String,
     Subquery,
     and_,
+    bindparam,
     case,
     exists,
     false,
@@ -20,9 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from hub_kernel.database import UtcDateTime
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName, query_keys
-from patient_index.model import Observation, Person, known_sex
+from patient_index.link_rules import Observation
+from patient_index.model import Person, known_sex
 from patient_index.resident_id import normal_spelling
 from patient_index.tables import (
     IdentityEvidence,
@@ -31,6 +36,8 @@ from patient_index.tables import (
     LinkLog,
     ObservedDemographics,
 )
+from patient_index.tables_feed import ClaimedIdentifier
+from patient_index.text_keys import findable
 
 OBSERVATIONS_READ = 32
 """Statements looked at per identifier, newest first; however often a site corrects itself."""
@@ -56,10 +63,21 @@ def current_links(as_of: datetime | None = None) -> Subquery:
     return links.where(~exists(select(newer.id).where(*overruled))).subquery()
 
 
+def in_force(line: type[LinkLog], *, now: bool) -> ColumnElement[bool]:
+    """Return that no later line overrules this one, now or at the parameter `as_of`."""
+    newer = aliased(LinkLog)
+    overruled = [newer.identifier_id == line.identifier_id, newer.position > line.position]
+    if now:
+        return ~exists(select(newer.id).where(*overruled))
+    as_of = bindparam("as_of", type_=UtcDateTime())
+    overruled.append(newer.logged_at <= as_of)
+    return and_(line.logged_at <= as_of, ~exists(select(newer.id).where(*overruled)))
+
+
 def is_identifier(identifier: PatientIdentifier) -> ColumnElement[bool]:
     """Return the condition that a row of `patient_identifier` is this identifier."""
     return and_(
-        KnownIdentifier.value == identifier.value.strip(),
+        KnownIdentifier.value == findable(identifier.value.strip()),
         KnownIdentifier.issuer_oid == identifier.issuer.oid,
     )
 
@@ -84,17 +102,22 @@ def identifiers_by_person(
     session: Session, global_ids: Collection[str], as_of: datetime | None = None
 ) -> dict[str, list[KnownIdentifier]]:
     """Return the identifiers of each person, oldest first; one query."""
-    links = current_links(as_of)
-    rows = session.execute(
-        select(links.c.global_id, KnownIdentifier)
-        .join(KnownIdentifier, KnownIdentifier.id == links.c.identifier_id)
-        .where(links.c.global_id.in_(global_ids))
+    found: dict[str, list[KnownIdentifier]] = {}
+    given = {"global_ids": list(global_ids), "as_of": as_of}
+    for global_id, row in session.execute(_by_person(now=as_of is None), given):
+        found.setdefault(global_id, []).append(row)
+    return found
+
+
+@cache
+def _by_person(*, now: bool) -> Select[str, KnownIdentifier]:
+    line = aliased(LinkLog)
+    return (
+        select(line.global_id, KnownIdentifier)
+        .join(KnownIdentifier, KnownIdentifier.id == line.identifier_id)
+        .where(line.global_id.in_(bindparam("global_ids", expanding=True)), in_force(line, now=now))
         .order_by(KnownIdentifier.id)
     )
-    found: dict[str, list[KnownIdentifier]] = {}
-    for global_id, identifier in rows:
-        found.setdefault(global_id, []).append(identifier)
-    return found
 
 
 def observations_by_identifier(
@@ -142,7 +165,7 @@ def persons(session: Session, global_ids: list[str]) -> list[Person]:
 
 def search(session: Session, asked: Search) -> list[Person]:
     """Return who matches, exact matches first; three queries."""
-    text = asked.text.strip()
+    text = findable(asked.text.strip())
     if not text or asked.limit < 1:
         return []
     matches = _matches(text)
@@ -155,7 +178,7 @@ def search(session: Session, asked: Search) -> list[Person]:
         .limit(asked.limit)
     )
     if asked.issuers is not None:
-        found = found.where(_known_at(links, asked.issuers))
+        found = found.where(known_at(links, {issuer.oid for issuer in asked.issuers}))
     return persons(session, list(session.scalars(found)))
 
 
@@ -176,6 +199,34 @@ def identifier(row: KnownIdentifier) -> PatientIdentifier:
     return PatientIdentifier(row.value, AssigningAuthority(row.issuer_namespace, row.issuer_oid))
 
 
+def best_name(names: list[PersonName]) -> PersonName:
+    """Return the first confident name, one with two scripts before one with letters alone."""
+    named = [name for name in names if name.dicom]
+    confident = [name for name in named if name.confident] or named
+    return next(
+        (name for name in confident if not name.dicom.isascii()),
+        confident[0] if confident else PersonName(),
+    )
+
+
+def begins_with(column: InstrumentedAttribute[str], key: str) -> ColumnElement[bool]:
+    """Return a range, which an index answers everywhere; LIKE would read the whole table."""
+    return and_(column >= key, column < literal(key + _LAST_CHARACTER, String()))
+
+
+def known_at(links: Subquery, issuer_oids: Iterable[str]) -> ColumnElement[bool]:
+    """Return that the person has an identifier of one of these issuers, whichever one matched."""
+    same_person = current_links()
+    return exists(
+        select(same_person.c.identifier_id)
+        .join(KnownIdentifier, KnownIdentifier.id == same_person.c.identifier_id)
+        .where(
+            same_person.c.global_id == links.c.global_id,
+            KnownIdentifier.issuer_oid.in_(sorted(issuer_oids)),
+        )
+    )
+
+
 _LAST_CHARACTER = "\U0010ffff"
 _LONGEST_QUESTION = 64
 
@@ -193,9 +244,12 @@ def _matches(text: str) -> Subquery:
     by_global_id = select(LinkLog.identifier_id, literal(0)).where(
         LinkLog.global_id == text.upper()
     )
+    by_card = select(ClaimedIdentifier.identifier_id, literal(0)).where(
+        ClaimedIdentifier.value.in_(spellings)
+    )
     named = _name_matches(text)
     wanted = union_all(
-        select(named.c.identifier_id, named.c.rank), by_value, by_number, by_global_id
+        select(named.c.identifier_id, named.c.rank), by_value, by_number, by_card, by_global_id
     )
     return wanted.subquery()
 
@@ -214,26 +268,8 @@ def _name_matches(text: str) -> Subquery:
         return select(row.identifier_id, literal(3).label("rank")).where(false()).subquery()
     exactly = [(column == key, rank) for column, key, rank in asked]
     rank = case(*exactly, else_=3).label("rank")
-    begun = or_(*(_begins_with(column, key) for column, key, _ in asked))
+    begun = or_(*(begins_with(column, key) for column, key, _ in asked))
     return select(row.identifier_id, rank).where(begun).subquery()
-
-
-def _begins_with(column: InstrumentedAttribute[str], key: str) -> ColumnElement[bool]:
-    """A range, which an index answers on every database; LIKE would read the whole table."""
-    return and_(column >= key, column < literal(key + _LAST_CHARACTER, String()))
-
-
-def _known_at(links: Subquery, issuers: Iterable[AssigningAuthority]) -> ColumnElement[bool]:
-    """The person has an identifier of one of these issuers, whichever identifier matched."""
-    same_person = current_links()
-    return exists(
-        select(same_person.c.identifier_id)
-        .join(KnownIdentifier, KnownIdentifier.id == same_person.c.identifier_id)
-        .where(
-            same_person.c.global_id == links.c.global_id,
-            KnownIdentifier.issuer_oid.in_({issuer.oid for issuer in issuers}),
-        )
-    )
 
 
 def _person(
@@ -246,18 +282,8 @@ def _person(
     seen.sort(key=lambda one: not one.name.confident)
     return Person(
         global_id=global_id,
-        name=_best_name([one.name for one in seen]),
+        name=best_name([one.name for one in seen]),
         birth_date=next((one.birth_date for one in seen if one.birth_date), None),
         sex=next(filter(None, (known_sex(one.sex) for one in seen)), ""),
         identifiers=tuple(map(identifier, rows)),
-    )
-
-
-def _best_name(names: list[PersonName]) -> PersonName:
-    """The first confident name, one with two scripts before one with letters alone."""
-    named = [name for name in names if name.dicom]
-    confident = [name for name in named if name.confident] or named
-    return next(
-        (name for name in confident if not name.dicom.isascii()),
-        confident[0] if confident else PersonName(),
     )

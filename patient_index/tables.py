@@ -61,7 +61,7 @@ class ObservedDemographics(Base):
     key_pinyin: Mapped[str] = mapped_column(_KEY, index=True)
     key_initials: Mapped[str] = mapped_column(_KEY, index=True)
     key_alphabetic: Mapped[str] = mapped_column(_KEY, index=True)
-    birth_date: Mapped[date | None] = mapped_column(Date)
+    birth_date: Mapped[date | None] = mapped_column(Date, index=True)
     sex: Mapped[str] = mapped_column(String(16))
     observed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -129,18 +129,6 @@ class LinkReview(Base):
     raised_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class LinkReviewDecision(Base):
-    """A person decided that the two identifiers of a review are to be kept apart."""
-
-    __tablename__ = "link_review_decision"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    review_id: Mapped[int] = mapped_column(ForeignKey("link_review.id"), unique=True)
-    decided_by: Mapped[str] = mapped_column(String(128))
-    reason: Mapped[str] = mapped_column(String(400))
-    decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
 APPEND_ONLY: tuple[str, ...] = (
     "global_person",
     "patient_identifier",
@@ -149,8 +137,7 @@ APPEND_ONLY: tuple[str, ...] = (
     "identity_evidence",
     "link_log",
     "link_review",
-    "link_review_decision",
 )
-"""Tables whose rows the database itself refuses to change or to delete."""
+"""The tables of this module; the database refuses to change or to delete their rows."""
 
 keep_append_only(APPEND_ONLY)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from access_control.accounts import Accounts
     from access_control.audit import AuditTrail
+    from access_control.consent import Consents
     from access_control.sessions import Sessions
     from access_control.shared_links import SharedLinks
     from access_control.sites import SiteDirectory
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hub_kernel.settings import Settings
     from image_archive.index import ArchiveIndex
     from image_archive.service import ArchiveService
+    from patient_index.hl7v2.refusals import RefusedMessages
     from patient_index.service import PatientIndex
     from xds_registry.service import Registry
 
@@ -51,10 +53,12 @@ class ViewerServices:
     tokens: MachineTokens
     links: SharedLinks
     sites: SiteDirectory
+    consents: Consents
     audit: AuditTrail
     metrics: Metrics
     clock: Clock
     dicom_port: Callable[[], int]
+    refused_messages: RefusedMessages | None = None
 
 
 def services() -> ViewerServices:

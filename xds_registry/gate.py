@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from access_control.model import Action, Purpose, Resource, Subject
+from access_control.model import Action, Purpose, Refusals, Resource, Subject
 from access_control.policy import decide
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.model import DocumentEntry, SubmissionSet
 
 SitesOfPatient = Callable[[str], frozenset[str]]
 """The sites where the person with this global ID is known: there a treatment relation stands."""
+
+RefusalsOfPatient = Callable[[str], Refusals]
+"""What the person with this global ID refuses."""
 
 
 class Gate:
@@ -20,11 +23,13 @@ class Gate:
         action: Action,
         people: LinkedPeople,
         sites_of_patient: SitesOfPatient,
+        refusals_of_patient: RefusalsOfPatient,
     ) -> None:
         self._subject = subject
         self._action = action
         self._people = people
         self._sites_of_patient = sites_of_patient
+        self._refusals_of_patient = refusals_of_patient
         self._decided: dict[str, bool] = {}
 
     def sees_person(self, global_id: str) -> bool:
@@ -50,7 +55,8 @@ class Gate:
 
     def _sees(self, person: str, sites: frozenset[str]) -> bool:
         if person not in self._decided:
-            resource = Resource("patient", resource_id=person, site_ids=sites)
+            refusals = self._refusals_of_patient(person)
+            resource = Resource("patient", person, sites, refusals=refusals)
             decision = decide(self._subject, self._action, resource, Purpose.TREATMENT)
             self._decided[person] = decision.allowed
         return self._decided[person]

@@ -11,7 +11,7 @@ from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from xds_registry.affinity_domain import AffinityDomain
-from xds_registry.gate import Gate, SitesOfPatient
+from xds_registry.gate import Gate, RefusalsOfPatient, SitesOfPatient
 from xds_registry.linked_people import LinkedPeople, PersonLinks
 from xds_registry.manifest import ManifestSource
 from xds_registry.model import DocumentEntry
@@ -66,6 +66,7 @@ class RegistryParts:
     audit: AuditTrail
     authenticate: Authenticate
     sites_of_patient: SitesOfPatient
+    refusals_of_patient: RefusalsOfPatient
 
 
 class Registry:
@@ -130,7 +131,8 @@ class Registry:
         return Answer(answer.payload, facts, answer.attachments)
 
     def _gate(self, call: Call, action: Action, people: LinkedPeople) -> Gate:
-        return Gate(call.subject, action, people, self._parts.sites_of_patient)
+        parts = self._parts
+        return Gate(call.subject, action, people, parts.sites_of_patient, parts.refusals_of_patient)
 
 
 def _query_facts(gate: Gate, detail: str) -> Iterable[AuditFact]:

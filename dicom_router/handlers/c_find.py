@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 from sqlalchemy.exc import SQLAlchemyError
 
+from access_control.consent import Consents
+from access_control.model import NO_REFUSALS
 from dicom_router.answer import Answer
 from dicom_router.association_audit import AssociationAudit
 from dicom_router.errors import QueryRefusedError
@@ -22,10 +24,11 @@ from dicom_router.statuses import (
     NOT_AUTHORIZED_TO_QUERY,
     UNREADABLE_IDENTIFIER,
 )
+from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.metrics import Metrics
 from image_archive.errors import InvalidQueryError
 from image_archive.index import ArchiveIndex
-from image_archive.query import IndexAnswer, IndexQuery
+from image_archive.query import IndexAnswer, IndexMatch, IndexQuery
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class FindService:
 
     index: ArchiveIndex
     audit: AssociationAudit
+    consents: Consents
     metrics: Metrics
     response_limit: int
     ae_title: str
@@ -90,13 +94,25 @@ class FindService:
             combined_datetime=extended.combined_datetime,
         )
         try:
-            return self.index.find(query)
+            return self._shown(self.index.find(query), caller)
         except InvalidQueryError as error:
             log.info("query refused", extra={"site": caller.site.site_id, "error": str(error)})
             raise QueryRefusedError(INVALID_QUERY) from error
         except SQLAlchemyError as error:
             log.exception("query failed", extra={"site": caller.site.site_id})
             raise QueryRefusedError(FIND_FAILED) from error
+
+    def _shown(self, found: IndexAnswer, caller: Caller) -> IndexAnswer:
+        """Leave out whoever refuses to be shown to this caller, as if they were not here."""
+        refusing = self.consents.refusals_among({_holder(match) for match in found.matches})
+        if not refusing:
+            return found
+        shown = tuple(
+            match
+            for match in found.matches
+            if caller.may_query(refusing.get(_holder(match), NO_REFUSALS))
+        )
+        return replace(found, matches=shown)
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,14 @@ def _extended(event: evt.Event) -> _Extended:
     wanted = event.assoc.requestor.sop_class_extended.get(event.context.abstract_syntax, b"")
     agreed = bytes(wanted[:3]).ljust(3, b"\0")
     return _Extended(combined_datetime=bool(agreed[1] & 1), fuzzy=bool(agreed[2] & 1))
+
+
+def _holder(match: IndexMatch) -> PatientIdentifier:
+    """Return whose match it is; every level names the study, or the patient above it."""
+    owner = match.study or match.patient
+    if owner is None:
+        raise ValueError("a match of no level")
+    return owner.patient
 
 
 def _identifier(event: evt.Event) -> Identifier:

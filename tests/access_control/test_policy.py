@@ -1,5 +1,6 @@
 """Walks every role × action × purpose × reach × kind of subject against a table of its own."""
 
+from dataclasses import replace
 from itertools import chain, combinations, product
 
 import pytest
@@ -8,12 +9,13 @@ from access_control.model import (
     ANONYMOUS,
     Action,
     Purpose,
+    Refusals,
     Resource,
     Role,
     Subject,
     SubjectKind,
 )
-from access_control.policy import decide
+from access_control.policy import BEYOND_CONSENT, decide
 
 A, B = "sijing", "jiuting"
 HERE, BOTH, NOWHERE = frozenset({A}), frozenset({A, B}), frozenset[str]()
@@ -69,6 +71,9 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("manager", "operations", "view_operations", COVERED),
     ("engineer", "operations", "view_operations", COVERED),
     ("auditor", "audit", "view_audit", REGION),
+    ("registrar", "quality", "review_identity", SEARCH),
+    ("registrar", "operations", "review_identity", COVERED),
+    ("registrar", "patient", "manage_consent", SEARCH),
 ]
 
 # the same for what is no person and no machine; the site asks as `sijing`
@@ -229,3 +234,79 @@ def test_the_expectation_names_every_role_and_only_words_that_exist() -> None:
     assert {row[0] for row in EXPECTED_OF_ROLES} == {role.value for role in Role}
     assert {row[1] for row in rows} <= {purpose.value for purpose in Purpose}
     assert {row[2] for row in rows} <= {action.value for action in Action}
+
+
+EVERYBODY = [
+    *[_subject(SubjectKind.USER, frozenset({role}), HERE) for role in Role],
+    *[_subject(SubjectKind.MACHINE, frozenset({role}), None) for role in Role],
+    _subject(SubjectKind.SITE, frozenset(), HERE),
+    _subject(SubjectKind.SITE, frozenset(), None),
+    _link(STUDY),
+]
+THE_STUDY = SITUATIONS["own"][1]
+
+
+def _ruled(subject: Subject, refusals: Refusals, action: Action, purpose: Purpose) -> str:
+    decision = decide(subject, action, replace(THE_STUDY, refusals=refusals), purpose)
+    return "" if decision.allowed else decision.rule
+
+
+@pytest.mark.parametrize("subject", EVERYBODY, ids=lambda s: f"{s.kind} {sorted(s.roles)[:1]}")
+def test_who_refuses_everyone_is_shown_to_nobody_whatever_their_rights(subject: Subject) -> None:
+    stopped = 0
+    for action, purpose in product(Action, Purpose):
+        before = decide(subject, action, THE_STUDY, purpose)
+        ruled = _ruled(subject, Refusals(everyone=True), action, purpose)
+        if action in BEYOND_CONSENT or not before.allowed:
+            assert ruled == ("" if before.allowed else before.rule)
+        else:
+            assert ruled == "consent-refused"
+            stopped += 1
+    treats = {Role.RADIOLOGIST, Role.CLINICIAN, Role.TECHNICIAN} & subject.roles
+    assert (stopped > 0) is bool(treats or subject.kind in {SubjectKind.SITE, SubjectKind.LINK})
+
+
+def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
+    assert set(BEYOND_CONSENT) == {
+        Action.STORE,
+        Action.VIEW_OPERATIONS,
+        Action.VIEW_AUDIT,
+        Action.REVIEW_IDENTITY,
+        Action.MANAGE_CONSENT,
+    }
+
+
+def test_a_refusal_has_no_word_in_breaking_the_glass() -> None:
+    doctor = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), HERE)
+    refused = Refusals(everyone=True)
+    # The table gives nobody that right yet: so it is the right that is missing, not the consent.
+    assert _ruled(doctor, refused, Action.VIEW_RECORD, Purpose.BREAK_GLASS) == "no-right"
+
+
+def test_who_refuses_sharing_is_opened_by_no_link_and_treated_as_before() -> None:
+    refused = Refusals(sharing=True)
+    doctor = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), HERE)
+    assert _ruled(_link(STUDY), refused, Action.VIEW_PUBLIC, Purpose.PATIENT) == "consent-refused"
+    assert _ruled(doctor, refused, Action.SHARE, Purpose.TREATMENT) == "consent-refused"
+    assert not _ruled(doctor, refused, Action.VIEW_RECORD, Purpose.TREATMENT)
+
+
+@pytest.mark.parametrize(
+    ("sites", "stopped"), [(HERE, True), (BOTH, False), (None, False)], ids=["one", "two", "region"]
+)
+def test_who_refuses_a_site_is_shown_to_its_readers_only_for_another_site(
+    sites: frozenset[str] | None, *, stopped: bool
+) -> None:
+    doctor = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), sites)
+    known_at_both = replace(SITUATIONS["known"][1], refusals=Refusals(site_ids=HERE))
+    decision = decide(doctor, Action.VIEW_RECORD, known_at_both, Purpose.TREATMENT)
+    assert decision.allowed is not stopped
+
+
+@pytest.mark.parametrize("sites", [HERE, None], ids=["own studies", "region"])
+def test_who_refuses_a_site_is_not_found_by_its_modalities_which_may_still_store(
+    sites: frozenset[str] | None,
+) -> None:
+    site, refused = _subject(SubjectKind.SITE, frozenset(), sites), Refusals(site_ids=HERE)
+    assert _ruled(site, refused, Action.QUERY, Purpose.TREATMENT) == "consent-refused"
+    assert not _ruled(site, refused, Action.STORE, Purpose.TREATMENT)

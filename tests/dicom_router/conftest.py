@@ -12,6 +12,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from access_control.audit import AuditQuery, AuditRecord, AuditTrail
+from access_control.consent import Consents
 from access_control.model import Site
 from access_control.sites import SiteDirectory
 from dicom_router.node import DicomNode, NodeParts
@@ -23,6 +24,7 @@ from hub_kernel.settings import RouterSettings
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
+from patient_index.same_person import SamePerson
 from tests.dicom_router.wire import RawPeer, echo_rq
 
 TOWNSHIP = Site(
@@ -135,6 +137,7 @@ def running_node(
         archive=ArchiveService(database, backend, clock, metrics),
         index=ArchiveIndex(database),
         audit=AuditTrail(database, clock, b"k" * 32),
+        consents=Consents(database, clock, SamePerson(database)),
         database=database,
         metrics=metrics,
     )

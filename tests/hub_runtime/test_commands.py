@@ -63,7 +63,16 @@ def test_an_unknown_setting_stops_the_start(data: Path) -> None:
 def test_a_port_that_is_taken_stops_the_start_in_words(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = eirhub("serve", "--set", f"web.port={port}", "--set", "router.port=0", data=data)
+        refused = eirhub(
+            "serve",
+            "--set",
+            f"web.port={port}",
+            "--set",
+            "router.port=0",
+            "--set",
+            "hl7.port=0",
+            data=data,
+        )
     assert refused.returncode == 1
     assert f"the HTTP port {port} cannot be opened" in refused.stderr
 
@@ -72,7 +81,16 @@ def test_a_port_that_is_taken_stops_the_start_in_words(data: Path) -> None:
     "open_door", ["router.accept_unknown_ae=true", "access.machine_authentication=none"]
 )
 def test_an_open_door_is_refused_beyond_loopback(data: Path, open_door: str) -> None:
-    args = ("--set", open_door, "--set", "web.bind=0.0.0.0", "--set", "web.port=0")
+    args = (
+        "--set",
+        open_door,
+        "--set",
+        "web.bind=0.0.0.0",
+        "--set",
+        "web.port=0",
+        "--set",
+        "hl7.port=0",
+    )
     refused = eirhub("serve", *args, "--set", "router.port=0", data=data)
     assert refused.returncode == 1
     assert open_door.split("=", maxsplit=1)[0] in refused.stderr

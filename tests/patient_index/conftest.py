@@ -1,12 +1,16 @@
 """A patient index on an embedded database, with global IDs that count."""
 
 import itertools
+import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, make_url
 from stdnum.cn import ric
 
 from hub_kernel.database import Database
@@ -14,7 +18,13 @@ from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName, parse_person_name
 from hub_kernel.settings import IdentitySettings
+from patient_index.domains import Domain, DomainDirectory
+from patient_index.feed import PatientFeed
 from patient_index.global_ids import global_id_of
+from patient_index.lookup import PatientLookup
+from patient_index.matcher import Matcher
+from patient_index.matching.weights import weights_from
+from patient_index.model import Demographics, IdentifierKind, PatientStatement, TypedIdentifier
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
 
@@ -60,6 +70,107 @@ def patient(
         sex=sex,
         other_ids=numbers,
     )
+
+
+DOMAINS = (
+    Domain("EAST", EAST.oid, ("HIS|EAST", "east")),
+    Domain("WEST", WEST.oid, ("HIS|WEST", "west")),
+    Domain("NORTH", NORTH.oid, ("HIS|NORTH", "north")),
+    Domain("CARD", "1.2.826.0.1.3680043.10.1717.911", (), may_assign=False),
+    Domain("NID", "2.16.156.10011.1.3", ("POLICE|NATION",)),
+)
+CARDS = DOMAINS[3].authority
+RESIDENTS = DOMAINS[4].authority
+
+
+LINKS_FROM_BITS = 25.0
+_WEIGHTS = {
+    "name": "test",
+    "version": "1",
+    "thresholds": {"link": LINKS_FROM_BITS, "review": 4.0, "margin": 5.0},
+    "alternatives": {"stranger": -10.0},
+    "fields": {
+        "family_name": {"same": [0.9, 0.01], "different": [0.02, 0.9]},
+        "given_name": {"same": [0.9, 0.001], "different": [0.02, 0.98]},
+        "birth_date": {
+            "same": [0.95, 1e-4], "neighbours_swapped": [0.005, 1e-4], "different": [0.01, 0.99],
+        },
+        "sex": {"same": [0.99, 0.5], "different": [0.01, 0.5]},
+        "phone": {"same": [0.6, 1e-4], "different": [0.4, 1.0]},
+    },
+}  # fmt: skip
+
+
+def matcher_for_tests() -> Matcher:
+    """A few round weights: what the tests prove is what follows from a score, not the tuning."""
+    return Matcher(weights_from(_WEIGHTS, {}))
+
+
+def identifier(issuer: AssigningAuthority, value: str = "12345") -> PatientIdentifier:
+    return PatientIdentifier(value, issuer)
+
+
+def card(
+    issuer: AssigningAuthority, value: str, kind: IdentifierKind = IdentifierKind.HEALTH_CARD
+) -> TypedIdentifier:
+    return TypedIdentifier(PatientIdentifier(value, issuer), kind)
+
+
+def statement(
+    issuer: AssigningAuthority,
+    value: str = "12345",
+    *cards: TypedIdentifier,
+    provisional: bool = False,
+    **said: Any,
+) -> PatientStatement:
+    """What the hospital information system of `issuer` says; Wang unless it says otherwise."""
+    known = {"name": WANG, "birth_date": BORN, "sex": "M"} | said
+    if isinstance(known["name"], str):
+        known["name"] = parse_person_name(known["name"])
+    return PatientStatement(
+        (TypedIdentifier(PatientIdentifier(value, issuer)), *cards),
+        Demographics(**known),
+        f"HIS|{issuer.namespace}",
+        provisional,
+    )
+
+
+@pytest.fixture
+def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
+    """An empty database: embedded, or on the PostgreSQL server that EIRHUB_TEST_POSTGRESQL names.
+
+    The variable holds an SQLAlchemy URL whose user may create databases; each test gets its own.
+    """
+    server = os.environ.get("EIRHUB_TEST_POSTGRESQL")
+    url = _created(server) if server else f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    database = Database(url, clock=clock)
+    database.create_all()
+    yield database
+    database.dispose()
+
+
+def _created(server: str) -> str:
+    name = f"eirhub_test_{uuid.uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def directory(index: PatientIndex) -> DomainDirectory:
+    return DomainDirectory(DOMAINS, own=index.issuer)
+
+
+@pytest.fixture
+def feed(index: PatientIndex, directory: DomainDirectory) -> PatientFeed:
+    return PatientFeed(index, directory)
+
+
+@pytest.fixture
+def lookup(index: PatientIndex, directory: DomainDirectory) -> PatientLookup:
+    return PatientLookup(index, directory)
 
 
 @pytest.fixture

@@ -5,15 +5,8 @@ from datetime import date
 import pytest
 
 from hub_kernel.person_names import PersonName, decode_person_name, name_keys, parse_person_name
-from patient_index.model import (
-    LINK_RULES,
-    Evidence,
-    Observation,
-    Verdict,
-    decide_link,
-    known_sex,
-    names_agree,
-)
+from patient_index.link_rules import LINK_RULES, Evidence, Observation, Verdict, decide_link
+from patient_index.model import known_sex, names_agree
 from patient_index.resident_id import IdentityNumber, read_number
 from tests.patient_index.conftest import BORN, NUMBER, WANG, resident_number
 

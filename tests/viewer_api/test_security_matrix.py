@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from access_control.audit import AuditQuery
+from access_control.audit import AuditQuery, AuditRecord
 from access_control.model import Action, Purpose, Role, Subject, SubjectKind
 from access_control.policy import decide
 from access_control.shared_links import ShareRequest
@@ -31,13 +31,14 @@ OPEN_TO_EVERYONE = {
     "shared.enter",
     "shared.exam",
     "shared.picture",
+    "access_log.by_link",
     "operations.healthz",
     "operations.readyz",
     "operations.metrics",
     "api_description.openapi",
 }
 # What a link opens and nothing else does.
-OF_A_LINK = {"shared.exam", "shared.picture"}
+OF_A_LINK = {"shared.exam", "shared.picture", "access_log.by_link"}
 PICTURES = {"image/jpeg", "image/png", "multipart/related", "application/octet-stream"}
 
 
@@ -77,6 +78,9 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "digest": "0",
         "name": "hub.css",
         "filename": "hub.css",
+        "review_id": 1,
+        "decision_id": 1,
+        "message_id": 1,
     }
 
 
@@ -213,7 +217,7 @@ def test_the_forbidden_and_the_absent_answer_alike_and_are_on_record(
     region: Region, target: Target, machine: Callable[..., FlaskClient], url: str
 ) -> None:
     client = machine(Role.RADIOLOGIST, sites=("central",))
-    before = len(_refusals(region))
+    before = region.hub.access.audit.head().sequence
     answers = [
         client.get("/dicom-web/studies/" + url.format(study=uid))
         for uid in (target.shown.study, "1.2.3.4.5")
@@ -223,10 +227,10 @@ def test_the_forbidden_and_the_absent_answer_alike_and_are_on_record(
         body["error"].pop("request_id")
     assert bodies[0] == bodies[1]
     assert [answer.status_code for answer in answers] == [404, 404]
-    assert len(_refusals(region)) == before + 2
+    assert len([one for one in _refusals(region) if one.sequence > before]) == 2
 
 
-def _refusals(region: Region) -> list[object]:
+def _refusals(region: Region) -> list[AuditRecord]:
     found = region.hub.access.audit.search(AuditQuery(outcome="refused", limit=500))
     return list(found.records)
 

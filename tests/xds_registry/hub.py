@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from access_control.audit import AuditTrail
+from access_control.consent import Consents
 from access_control.model import Role, Site, Subject
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
@@ -26,6 +27,7 @@ from hub_kernel.settings import IdentitySettings
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
+from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
 from tests.xds_registry.samples import HOME, REPOSITORY_UID, TOWNSHIP
@@ -53,6 +55,7 @@ class Hub:
     sites: SiteDirectory
     tokens: MachineTokens
     audit: AuditTrail
+    consents: Consents
     registry: Registry
 
     def know(self, value: str = "L-1", issuer: AssigningAuthority = TOWNSHIP) -> str:
@@ -116,8 +119,17 @@ def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
         issuers = {one.issuer.oid for one in patients.identifiers_of(global_id)}
         return frozenset(s.site_id for s in sites.all() if s.assigning_authority.oid in issuers)
 
+    consents = Consents(database, clock, SamePerson(database))
     parts = RegistryParts(
-        database, backend, index, patients, sites, audit, authenticate, sites_of_patient
+        database,
+        backend,
+        index,
+        patients,
+        sites,
+        audit,
+        authenticate,
+        sites_of_patient,
+        consents.refusals_of,
     )
     names = RegistryNames(
         REPOSITORY_UID, HOME, "EIRHUB", lambda: "http://127.0.0.1:8080/dicom-web", "", 1_000_000
@@ -127,7 +139,18 @@ def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
         outbox.subscribe(subscriber)
     archive = ArchiveService(database, backend, clock, quiet_period_s=60)
     yield Hub(
-        database, outbox, clock, backend, archive, index, patients, sites, tokens, audit, registry
+        database,
+        outbox,
+        clock,
+        backend,
+        archive,
+        index,
+        patients,
+        sites,
+        tokens,
+        audit,
+        consents,
+        registry,
     )
     database.dispose()
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from sqlalchemy import event, func, select  # noqa: E402
 
 from access_control.audit import AuditTrail  # noqa: E402
+from access_control.model import NO_REFUSALS  # noqa: E402
 from access_control.sites import SiteDirectory  # noqa: E402
 from hub_kernel.clock import SystemClock  # noqa: E402
 from hub_kernel.database import Database  # noqa: E402
@@ -56,6 +57,7 @@ def register(generation: int, kill_at: int | None) -> None:
         AuditTrail(database, clock, b"k" * 32),
         lambda _environ: None,
         lambda _global_id: frozenset(),
+        lambda _global_id: NO_REFUSALS,
     )
     names = RegistryNames("1.2.3", "", "EIRHUB", lambda: "")
     registry = Registry(parts, names, load_affinity_domain(DOMAIN))

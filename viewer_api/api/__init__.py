@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from viewer_api.api import description, links, patients, studies, subject
+from viewer_api.api import consents, description, identity, links, patients, studies, subject
 
 
 def blueprints() -> list[Blueprint]:
@@ -12,5 +12,7 @@ def blueprints() -> list[Blueprint]:
         patients.blueprint,
         studies.blueprint,
         links.blueprint,
+        identity.blueprint,
+        consents.blueprint,
         description.blueprint,
     ]

@@ -22,6 +22,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "uid": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "maxLength": 64},
     "": {"type": "string"},
     "string": {"type": "string"},
+    "int": {"type": "integer", "minimum": 0},
 }
 _REFUSALS = {
     "400": "The request cannot be understood; `error.detail` names the field",

@@ -1,8 +1,49 @@
-"""What the API's endpoints take beside their path, as OpenAPI writes it (JSON Schema 2020-12)."""
+"""What the API's endpoints take beside their path: read, and as OpenAPI writes it (JSON Schema)."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+from viewer_api.errors import BadQueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+def json_body(fields: Mapping[str, type], *, required: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields of the request's JSON body.
+
+    Raises:
+        BadQueryError: the body is no JSON object, or a field is missing, unknown or ill-typed.
+    """
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise BadQueryError("the body must be a JSON object")
+    for name, value in body.items():
+        if name not in fields:
+            raise BadQueryError(f"a field is unknown; known are {', '.join(fields)}")
+        if not isinstance(value, fields[name]):
+            raise BadQueryError(f"{name} must be text")
+    for name in required:
+        if name not in body:
+            raise BadQueryError(f"{name} is missing")
+    return body
+
+
+def whole_number(name: str, *, default: int, least: int = 0, most: int) -> int:
+    """Return the number that the address gives as `name`.
+
+    Raises:
+        BadQueryError: it is no whole number, or out of bounds.
+    """
+    text = request.args.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,16}", text) or not least <= int(text) <= most:
+        raise BadQueryError(f"{name} must be a number from {least} to {most}")
+    return int(text)
+
 
 QUERIES: dict[str, list[dict[str, Any]]] = {
     "api_patients.search": [
@@ -19,7 +60,46 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
         },
     ],
+    "api_identity.reviews": [
+        {
+            "name": "state",
+            "in": "query",
+            "schema": {"enum": ["waiting", "asked", "decided"], "default": "waiting"},
+        },
+        {"name": "start", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
+        },
+    ],
+    "api_identity.history": [
+        {
+            "name": "as_of",
+            "in": "query",
+            "description": "The moment to look at; without it, now",
+            "schema": {"type": "string", "format": "date-time"},
+        },
+    ],
+    "api_consents.accessed": [
+        {
+            "name": "before",
+            "in": "query",
+            "description": "`next_before` of the page before",
+            "schema": {"type": "integer", "minimum": 0},
+        },
+    ],
 }
+
+
+def _texts(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(required),
+        "properties": {name: {"type": "string"} for name in (*required, *optional)},
+    }
+
 
 BODIES: dict[str, dict[str, Any]] = {
     "api_links.create": {
@@ -31,4 +111,10 @@ BODIES: dict[str, dict[str, Any]] = {
             "max_views": {"type": "integer", "minimum": 1},
         },
     },
+    "api_identity.decide": _texts("verdict", optional=("reason",)),
+    "api_identity.merge": _texts("other", "reason"),
+    "api_identity.separate": _texts("value", "oid", "reason"),
+    "api_identity.move": _texts("value", "oid", "other", "reason"),
+    "api_identity.take_back": _texts("reason"),
+    "api_consents.record": _texts("kind", "scope", "reason"),
 }

@@ -12,10 +12,10 @@ from viewer_api.api.forms import person_form, study_form
 from viewer_api.errors import BadQueryError
 from viewer_api.security import (
     current_subject,
-    permitted,
     person_resource,
     refuse,
     require,
+    shown_persons,
     signed_in,
 )
 from viewer_api.services import services
@@ -38,8 +38,7 @@ def search() -> Response:
     if not 1 <= len(text) <= _LONGEST_TEXT or "\0" in text:
         raise BadQueryError(f"q must have 1 to {_LONGEST_TEXT} characters")
     found = services().patients.search(text, issuers=_issuers_of_subject(), limit=_limit())
-    visible = [person for person in found if permitted(Action.VIEW_RECORD, person_resource(person))]
-    return jsonify({"patients": [person_form(person) for person in visible]})
+    return jsonify({"patients": [person_form(person) for person in shown_persons(found)]})
 
 
 @blueprint.get("/patients/<string:global_id>/timeline")

@@ -1,7 +1,7 @@
 """Narrows a search to what its asker may see: whole records of people known at the asker's sites.
 
 The treatment relation is between a site and a person, so what is found is asked about in batches,
-one identity query each, before limit and offset are counted.
+one identity query each, before limit and offset are counted. So is what the person refuses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Find = Callable[["IndexQuery"], Sequence[tuple["StudyRecord", T]]]
+Withheld = Callable[[Sequence["StudyRecord"]], Collection[str]]
+
 _BATCH = 400
+_SPARE = 50
 _MOST_LOOKED_AT = 20_000
 
 
@@ -59,24 +63,40 @@ def reach_of(subject: Subject, sites: Collection[Site]) -> Reach | None:
 
 def narrowed(
     database: Database,
-    reach: Reach,
+    reach: Reach | None,
     query: IndexQuery,
-    find: Callable[[IndexQuery], Sequence[tuple[StudyRecord, T]]],
+    find: Find[T],
+    withheld: Withheld,
 ) -> Narrowed[T]:
-    """Return rows `offset` to `offset + limit` of those `find` gives that lie within `reach`."""
+    """Return rows `offset` to `offset + limit` of those `find` gives that may be seen.
+
+    They lie within `reach`, and `withheld` does not name their study.
+    """
     wanted = query.offset + (query.limit or 0)
+    # Who sees the region loses few rows, so little more than wanted is looked at.
+    batch = _BATCH if reach else min(_BATCH, wanted + _SPARE)
     seen: list[T] = []
-    for start in range(0, _MOST_LOOKED_AT, _BATCH):
-        found = find(replace(query, limit=_BATCH, offset=start))
-        visible = _visible(database, reach, [study.patient for study, _ in found])
-        seen.extend(
-            row
-            for study, row in found
-            if study.site_id in reach.site_ids or _key(study.patient) in visible
-        )
-        if len(found) < _BATCH or len(seen) > wanted:
+    for start in range(0, _MOST_LOOKED_AT, batch):
+        found = find(replace(query, limit=batch, offset=start))
+        within = _within(database, reach, found)
+        hidden = withheld([study for study, _ in within])
+        seen.extend(row for study, row in within if study.study_instance_uid not in hidden)
+        if len(found) < batch or len(seen) > wanted:
             return Narrowed(seen[query.offset : wanted], more=len(seen) > wanted)
     return Narrowed(seen[query.offset : wanted], more=True)
+
+
+def _within(
+    database: Database, reach: Reach | None, found: Sequence[tuple[StudyRecord, T]]
+) -> Sequence[tuple[StudyRecord, T]]:
+    if reach is None:
+        return found
+    visible = _visible(database, reach, [study.patient for study, _ in found])
+    return [
+        (study, row)
+        for study, row in found
+        if study.site_id in reach.site_ids or _key(study.patient) in visible
+    ]
 
 
 # As the patient index compares identifiers: value and OID, whatever the namespace is called.

@@ -14,7 +14,13 @@ from viewer_api.dicomweb.located import dicomweb_root
 from viewer_api.dicomweb.metadata import encoded, json_response
 from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
 from viewer_api.dicomweb.scope import narrowed, reach_of
-from viewer_api.security import current_subject, require, require_study, signed_in
+from viewer_api.security import (
+    current_subject,
+    require,
+    require_study,
+    signed_in,
+    withheld_studies,
+)
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -106,11 +112,15 @@ def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Res
 def _visible(query: IndexQuery) -> tuple[Sequence[IndexMatch], bool]:
     """Return the page of matches the asker may see, and whether there are more."""
     reach = reach_of(current_subject(), services().sites.all())
-    if reach is None:
+    if reach is None and not services().consents.somebody_refuses():
         answer = services().index.find(query)
         return answer.matches, answer.truncated
-    found = narrowed(services().database, reach, query, _with_study)
+    found = narrowed(services().database, reach, query, _with_study, _withheld)
     return found.rows, found.more
+
+
+def _withheld(studies: Sequence[StudyRecord]) -> frozenset[str]:
+    return withheld_studies(studies, Action.QUERY)
 
 
 def _with_study(query: IndexQuery) -> list[tuple[StudyRecord, IndexMatch]]:

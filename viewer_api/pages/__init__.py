@@ -3,11 +3,17 @@
 from flask import Blueprint
 
 from viewer_api.pages import (
+    access_log,
     arrivals,
     assets,
+    consents,
     find,
     frame,
+    identity_drift,
+    identity_people,
+    identity_review,
     record,
+    refused_messages,
     region,
     shared,
     sharing,
@@ -31,5 +37,11 @@ def blueprints() -> list[Blueprint]:
         arrivals,
         region,
         trail,
+        identity_review,
+        identity_people,
+        identity_drift,
+        refused_messages,
+        consents,
+        access_log,
     )
     return [module.blueprint for module in modules]

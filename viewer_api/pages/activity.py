@@ -9,6 +9,7 @@ from datetime import date, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
 from image_archive.model import Condition, StudyState
 from image_archive.tables import InstanceRow, QuarantineRow, SeriesRow, StudyRow
@@ -22,6 +23,7 @@ class Arrival:
 
     study_instance_uid: str
     site_id: str
+    patient: PatientIdentifier
     patient_name: PersonName
     patient_id: str
     study_date: date | None
@@ -135,6 +137,9 @@ def _arrival(row: StudyRow) -> Arrival:
     return Arrival(
         study_instance_uid=row.study_instance_uid,
         site_id=row.site_id,
+        patient=PatientIdentifier(
+            row.patient_id, AssigningAuthority(row.issuer_namespace, row.issuer_oid)
+        ),
         patient_name=PersonName(
             row.name_alphabetic, row.name_ideographic, row.name_phonetic, row.name_confident
         ),

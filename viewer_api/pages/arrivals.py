@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template
 
-from access_control.model import Action, Purpose, Resource, Role
+from access_control.model import NO_REFUSALS, Action, Purpose, Resource, Role
 from viewer_api.pages.activity import (
     Arrival,
     arrivals_since,
@@ -23,7 +23,11 @@ from viewer_api.security import current_subject, require, signed_in
 from viewer_api.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+
+    from access_control.model import Refusals
+    from hub_kernel.identifiers import PatientIdentifier
 
 blueprint = Blueprint("arrivals", __name__)
 
@@ -64,6 +68,7 @@ class ArrivalLine:
     registered: Lamp
     rendered: Lamp
     advice: str
+    hidden: bool
 
 
 @blueprint.get("/arrivals")
@@ -80,8 +85,9 @@ def page() -> str:
         arrivals = arrivals_since(session, own, midnight, limit=_MOST_ROWS)
         broken = broken_counts(session, [one.study_instance_uid for one in arrivals])
         set_aside = set_aside_since(session, own, midnight)
+    refusing = services().consents.refusals_among({one.patient for one in arrivals})
     lines = [
-        _line(one, book.name(one.site_id), broken.get(one.study_instance_uid, 0))
+        _line(one, book.name(one.site_id), broken.get(one.study_instance_uid, 0), refusing)
         for one in arrivals
     ]
     return render_template(
@@ -96,7 +102,10 @@ def page() -> str:
     )
 
 
-def _line(arrival: Arrival, site: str, broken: int) -> ArrivalLine:
+def _line(
+    arrival: Arrival, site: str, broken: int, refusing: Mapping[PatientIdentifier, Refusals]
+) -> ArrivalLine:
+    refusals = refusing.get(arrival.patient, NO_REFUSALS)
     late = _is_late(arrival, services().clock.now())
     registered = _lamp(_is_registered(arrival), arrival, late=late)
     rendered = _lamp(_is_rendered(arrival), arrival, late=late)
@@ -109,6 +118,7 @@ def _line(arrival: Arrival, site: str, broken: int) -> ArrivalLine:
         registered=registered,
         rendered=rendered,
         advice=_advice(durable, registered, rendered),
+        hidden=refusals.everyone or arrival.site_id in refusals.site_ids,
     )
 
 

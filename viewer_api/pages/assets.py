@@ -22,6 +22,8 @@ _STATIC = Path(__file__).resolve().parent.parent / "static"
 _OWN = {
     "hub.css": "text/css; charset=utf-8",
     "find.js": "text/javascript; charset=utf-8",
+    "identity.css": "text/css; charset=utf-8",
+    "identity.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "viewer.js": "text/javascript; charset=utf-8",
     "mark.svg": "image/svg+xml",

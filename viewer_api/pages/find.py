@@ -14,7 +14,7 @@ from flask import Blueprint, render_template, request
 from access_control.model import Action, Resource
 from image_archive.query import IndexQuery, Level
 from viewer_api.pages.people import PersonLine, SiteBook, person_lines, site_book
-from viewer_api.security import current_subject, require, signed_in
+from viewer_api.security import current_subject, require, shown_persons, signed_in
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _found() -> Findings:
     if not question:
         return Findings("", [], more=False)
     book = site_book()
-    persons = _persons(question, book)
+    persons = shown_persons(_persons(question, book))
     return Findings(
         question=question,
         lines=person_lines(persons[:_MOST_ROWS], book),

@@ -31,6 +31,7 @@ _MENU = (
     ("arrivals.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN}),
     ("region.page", lazy_gettext("Region at a glance"), {Role.ENGINEER, Role.MANAGER}),
     ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
+    ("identity_review.page", lazy_gettext("Review desk"), {Role.REGISTRAR}),
 )
 
 
@@ -62,6 +63,7 @@ def install(state: BlueprintSetupState) -> None:
         body_part=vocabulary.body_part_word,
         clock=language.clock_time,
         day=language.day,
+        local_day=language.local_day,
         modality=vocabulary.modality_word,
         moment=language.moment,
         month_day=language.month_day,

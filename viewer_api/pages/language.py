@@ -60,6 +60,11 @@ def day(value: date | None) -> str:
     return format_day(value, "long") if value else gettext("Date unknown")
 
 
+def local_day(value: datetime) -> str:
+    """Return the calendar day of a moment at the hub's region."""
+    return day(value.astimezone(local_time()).date())
+
+
 def month_day(value: date | None) -> str:
     """Return month and day, the year being said elsewhere."""
     if value is None:
@@ -116,13 +121,13 @@ def age_word(born: date | None) -> str:
 
 def local_today() -> date:
     """Return the calendar day at the hub's region."""
-    return services().clock.now().astimezone(_local_time()).date()
+    return services().clock.now().astimezone(local_time()).date()
 
 
 def local_midnight() -> datetime:
     """Return the moment (UTC) at which today began at the hub's region."""
     today = local_today()
-    return datetime(today.year, today.month, today.day, tzinfo=_local_time()).astimezone(UTC)
+    return datetime(today.year, today.month, today.day, tzinfo=local_time()).astimezone(UTC)
 
 
 def size_word(count: int) -> str:
@@ -136,7 +141,7 @@ def size_word(count: int) -> str:
 
 
 def _local(value: datetime, form: str) -> str:
-    return format_moment(value.astimezone(_local_time()), form)
+    return format_moment(value.astimezone(local_time()), form)
 
 
 def _keep_choices(answer: Response) -> Response:
@@ -150,5 +155,6 @@ def _keep_choices(answer: Response) -> Response:
     return answer
 
 
-def _local_time() -> ZoneInfo:
+def local_time() -> ZoneInfo:
+    """Return the region's time zone."""
     return ZoneInfo(services().settings.hub.time_zone)

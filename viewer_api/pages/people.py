@@ -54,6 +54,10 @@ class SiteBook:
         for site in self._by_id.values():
             self._by_authority.setdefault(site.assigning_authority, []).append(site)
 
+    def all(self) -> tuple[Site, ...]:
+        """Return every site."""
+        return tuple(self._by_id.values())
+
     def site(self, site_id: str) -> Site | None:
         """Return the site, or None when it has been removed since."""
         return self._by_id.get(site_id)

@@ -101,6 +101,10 @@ def enter(token: str) -> AnyResponse:
         body = render_template("shared_door.html", refused=True)
         return _quiet(make_response(body, _REFUSED_STATUS))
     act_as(grant.as_subject())
+    if _refused_since(grant):
+        record_access("open_link", "refused", Resource("study"), detail="consent-refused")
+        body = render_template("shared_door.html", refused=True)
+        return _quiet(make_response(body, _REFUSED_STATUS))
     record_access("open_link", "success", Resource("study", grant.study_instance_uid))
     answer = redirect(url_for("shared.exam"), code=303)
     life_s = int((grant.ends_at - services().clock.now()).total_seconds())
@@ -142,17 +146,43 @@ def picture(picture_id: str) -> AnyResponse:
     return _quiet(Response(body, content_type=asked[0].media_type))
 
 
+def opened_study() -> StudyRecord:
+    """Return the study this browser's link opens; without one the request ends like a dead link."""
+    return _opened()[0]
+
+
+def quiet(body: str) -> AnyResponse:
+    """Return a page of a shared link, kept out of caches and its address out of every Referer."""
+    return _quiet(make_response(body))
+
+
 def _opened() -> tuple[StudyRecord, LinkGrant]:
     """The study this browser's grant opens; without one, the answer a dead link gives."""
     token = named_cookie(LINK_COOKIE)
     grant = services().links.grant(token) if token else None
     study = services().index.study(grant.study_instance_uid) if grant else None
     if grant is None or study is None:
-        abort(_quiet(make_response(render_template("shared_over.html"), _REFUSED_STATUS)))
+        abort(_over())
     # From here on the link asks, not whoever may be signed in at the same browser.
     act_as(grant.as_subject())
+    if _refused_since(grant):
+        refused = Resource("study", grant.study_instance_uid)
+        record_access(str(Action.VIEW_PUBLIC), "refused", refused, detail="consent-refused")
+        abort(_over())
     require(Action.VIEW_PUBLIC, study_resource(study), Purpose.PATIENT)
     return study, grant
+
+
+def _refused_since(grant: LinkGrant) -> bool:
+    """Say whether the person refuses what the link shows: then it is as dead as a false one."""
+    study = services().index.study(grant.study_instance_uid)
+    return study is not None and not permitted(
+        Action.VIEW_PUBLIC, study_resource(study), Purpose.PATIENT
+    )
+
+
+def _over() -> AnyResponse:
+    return _quiet(make_response(render_template("shared_over.html"), _REFUSED_STATUS))
 
 
 def _study_for_doctor(token: str) -> str:

@@ -29,11 +29,17 @@ _OUTCOMES = {
 }
 ACTION_WORDS = {
     "associate": lazy_gettext("DICOM connection"),
+    "correct_message": lazy_gettext("Corrected a message"),
+    "decide_identity": lazy_gettext("Changed who a person is"),
+    "feed_patient": lazy_gettext("Sent who a person is"),
     "find_patient": lazy_gettext("Searched for a person"),
+    "manage_consent": lazy_gettext("Looked after consents"),
     "open_link": lazy_gettext("Opened a shared link"),
     "query": lazy_gettext("Searched for studies"),
     "query_registry": lazy_gettext("Searched the registry"),
+    "record_consent": lazy_gettext("Wrote down a consent"),
     "retrieve_document": lazy_gettext("Fetched a document"),
+    "review_identity": lazy_gettext("Looked at identities"),
     "share": lazy_gettext("Shared with the patient"),
     "sign_in": lazy_gettext("Signed in"),
     "sign_out": lazy_gettext("Signed out"),

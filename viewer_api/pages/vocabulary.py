@@ -96,6 +96,7 @@ ROLE_WORDS = {
     "engineer": lazy_gettext("Engineer"),
     "manager": lazy_gettext("Manager"),
     "radiologist": lazy_gettext("Radiologist"),
+    "registrar": lazy_gettext("Registrar"),
     "technician": lazy_gettext("Technician"),
 }
 

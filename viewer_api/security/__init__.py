@@ -31,7 +31,9 @@ from viewer_api.security.resources import (
     known_sites,
     person_resource,
     require_study,
+    shown_persons,
     study_resource,
+    withheld_studies,
 )
 from viewer_api.security.subjects import (
     SIGN_IN_PATH,
@@ -63,6 +65,8 @@ __all__ = [
     "session_token",
     "set_named_cookie",
     "set_session_cookie",
+    "shown_persons",
     "signed_in",
     "study_resource",
+    "withheld_studies",
 ]

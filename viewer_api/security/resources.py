@@ -1,19 +1,19 @@
 """What a decision is about: a study or a person, with every site where that person is known.
 
 The treatment relation is between a site and a person, so the whole record of somebody known at
-a reader's site is open to that reader, wherever the pictures were made.
+a reader's site is open to that reader, wherever the pictures were made, unless the person refuses.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from access_control.model import Action, Purpose, Resource
-from viewer_api.security.access import refuse, require
+from access_control.model import NO_REFUSALS, Action, Purpose, Resource
+from viewer_api.security.access import permitted, refuse, require
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from hub_kernel.identifiers import PatientIdentifier
     from image_archive.model import StudyRecord
@@ -35,19 +35,60 @@ def require_study(
 
 
 def study_resource(study: StudyRecord) -> Resource:
-    """Return the resource `study` with its own site and those where the person is known."""
+    """Return the resource `study`: its own site, where the person is known, what they refuse."""
+    identifiers = identifiers_of_person(study.patient)
     return Resource(
         kind="study",
         resource_id=study.study_instance_uid,
-        site_ids=known_sites(identifiers_of_person(study.patient)) | {study.site_id},
+        site_ids=known_sites(identifiers) | {study.site_id},
         origin_site_id=study.site_id,
+        refusals=services().consents.refusals(identifiers),
     )
 
 
 def person_resource(person: Person) -> Resource:
-    """Return the resource `person` with the sites where one of their identifiers is issued."""
+    """Return the resource `person`: where one of their identifiers is issued, what they refuse."""
     return Resource(
-        kind="patient", resource_id=person.global_id, site_ids=known_sites(person.identifiers)
+        kind="patient",
+        resource_id=person.global_id,
+        site_ids=known_sites(person.identifiers),
+        refusals=services().consents.refusals(person.identifiers),
+    )
+
+
+def shown_persons(persons: Collection[Person], action: Action = Action.VIEW_RECORD) -> list[Person]:
+    """Return those of `persons` whom the current subject may see, in their order.
+
+    Consents cost three queries at most, however many persons.
+    """
+    refusals = services().consents.refusals_among(
+        [person.identifiers[0] for person in persons if person.identifiers]
+    )
+    return [
+        person
+        for person in persons
+        if permitted(
+            action,
+            Resource(
+                kind="patient",
+                resource_id=person.global_id,
+                site_ids=known_sites(person.identifiers),
+                refusals=refusals.get(person.identifiers[0], NO_REFUSALS),
+            ),
+        )
+    ]
+
+
+def withheld_studies(studies: Collection[StudyRecord], action: Action) -> frozenset[str]:
+    """Return the UIDs of those `studies` that the person's refusal keeps from the current subject.
+
+    Only whoever refuses something is asked about in full.
+    """
+    refusing = services().consents.refusals_among({study.patient for study in studies})
+    return frozenset(
+        study.study_instance_uid
+        for study in studies
+        if study.patient in refusing and not permitted(action, study_resource(study))
     )
 
 

@@ -24,7 +24,7 @@ from tests.viewer_api.pages.region import (
     archive,
 )
 
-MOST_QUERIES = 12
+MOST_QUERIES = 8
 
 
 def years(page: BeautifulSoup) -> list[str]:
@@ -92,7 +92,9 @@ def counted(region: Region) -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(_connection, _cursor, statement: str, *_rest: object) -> None:  # type: ignore[no-untyped-def]
-        statements.append(statement)
+        # The sites are read again when a second has passed, whatever is asked.
+        if not statement.startswith("BEGIN") and "FROM site" not in statement:
+            statements.append(statement)
 
     event.listen(region.database.engine, "before_cursor_execute", note)
     try:

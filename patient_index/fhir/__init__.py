@@ -1,0 +1,1 @@
+"""The FHIR R4 endpoint of the patient index: PIXm, PDQm and the patient identity feed (IHE ITI)."""

@@ -1,0 +1,1 @@
+"""One module for each IHE transaction that arrives over MLLP."""

@@ -1,0 +1,344 @@
+"""A merge, its undoing and a relink, followed through every reader of a hub; nothing is rewritten.
+
+Two studies of one woman, sent by two townships under two numbers, and one of a stranger. The links
+are changed by `eirhub identity` in processes of their own, as a registrar would, beside the hub.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from lxml import etree
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+)
+from sqlalchemy import select
+from werkzeug.test import Client
+
+from access_control.model import Role
+from access_control.shared_links import NewLink, ShareRequest
+from dicom_router.node import DicomNode, NodeParts
+from hub_kernel.database import Base
+from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.settings import RouterSettings
+from hub_kernel.tasks import deliver_all_due
+from hub_runtime.bootstrap import Hub
+from tests.support.serving_hub import eirhub
+from tests.viewer_api.region import Shown, new_hub, sample, settle, site, store
+from tests.xds_registry import wire
+
+ARRIVED = (
+    "study", "series", "instance", "document_entry", "document_reference", "submission_set",
+    "xds_association", "repository_document", "study_manifest", "eir_version",
+    "eir_version_picture", "patient_identifier", "observed_demographics",
+)  # fmt: skip
+_PATIENT_ID = "urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What every reader says about one study of the two persons concerned."""
+
+    timeline: dict[str, frozenset[str]]
+    """By global ID: the studies of that person; a person nobody resolves to has none."""
+    archive: dict[str, frozenset[str]]
+    registry: dict[str, frozenset[tuple[str, str, str]]]
+    """By global ID: (study, patient, source patient ID) of the documents that ITI-18 answers."""
+    manifests: frozenset[str]
+    """Studies whose manifest a doctor of the second township alone can retrieve (ITI-43)."""
+    qido: frozenset[str]
+    """Studies that a doctor of the second township alone may see."""
+    c_find: dict[str, str]
+    """By study: the Patient ID that C-FIND answers."""
+    link: int
+    """HTTP status of the citizen's shared link."""
+
+
+class Flow:
+    """A hub with everything that reads links, and the questions put to it."""
+
+    def __init__(self, hub: Hub, folder: Path) -> None:
+        self.hub = hub
+        self.folder = folder
+        self.first = self._stored("sijing", "CT_small.dcm", "S001")
+        self.second = self._stored("jiuting", "MR_small.dcm", "J900")
+        self.stranger = self._stored("central", "examples_ybr_color.dcm", "S001")
+        settle(hub, studies=3)
+        self.persons = tuple(
+            hub.patients.resolve(self.number(one)) or "" for one in (self.first, self.second)
+        )
+        self.client = Client(hub.wsgi())
+        self.everywhere = self._token("registry", None)
+        self.doctor = self._token("doctor", ("jiuting",))
+        self.link = self._shared()
+
+    def number(self, shown: Shown) -> PatientIdentifier:
+        study = self.hub.index.study(shown.study)
+        assert study is not None
+        return study.patient
+
+    def written(self, shown: Shown) -> str:
+        number = self.number(shown)
+        return f"{number.value}@{number.issuer.namespace}"
+
+    def identity(self, *words: str) -> Any:
+        """Run `eirhub identity` beside the hub and let the hub hear of it."""
+        said = ("--by", "registrar", "--reason", "same card shown")
+        extra = () if words[0] in {"show", "history"} else said
+        done = eirhub("identity", *words, *extra, "--json", data=self.folder)
+        assert done.returncode == 0, done.stderr
+        deliver_all_due(self.hub.database, self.hub.base.outbox)
+        return json.loads(done.stdout)
+
+    def seen(self, port: int) -> Seen:
+        return Seen(
+            timeline={one: self._timeline(one) for one in self.persons},
+            archive={
+                one: frozenset(
+                    study.study_instance_uid
+                    for study in self.hub.index.studies_of(self.hub.patients.identifiers_of(one))
+                )
+                for one in self.persons
+            },
+            registry={one: self._documents(one) for one in self.persons},
+            manifests=frozenset(
+                one.study
+                for one in (self.first, self.second, self.stranger)
+                if self._retrieved(one)
+            ),
+            qido=frozenset(
+                study["0020000D"]["Value"][0]
+                for study in self._get("/dicom-web/studies", self.doctor).json or ()
+            ),
+            c_find={one.study: _found_by_peer(port, one) for one in (self.first, self.second)},
+            link=self._shared_status(),
+        )
+
+    def stored(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row that says what arrived, as it lies in the database."""
+        tables = Base.metadata.tables
+        with self.hub.database.read() as session:
+            rows = {
+                name: [tuple(row) for row in session.execute(select(tables[name]))]
+                for name in ARRIVED
+            }
+        assert all(rows[name] for name in ARRIVED if name != "xds_association")
+        return rows
+
+    def _stored(self, site_id: str, name: str, patient_id: str) -> Shown:
+        name_cn = "Li^Si" if site_id == "central" else "Wang^XiaoMei=王^小梅"
+        changes = {"PatientID": patient_id, "SpecificCharacterSet": "GB18030"}
+        return store(self.hub, site_id, sample(name, PatientName=name_cn, **changes))
+
+    def _token(self, name: str, sites: tuple[str, ...] | None) -> str:
+        expires = self.hub.base.clock.now() + timedelta(days=1)
+        return self.hub.access.tokens.create(name, (Role.CLINICIAN,), sites, expires)
+
+    def _get(self, path: str, token: str) -> Any:
+        return self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def _timeline(self, global_id: str) -> frozenset[str]:
+        answer = self._get(f"/api/v1/patients/{global_id}/timeline", self.everywhere)
+        if answer.status_code == 404:
+            return frozenset()
+        return frozenset(study["study_instance_uid"] for study in answer.json["studies"])
+
+    def _retrieved(self, shown: Shown) -> bool:
+        entry = self.hub.registry.manifest_of(shown.study)
+        assert entry is not None
+        answer = self._soap(
+            "/xds/repository",
+            self.doctor,
+            wire.retrieve((entry.repository_unique_id, entry.unique_id)),
+            wire.ITI43,
+        )
+        return shown.study.encode() in answer
+
+    def _documents(self, global_id: str) -> frozenset[tuple[str, str, str]]:
+        cx = self.hub.patients.global_identifier(global_id).cx
+        slots = (
+            ("$XDSDocumentEntryPatientId", f"'{cx}'"),
+            ("$XDSDocumentEntryStatus", wire.APPROVED),
+        )
+        answer = self._soap(
+            "/xds/registry", self.everywhere, wire.query(wire.FIND_DOCUMENTS, slots), wire.ITI18
+        )
+        found = etree.fromstring(answer).iter(f"{{{wire.RIM}}}ExtrinsicObject")
+        return frozenset((_study_of(one), _patient_of(one), _source_of(one)) for one in found)
+
+    def _soap(self, path: str, token: str, body: bytes, action: str) -> bytes:
+        answer = self.client.post(
+            path,
+            data=body,
+            headers={"Authorization": f"Bearer {token}"},
+            content_type=f'application/soap+xml; charset=UTF-8; action="{action}"',
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.data
+
+    def _shared(self) -> NewLink:
+        return self.hub.access.links.create(
+            ShareRequest(
+                self.second.study,
+                self.persons[1],
+                "doctor",
+                self.hub.base.clock.now() + timedelta(days=1),
+            )
+        )
+
+    def _shared_status(self) -> int:
+        browser, door = Client(self.hub.wsgi()), f"/share/{self.link.token}"
+        form = BeautifulSoup(browser.get(door).data, "html.parser")
+        token = form.select_one("input[name=csrf_token]")
+        assert token is not None
+        said = {"passcode": self.link.passcode, "csrf_token": str(token["value"])}
+        opened = browser.post(door, data=said)
+        if opened.status_code != 303:
+            return int(opened.status_code)
+        return int(browser.get("/share/exam").status_code)
+
+
+def _study_of(entry: etree._Element) -> str:
+    text = etree.tostring(entry).decode()
+    marker = "urn:ihe:iti:xds:2016:studyInstanceUID"
+    references = [part for part in text.split("<") if marker in part]
+    assert references, text
+    return references[0].rpartition(">")[2].partition("^")[0]
+
+
+def _patient_of(entry: etree._Element) -> str:
+    [found] = [
+        one.get("value")
+        for one in entry.iter(f"{{{wire.RIM}}}ExternalIdentifier")
+        if one.get("identificationScheme") == _PATIENT_ID
+    ]
+    return str(found).partition("^")[0]
+
+
+def _source_of(entry: etree._Element) -> str:
+    for slot in entry.iter(f"{{{wire.RIM}}}Slot"):
+        if slot.get("name") == "sourcePatientId":
+            return str(next(slot.iter(f"{{{wire.RIM}}}Value")).text)
+    return ""
+
+
+def _found_by_peer(port: int, shown: Shown) -> str:
+    """Ask as the site that sent the study; return the one Patient ID it is answered under."""
+    entity = AE(shown.site_id.upper())
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = entity.associate("127.0.0.1", port)
+    assert association.is_established
+    query = Dataset()
+    query.QueryRetrieveLevel = "STUDY"
+    query.StudyInstanceUID = shown.study
+    query.PatientID = ""
+    answers = association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+    found = [str(answer.PatientID) for _, answer in answers if answer is not None]
+    association.release()
+    [patient_id] = found
+    return patient_id
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Iterator[Flow]:
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hub = new_hub(tmp_path / "hub")
+        hub.database.create_all()
+        yield Flow(hub, tmp_path / "hub")
+        hub.close()
+
+
+@pytest.fixture
+def port(flow: Flow) -> Iterator[int]:
+    hub = flow.hub
+    parts = NodeParts(
+        directory=hub.access.sites,
+        archive=hub.archive,
+        index=hub.index,
+        audit=hub.access.audit,
+        consents=hub.access.consents,
+        database=hub.database,
+        metrics=hub.base.metrics,
+    )
+    node = DicomNode(RouterSettings(port=0), parts)
+    yield node.start()
+    node.stop()
+
+
+def test_every_reader_follows_a_merge_its_undoing_and_a_relink(flow: Flow, port: int) -> None:
+    assert site("sijing", 1).assigning_authority == flow.number(flow.first).issuer
+    one, two = flow.persons
+    apart, stored = flow.seen(port), flow.stored()
+    before_merge = flow.hub.base.clock.now().isoformat()
+    _require_apart(flow, apart)
+
+    merge = flow.identity("merge", one, two)
+    assert (merge["ignored"], merge["global_id"]) == (None, one)
+    together = flow.seen(port)
+    _require_together(flow, together, survivor=one, gone=two)
+    was = flow.identity("show", flow.written(flow.second), "--as-of", before_merge)
+    assert was["global_id"] == two
+    assert flow.stored() == stored
+
+    undone = flow.identity("take-back", str(merge["decision_id"]))
+    assert flow.seen(port) == apart
+    assert flow.stored() == stored
+
+    flow.identity("link", flow.written(flow.first), two)
+    _require_together(flow, flow.seen(port), survivor=two, gone=one)
+    assert flow.stored() == stored
+
+    lines = flow.identity("history", flow.written(flow.first))
+    assert [line["action"] for line in lines] == ["REGISTER", "LINK"]
+    flow.identity("take-back", str(lines[-1]["decision_id"]))
+    assert flow.seen(port) == apart
+    assert flow.stored() == stored
+
+    # Taking back the undoing is the merge again: everything at the end is as after the first step.
+    flow.identity("take-back", str(undone["decision_id"]))
+    assert flow.seen(port) == together
+    assert flow.stored() == stored
+    assert flow.hub.access.audit.verify(lambda _done, _total: None).ok
+
+
+def _require_apart(flow: Flow, seen: Seen) -> None:
+    one, two = flow.persons
+    first, second = flow.first.study, flow.second.study
+    assert seen.timeline == {one: {first}, two: {second}} == seen.archive
+    assert {found[:2] for found in seen.registry[one]} == {(first, one)}
+    assert {found[:2] for found in seen.registry[two]} == {(second, two)}
+    assert seen.manifests == {second}
+    assert seen.qido == {second}
+    _require_untouched(flow, seen)
+
+
+def _require_together(flow: Flow, seen: Seen, *, survivor: str, gone: str) -> None:
+    both = {flow.first.study, flow.second.study}
+    assert seen.timeline == {survivor: both, gone: frozenset()} == seen.archive
+    assert {found[:2] for found in seen.registry[survivor]} == {(one, survivor) for one in both}
+    assert seen.registry[gone] == frozenset()
+    assert seen.manifests == both
+    # The person is known at the doctor's site now, so the whole record is open there.
+    assert seen.qido == both
+    _require_untouched(flow, seen)
+
+
+def _require_untouched(flow: Flow, seen: Seen) -> None:
+    """What the sites sent stays as they sent it, and a stranger is nobody's record."""
+    sent = {one.study: flow.number(one) for one in (flow.first, flow.second)}
+    assert seen.c_find == {study: number.value for study, number in sent.items()}
+    for study, _, source in frozenset().union(*seen.registry.values()):
+        assert source == sent[study].cx
+    assert flow.stranger.study not in seen.qido
+    assert seen.link == 200
