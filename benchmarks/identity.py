@@ -1,6 +1,7 @@
 """Patient index at scale: ADT with matching and PIX queries per second, beside what was promised.
 
 python -m benchmarks.identity [--persons 200000] [--database sqlite|postgresql] [--seconds 20]
+    [--keep FOLDER]
 
 Goals (part one of the identity design): 100 ADT+match/s and 300 PIX/s at 5 million persons on
 PostgreSQL, the same at 200,000 on SQLite, on a machine of two cores. PostgreSQL runs as a private
@@ -22,6 +23,8 @@ from pathlib import Path
 from random import Random
 from statistics import quantiles
 
+from sqlalchemy import inspect, text
+
 from benchmarks.identity_load import fill
 from benchmarks.identity_population import POLICE, SITES, resident
 from hub_kernel.clock import SystemClock
@@ -36,6 +39,7 @@ from patient_index.matching import load_weights
 from patient_index.model import FeedOutcome
 from patient_index.service import PatientIndex
 
+_LOADED = "benchmark_loaded"
 GOALS = {"ADT+match": 100.0, "PIX": 300.0}
 _SERVER = {
     "listen_addresses": "",
@@ -62,6 +66,7 @@ class Measured:
     """What came of it."""
 
     seconds: float = 0.0
+    cpu_s: float = 0.0
     latencies: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -70,10 +75,7 @@ def main() -> None:
     """Load, measure and print."""
     options = _options()
     print(f"{options.database}, {options.persons:,} persons, {os.cpu_count()} cores", flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="eirhub-bench-", dir=options.folder) as temporary,
-        CLUSTERS[options.database](Path(temporary)) as url,
-    ):
+    with _folder(options.keep) as folder, CLUSTERS[options.database](folder) as url:
         _prepare(url, options)
         load = Load(url, options.persons, options.seconds)
         for name, run, processes in (
@@ -82,6 +84,16 @@ def main() -> None:
             ("PIX", pix, options.readers),
         ):
             _report(name, _together(run, load, processes), processes)
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="eirhub-bench-") as temporary:
+        yield Path(temporary)
 
 
 def adt(load: Load) -> Measured:
@@ -123,13 +135,14 @@ def pix(load: Load) -> Measured:
 def _repeated(act: Callable[[int], str], seconds: float) -> Measured:
     for turn in range(-10, 0):
         act(turn % 7)  # statements are compiled and pages read once before the clock starts
-    measured, started = Measured(), time.perf_counter()
+    measured, started, cpu = Measured(), time.perf_counter(), time.process_time()
     turn = 10
     while (now := time.perf_counter()) < started + seconds:
         measured.outcomes[act(turn)] += 1
         measured.latencies.append(time.perf_counter() - now)
         turn += 1
     measured.seconds = time.perf_counter() - started
+    measured.cpu_s = time.process_time() - cpu
     return measured
 
 
@@ -142,11 +155,13 @@ def _together(run: Callable[[Load], Measured], load: Load, processes: int) -> li
 def _report(name: str, measured: list[Measured], processes: int) -> None:
     rate = sum(len(one.latencies) / one.seconds for one in measured)
     spread = quantiles([t * 1000 for one in measured for t in one.latencies], n=100)
+    cpu_ms = 1000 * sum(one.cpu_s for one in measured) / sum(len(one.latencies) for one in measured)
     outcomes = sum((one.outcomes for one in measured), Counter())
     verdict = "reached" if rate >= GOALS[name] else "MISSED"
     print(
         f"{name}: {rate:,.0f}/s with {processes} processes (goal {GOALS[name]:,.0f}: {verdict}), "
-        f"p50 {spread[49]:.1f} ms, p95 {spread[94]:.1f} ms, p99 {spread[98]:.1f} ms; "
+        f"p50 {spread[49]:.1f} ms, p95 {spread[94]:.1f} ms, p99 {spread[98]:.1f} ms, "
+        f"{cpu_ms:.1f} ms of processor time each without the server; "
         + ", ".join(f"{word} {count}" for word, count in outcomes.most_common(6)),
         flush=True,
     )
@@ -168,8 +183,13 @@ def _prepare(url: str, options: argparse.Namespace) -> None:
         print(f"  {time.perf_counter() - started:6.0f} s  {text}", flush=True)
 
     try:
+        if inspect(database.engine).has_table(_LOADED):
+            said("loaded before")
+            return
         database.create_all()
         fill(database, options.persons, processes=options.loaders, said=said)
+        with database.engine.begin() as connection:
+            connection.execute(text(f"CREATE TABLE {_LOADED} (persons integer)"))
         said("ready")
     finally:
         database.dispose()
@@ -193,21 +213,22 @@ def _postgresql(folder: Path) -> Iterator[str]:
     programs = _programs()
     data = folder / "cluster"
     folder.chmod(0o755)
-    data.mkdir()
     user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(data, user)
 
     def run(*command: object) -> None:
         subprocess.run(
             [*map(str, command)], user=user, cwd=data, check=True, stdout=subprocess.DEVNULL
         )
 
-    locale = ("-E", "UTF8", "--locale=C.UTF-8")
-    run(programs / "initdb", "-D", data, "-U", "bench", *locale, "-A", "trust")
-    settings = _SERVER | {"unix_socket_directories": str(data)}
-    with (data / "postgresql.auto.conf").open("a") as conf:
-        conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+    if not data.exists():
+        data.mkdir()
+        if user:
+            shutil.chown(data, user)
+        locale = ("-E", "UTF8", "--locale=C.UTF-8")
+        run(programs / "initdb", "-D", data, "-U", "bench", *locale, "-A", "trust")
+        settings = _SERVER | {"unix_socket_directories": str(data)}
+        with (data / "postgresql.auto.conf").open("a") as conf:
+            conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
     control = (programs / "pg_ctl", "-D", data, "-w", "-t", "300")
     run(*control, "-l", data / "server.log", "start")
     try:
@@ -239,7 +260,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--writers", type=int, default=0, help="processes that send ADT")
     parser.add_argument("--readers", type=int, default=2, help="processes that ask PIX")
     parser.add_argument("--loaders", type=int, default=2, help="processes that make persons")
-    parser.add_argument("--folder", type=Path, default=None, help="where the database lies")
+    parser.add_argument(
+        "--keep", type=Path, help="load the database into this folder, or measure what is there"
+    )
     return parser.parse_args()
 
 

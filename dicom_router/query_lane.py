@@ -6,7 +6,10 @@ only queries reach pynetdicom.
 """
 
 import logging
+import queue
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
@@ -32,11 +35,16 @@ from dicom_router.presentation import QUERY_SOP_CLASSES, ContextOutcome, Negotia
 from dicom_router.statuses import NO_IDENTIFIER
 from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
+if TYPE_CHECKING:
+    from pynetdicom.pdu_primitives import _PDUPrimitiveType
+
 log = logging.getLogger(__name__)
 
 _MAX_IDENTIFIER_BYTES = 1024 * 1024
 _MAX_QUEUED_MESSAGES = 8
-_MAX_CANCELS = 10  # what pynetdicom keeps; it mistakes more for requests
+_MAX_QUEUED_PDUS = 32
+_LOOK_AGAIN_S = 0.5
+_DATA_TRANSFER = "Sta6"  # PS3.8 9.2.1
 _COMMAND_LAST = b"\x03"
 _DATASET_LAST = b"\x02"
 
@@ -86,7 +94,9 @@ class QueryLane:
         association.bind(evt.EVT_REQUESTED, _clamp_maximum_length, [limits.peer_max_length])
         association.bind(evt.EVT_SOP_EXTENDED, agree_extended)
         find = self._lane.services.find.answers
-        association.bind(evt.EVT_C_FIND, find, [self._lane.caller, self._lane.tally])
+        association.bind(
+            evt.EVT_C_FIND, find, [self._lane.caller, self._lane.tally, self._receiver.is_cancelled]
+        )
 
 
 def quiet_pynetdicom() -> None:
@@ -146,7 +156,16 @@ class _GuardedSocket(AssociationSocket):
 
 
 class _GuardedDul(DULServiceProvider):
-    """The upper layer, whose thread ends quietly whatever a peer has done to it."""
+    """The upper layer, whose thread ends quietly whatever a peer has done to it.
+
+    Answers wait in a short queue, and the peer is listened to between any two of them. In
+    pynetdicom they pile up without limit, and a C-CANCEL-RQ is read only when all are out.
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__(association)
+        self.to_provider_queue = queue.Queue(_MAX_QUEUED_PDUS)
+        self._heard_last = False
 
     def run(self) -> None:
         """Run the state machine until the connection is closed."""
@@ -155,6 +174,21 @@ class _GuardedDul(DULServiceProvider):
         except Exception:  # the outermost edge of a thread: one peer's failure is its own
             log.warning("association broken off", exc_info=True)
             self.assoc.is_aborted = True
+
+    def send_pdu(self, primitive: "_PDUPrimitiveType") -> None:
+        """Queue `primitive` as soon as there is room; drop it when the association is over."""
+        while self.is_alive():
+            with suppress(queue.Full):
+                self.to_provider_queue.put(primitive, timeout=_LOOK_AGAIN_S)
+                return
+
+    def _process_recv_primitive(self) -> bool:
+        self._heard_last = not self._heard_last and self._something_to_hear()
+        return not self._heard_last and super()._process_recv_primitive()
+
+    def _something_to_hear(self) -> bool:
+        established = self.state_machine.current_state == _DATA_TRANSFER
+        return established and self.socket is not None and self.socket.ready
 
 
 class _GuardedDimse(DIMSEServiceProvider):
@@ -165,6 +199,14 @@ class _GuardedDimse(DIMSEServiceProvider):
         self.violation: ProtocolViolationError | None = None
         self._lane = lane
         self._receiver: DimseReceiver | None = None
+        self._cancelled: set[int] = set()
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Tell whether the query of this message ID is no longer wanted.
+
+        pynetdicom's own record forgets every cancel that is in before the query is begun.
+        """
+        return message_id in self._cancelled
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take the fragments of one P-DATA; a violation makes the state machine abort."""
@@ -202,24 +244,22 @@ class _GuardedDimse(DIMSEServiceProvider):
         query = message.context.abstract_syntax in QUERY_SOP_CLASSES
         if query and message.command.field == CommandField.C_FIND_RQ:
             if isinstance(message.sink, BoundedBuffer):
+                self._cancelled.discard(message.command.message_id)
                 self._hand_over(message, bytes(message.sink.data))
             else:
                 self._send_answer(message, NO_IDENTIFIER)
         elif message.command.field == CommandField.C_CANCEL_RQ:
-            if len(self.cancel_req) < _MAX_CANCELS:
-                self._hand_over(message, None)
+            self._cancelled.add(message.command.message_id)
         else:
             answer = answer_locally(message, self._lane.tally)
             if answer is not None:
                 self._send_answer(message, answer)
 
-    def _hand_over(self, message: Message, identifier: bytes | None) -> None:
+    def _hand_over(self, message: Message, identifier: bytes) -> None:
         """Give a complete query to pynetdicom as if it had come in one piece."""
         if self.msg_queue.qsize() > _MAX_QUEUED_MESSAGES:
             raise ProtocolViolationError("more requests at once than were negotiated")
-        values = [_COMMAND_LAST + message.command_set]
-        if identifier is not None:
-            values.append(_DATASET_LAST + identifier)
+        values = [_COMMAND_LAST + message.command_set, _DATASET_LAST + identifier]
         super().receive_primitive(_p_data(message.context.context_id, *values))
 
     def _send_answer(self, message: Message, answer: Answer) -> None:

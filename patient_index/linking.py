@@ -54,6 +54,7 @@ class Newcomer:
     explicit: Holders = field(default_factory=dict)
     record: MatchRecord | None = None
     keys: tuple[int, ...] = ()
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class Linker:
         return linked
 
     def _numbers(self, newcomer: Newcomer) -> Holders:
+        if newcomer.is_new and not newcomer.statement.numbers:
+            return {}
         return candidates.holders_of_numbers(
             self._session, newcomer.identifier_id, newcomer.global_id
         )

@@ -6,6 +6,8 @@ Nothing here writes. What is answered follows the link log, now or as it was at 
 from collections.abc import Collection
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from patient_index import finding, queries, resolving
 from patient_index.candidates import compared_identifiers_of, records, sharing_keys
@@ -111,7 +113,7 @@ class PatientLookup:
         """
         with self._index.database.read() as session:
             stated = resolving.holders(session, statement.identifiers, self._index.issuer.oid)
-            compared = self._compared(statement, set(stated))
+            compared = self._compared(session, statement, set(stated))
             found = graded(compared, stated)[: max(0, limit)]
             persons = {
                 one.global_id: one
@@ -123,7 +125,9 @@ class PatientLookup:
             if one.global_id in persons
         ]
 
-    def _compared(self, statement: PatientStatement, stated: set[str]) -> Compared:
+    def _compared(
+        self, session: Session, statement: PatientStatement, stated: set[str]
+    ) -> Compared:
         matcher: Matcher | None = self._index.matcher
         if matcher is None:
             return Compared(None, ())
@@ -131,11 +135,10 @@ class PatientLookup:
         record = matcher.record(
             statement.demographics, compared_identifiers_of(statement.identifiers, today)
         )
-        with self._index.database.read() as session:
-            sharing = sharing_keys(session, matcher.keys(record), ())
-            holding = queries.identifiers_by_person(session, stated) if stated else {}
-            ids = {*sharing, *(row.id for rows in holding.values() for row in rows)}
-            known = records(session, matcher, ids)
+        sharing = sharing_keys(session, matcher.keys(record), ())
+        holding = queries.identifiers_by_person(session, stated) if stated else {}
+        ids = {*sharing, *(row.id for rows in holding.values() for row in rows)}
+        known = records(session, matcher, ids)
         return Compared(matcher, tuple(matcher.compared(record, known)))
 
 

@@ -81,6 +81,7 @@ class Registrar:
                 },
                 record=newcomer.record,
                 keys=newcomer.keys,
+                is_new=holder is None,
             )
         )
         return FeedOutcome(

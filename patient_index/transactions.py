@@ -29,10 +29,14 @@ class LinksMovedError(HubError):
 
 @dataclass(frozen=True)
 class Work:
-    """One unit of work and what every writer of the index needs in it."""
+    """One unit of work and what every writer of the index needs in it.
+
+    `again` says that another writer was there first, and this is a second attempt.
+    """
 
     unit: UnitOfWork
     global_ids: GlobalIdFactory
+    again: bool = False
 
     @property
     def session(self) -> Session:
@@ -61,20 +65,20 @@ class Writer:
 
         `change` must do all its reading inside: a second run sees what the other wrote.
         """
-        for _ in range(_ATTEMPTS - 1):
+        for attempt in range(_ATTEMPTS - 1):
             try:
-                return self._once(change)
+                return self._once(change, again=attempt > 0)
             except (IntegrityError, LinksMovedError):
                 # Registered or linked by somebody else since we looked: look again.
                 continue
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _TRY_AGAIN:
                     raise
-        return self._once(change)
+        return self._once(change, again=True)
 
-    def _once(self, change: Callable[[Work], T]) -> T:
+    def _once(self, change: Callable[[Work], T], *, again: bool) -> T:
         with self._turn, self._database.unit_of_work() as unit:
-            return change(Work(unit, self._global_ids))
+            return change(Work(unit, self._global_ids, again))
 
 
 def hold(session: Session, names: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
@@ -54,7 +54,9 @@ class FindService:
     response_limit: int
     ae_title: str
 
-    def answers(self, event: evt.Event, caller: Caller, tally: Tally) -> Iterator[FindAnswer]:
+    def answers(
+        self, event: evt.Event, caller: Caller, tally: Tally, is_cancelled: Callable[[int], bool]
+    ) -> Iterator[FindAnswer]:
         """Yield (status, identifier) for each match, as pynetdicom wants them, then the last word.
 
         A cancel is obeyed between two answers. Every query is audited, whatever its end.
@@ -68,7 +70,7 @@ class FindService:
             self.metrics.find_seconds.labels("C-FIND").observe(time.perf_counter() - started)
             shaped = QueryAnswers(identifier, self.ae_title)
             for match in found.matches:
-                if event.is_cancelled:
+                if is_cancelled(event.message_id):
                     yield _CANCELLED, None
                     return
                 answer, complete = shaped.dataset(match)

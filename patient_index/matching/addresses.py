@@ -34,11 +34,12 @@ class MatchAddress:
 
 def read_address(address: "Address") -> MatchAddress:
     """Return the address in parts; a line that names province and city itself is taken apart."""
-    return _read(
-        address.street or address.text, address.city, address.province, address.postal_code
-    )
+    line = address.street or address.text
+    parts = (line, address.city, address.province, address.postal_code)
+    return _read(*(part[:_LONGEST] for part in parts))
 
 
+_LONGEST = 255
 _PARTS = re.compile(r"[,，;；\n\r]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NUMBER = re.compile(r"\d+[a-z]?(?![a-z])|\d+")

@@ -78,6 +78,7 @@ def blurred(sound: str) -> str:
     return sound
 
 
+_LONGEST = 255
 _BREAK = re.compile(r"[\^\s,，;；/]+")
 _DOT = re.compile("[·•・‧．]")
 _CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇]")
@@ -132,7 +133,7 @@ _COMPOUND_SURNAMES = frozenset(
 
 def _chosen_group(name: PersonName) -> str:
     """Return the component group that says most: the one with Hanzi, else the first."""
-    groups = (name.ideographic, name.alphabetic, name.phonetic)
+    groups = [group[:_LONGEST] for group in (name.ideographic, name.alphabetic, name.phonetic)]
     chosen = next((group for group in groups if _CJK.search(group)), "")
     return chosen or next((group for group in groups if group.strip("^ ")), "")
 

@@ -59,7 +59,7 @@ def prepare(demographics: Demographics, identifiers: Iterable[TypedIdentifier] =
         birth=_birth_digits(demographics) or numbers.birth,
         sex=sex,
         address=read_address(demographics.address),
-        phones=frozenset(filter(None, map(_phone, demographics.phones))),
+        phones=frozenset(filter(None, map(_phone, demographics.phones[:_MOST_PHONES]))),
         mothers=_mothers(demographics, newborn),
         mothers_numbers=frozenset(
             map(_whole, demographics.mothers_identifiers),
@@ -82,7 +82,8 @@ _CARD_KINDS = frozenset(
     }
 )
 _NOT_DIGITS = re.compile(r"\D+")
-_SHORTEST_PHONE = 7
+_SHORTEST_PHONE, _LONGEST_PHONE = 7, 20
+_MOST_PHONES = 8
 _EIGHTEEN = 18
 
 
@@ -150,11 +151,11 @@ def _birth_digits(demographics: Demographics) -> str:
 
 def _phone(text: str) -> str:
     """Return the digits without country code; "" for what is no telephone number."""
-    digits = _NOT_DIGITS.sub("", text)
+    digits = _NOT_DIGITS.sub("", text[:64])
     for prefix in ("0086", "86"):
         if len(digits) == len(prefix) + 11 and digits.startswith(prefix + "1"):
             digits = digits.removeprefix(prefix)
-    if len(digits) < _SHORTEST_PHONE or len(set(digits)) < 3:
+    if not _SHORTEST_PHONE <= len(digits) <= _LONGEST_PHONE or len(set(digits)) < 3:
         return ""
     return digits
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from hub_kernel.database import Database
 from hub_kernel.person_names import decode_person_name
@@ -217,3 +217,17 @@ def test_keys_made_later_find_people_known_before(
     again = feed.update(_rare(WEST, "2", marital_status="M"))
     assert (again.global_id, again.linked_by) == (known.global_id, "matched-record")
     assert index.resolve(identifier(WEST, "2")) == known.global_id
+
+
+def test_a_match_takes_one_connection(feed: PatientFeed, lookup: PatientLookup) -> None:
+    """Two at a time would let many askers wait for each other until the pool gives up."""
+    feed.register(_rare(EAST, "1"))
+    pool = lookup._index.database.engine.pool
+    most: list[int] = []
+
+    def counted(*_arguments: object) -> None:
+        most.append(pool.checkedout())  # type: ignore[attr-defined]
+
+    event.listen(pool, "checkout", counted)
+    assert lookup.match(_rare(WEST, "2"))
+    assert max(most) == 1

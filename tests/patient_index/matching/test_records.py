@@ -1,12 +1,21 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName, decode_person_name
-from patient_index.matching import MatchRecord, blocking_keys, prepare
-from patient_index.model import Demographics, IdentifierKind
+from patient_index.matching import (
+    MatchRecord,
+    Weights,
+    blocking_keys,
+    compare,
+    load_weights,
+    prepare,
+)
+from patient_index.model import Address, Demographics, IdentifierKind, TypedIdentifier
 
-NUMBER = "11010819850312001X"
 Person = Callable[..., MatchRecord]
 
 
@@ -63,3 +72,32 @@ def test_hostile_names_are_no_error() -> None:
 
 def test_invisible_characters_change_nothing(person: Person) -> None:
     assert person(name="=张^文\u200b涛").names[0].given == person().names[0].given
+
+
+@given(
+    st.builds(
+        Demographics,
+        name=st.builds(PersonName, st.text(max_size=40), st.text(max_size=40), st.text()),
+        birth_date_text=st.text(max_size=12),
+        sex=st.text(max_size=2),
+        address=st.builds(Address, st.text(), st.text(), st.text(), st.text(), st.text()),
+        phones=st.lists(st.text(max_size=30), max_size=3).map(tuple),
+    ),
+    st.text(max_size=20),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_said_can_be_prepared_and_compared(said: Demographics, value: str) -> None:
+    weights = load_weights()
+    issuer = AssigningAuthority("EAST", "1.2.3")
+    kinds = [TypedIdentifier(PatientIdentifier(value, issuer), kind) for kind in IdentifierKind]
+    record = prepare(said, kinds)
+    blocking_keys(record)
+    assert compare(record, record, weights).fields
+
+
+def test_an_endless_text_costs_little(person: Person, weights: Weights) -> None:
+    one = person(address="路" * 200_000, phones=("1" * 100_000,), name="=" + "张" * 100_000)
+    other = person(address="街" * 200_000, name="=" + "李" * 100_000)
+    assert len(one.address.street) < 300
+    assert len(one.names[0].given) < 300
+    compare(one, other, weights)
