@@ -11,16 +11,17 @@ import hmac
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from access_control.atna import AuditSource, audit_message
 from access_control.audit_head import AuditHead, HeadKeeper
 from access_control.audit_message import (
     AuditEvent,
     AuditRecord,
-    audit_message_xml,
     canonical_message,
     record_of,
 )
@@ -120,14 +121,14 @@ class AuditTrail:
         Raises:
             InvalidAuditEventError: the event is not one that can be recorded.
         """
+        session.flush()
         head = self._locked_head(session)
         sequence, at = head.sequence + 1, self._clock.now()
         message = canonical_message(event, sequence, at, self._source)
         mac = self._mac("record", sequence, head.mac, message)
-        session.add(_row(record_of(message), message, mac))
-        head.sequence, head.mac = sequence, mac
-        head.head_mac = self._mac("head", sequence, mac)
-        session.flush()
+        session.execute(_APPEND, _values(record_of(message), message, mac))
+        head_mac = self._mac("head", sequence, mac)
+        session.execute(_MOVE_HEAD, {"sequence": sequence, "mac": mac, "head_mac": head_mac})
         return sequence
 
     def record_now(self, event: AuditEvent) -> int:
@@ -179,9 +180,9 @@ class AuditTrail:
 
     def xml(self, record: AuditRecord) -> bytes:
         """Return `record` as a DICOM audit message (PS3.15 A.5.1), UTF-8."""
-        return audit_message_xml(record, self._source)
+        return audit_message(record, AuditSource(self._source))
 
-    def _locked_head(self, session: Session) -> AuditHeadRow:
+    def _locked_head(self, session: Session) -> AuditHead:
         head = _select_head(session)
         if head is None:
             start = self._start(session)
@@ -261,7 +262,7 @@ class AuditTrail:
         wanted = self._mac("record", expected, end.mac, row.message)
         if not hmac.compare_digest(wanted.encode(), row.mac.encode()):
             return "does not fit the chain: it was edited, or records were exchanged"
-        if _columns(row) != _columns(_row(record_of(row.message), row.message, row.mac)):
+        if _columns(row) != _values(record_of(row.message), row.message, row.mac):
             return "shows other values in its columns than in its chained message"
         return ""
 
@@ -296,14 +297,19 @@ class AuditTrail:
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
 
 
-def _select_head(session: Session) -> AuditHeadRow | None:
-    """The head, locked and read afresh: a session may have seen it before others appended."""
-    return session.scalars(
-        select(AuditHeadRow)
-        .where(AuditHeadRow.head_id == _HEAD_ID)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+# Run for every access there is: made once, and without the objects of the mapper.
+_RECORDS, _HEADS = (cast("Table", row.__table__) for row in (AuditRecordRow, AuditHeadRow))
+_HEAD_LOCKED = (
+    select(_HEADS.c.sequence, _HEADS.c.mac).where(_HEADS.c.head_id == _HEAD_ID).with_for_update()
+)
+_APPEND = insert(_RECORDS)
+_MOVE_HEAD = update(_HEADS).where(_HEADS.c.head_id == _HEAD_ID)
+
+
+def _select_head(session: Session) -> AuditHead | None:
+    """The head, locked and read from the database, whatever the session has seen before."""
+    row = session.execute(_HEAD_LOCKED).one_or_none()
+    return AuditHead(row.sequence, row.mac) if row else None
 
 
 def _claimed_length(session: Session) -> int:
@@ -369,23 +375,23 @@ def _bad(end: AuditHead, reason: str) -> AuditVerification:
     )
 
 
-def _row(record: AuditRecord, message: str, mac: str) -> AuditRecordRow:
-    return AuditRecordRow(
-        sequence=record.sequence,
-        recorded_at=record.recorded_at,
-        action=record.action,
-        outcome=record.outcome,
-        subject_kind=record.subject_kind,
-        subject_id=record.subject_id,
-        resource_kind=record.resource_kind,
-        resource_id=record.resource_id,
-        message=message,
-        mac=mac,
-    )
+def _values(record: AuditRecord, message: str, mac: str) -> dict[str, object]:
+    return {
+        "sequence": record.sequence,
+        "recorded_at": record.recorded_at,
+        "action": record.action,
+        "outcome": record.outcome,
+        "subject_kind": record.subject_kind,
+        "subject_id": record.subject_id,
+        "resource_kind": record.resource_kind,
+        "resource_id": record.resource_id,
+        "message": message,
+        "mac": mac,
+    }
 
 
-def _columns(row: AuditRecordRow) -> tuple[object, ...]:
-    return tuple(getattr(row, column.name) for column in AuditRecordRow.__table__.columns)
+def _columns(row: AuditRecordRow) -> dict[str, object]:
+    return {column.name: getattr(row, column.name) for column in AuditRecordRow.__table__.columns}
 
 
 def _silent(_done: int, _claimed: int) -> None:

@@ -1,7 +1,7 @@
 """The audit record as text: the shape of the DICOM audit message (PS3.15 A.5.1, RFC 3881).
 
 The canonical form is one line of ASCII JSON with sorted keys: equal records are equal bytes, and no
-field can begin a line of its own. The same record is written as XML for other systems.
+field can begin a line of its own. `access_control.atna` writes the same record as XML for others.
 """
 
 import json
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-from xml.etree import ElementTree as ET
 
+from access_control.atna_codes import event_of, transaction_of
 from access_control.errors import InvalidAuditEventError
 from access_control.inert import inert
 from access_control.model import Purpose, Subject, SubjectKind
@@ -20,52 +20,31 @@ Outcome = Literal["success", "refused", "failure"]
 
 OUTCOME_INDICATORS: Mapping[str, int] = {"success": 0, "refused": 4, "failure": 8}
 
-# action → (EventID code, its meaning, EventActionCode) after PS3.15 A.5.3 and PS3.16 CID 400
-EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
-    "find_patient": ("110112", "Query", "E"),
-    "feed_patient": ("110110", "Patient Record", "U"),
-    "query": ("110112", "Query", "E"),
-    "query_registry": ("110112", "Query", "E"),
-    "view_record": ("110110", "Patient Record", "R"),
-    "view_diagnostic": ("110103", "DICOM Instances Accessed", "R"),
-    "view_clinical": ("110103", "DICOM Instances Accessed", "R"),
-    "view_public": ("110103", "DICOM Instances Accessed", "R"),
-    "retrieve_document": ("110106", "Export", "R"),
-    "share": ("110106", "Export", "C"),
-    "store": ("110104", "DICOM Instances Transferred", "C"),
-    "view_audit": ("110101", "Audit Log Used", "R"),
-    "view_operations": ("110100", "Application Activity", "R"),
-    "sign_in": ("110114", "User Authentication", "E"),
-    "sign_out": ("110114", "User Authentication", "E"),
-    "open_link": ("110114", "User Authentication", "E"),
-    "review_identity": ("110110", "Patient Record", "R"),
-    "decide_identity": ("110110", "Patient Record", "U"),
-    "manage_consent": ("110110", "Patient Record", "R"),
-    "record_consent": ("110110", "Patient Record", "U"),
-    "correct_message": ("110107", "Import", "C"),
-    "associate": ("110113", "Security Alert", "E"),
-}
-_OTHER_EVENT = ("110100", "Application Activity", "E")
-
-# resource kind → (ParticipantObjectTypeCode, ParticipantObjectTypeCodeRole), PS3.15 A.5.2.5
-_OBJECT_TYPES: Mapping[str, tuple[int, int]] = {
-    "patient": (1, 1),
-    "study": (2, 3),
-    "document": (2, 3),
-    "audit": (2, 13),
-    "operations": (2, 13),
-}
-_OTHER_OBJECT = (4, 20)
-_OBJECT_ID_TYPES: Mapping[str, tuple[str, str, str]] = {
-    "patient": ("2", "RFC-3881", "Patient Number"),
-    "study": ("110180", "DCM", "Study Instance UID"),
-    "document": ("9", "RFC-3881", "Report Number"),
-}
-_OTHER_OBJECT_ID_TYPE = ("12", "RFC-3881", "URI")
-
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME_LIKE = re.compile(r"\S*\^\S*|[^\x20-\x7e]+")
-LONGEST = {"subject_id": 128, "display": 128, "resource_id": 256, "address": 64, "detail": 1000}
+# In a query, identifiers (value^^^&oid&ISO) and codes ('code^^scheme') have carets as well.
+_NAME_IN_QUERY = re.compile(r"[^\W\d_]+\^[^\W\d_][^\s<'\"]*|[^\x20-\x7e]+")
+LONGEST = {
+    "subject_id": 128,
+    "display": 128,
+    "resource_id": 256,
+    "address": 64,
+    "detail": 1000,
+    "query": 8000,
+}
+_MOST_OBJECTS = 64
+
+
+@dataclass(frozen=True)
+class AuditObject:
+    """One thing an event is about, beside the resource it names: a patient, a document, a set.
+
+    `details` are pairs of a type that a profile names ("Repository Unique Id") and its value.
+    """
+
+    kind: str
+    object_id: str
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +54,11 @@ class AuditEvent:
     `action` is an `Action` value or another lower-case word (sign_in, open_link, …). `detail` says
     what the other fields cannot, and never who the patient is: whatever in it looks like a name is
     struck out before it is stored.
+
+    `transaction` is the IHE transaction carried out ("ITI-18"); empty leaves it to what `detail`
+    opens with. `query` is what was asked, already without anybody's name
+    (`access_control.atna_query`), where the profile wants it. `objects` are further things the
+    event is about.
     """
 
     action: str
@@ -85,6 +69,9 @@ class AuditEvent:
     address: str
     detail: str = ""
     purpose: Purpose | None = None
+    transaction: str = ""
+    query: str = ""
+    objects: tuple[AuditObject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +91,9 @@ class AuditRecord:
     address: str
     detail: str
     purpose: str
+    transaction: str = ""
+    query: str = ""
+    objects: tuple[AuditObject, ...] = ()
 
     def line(self) -> str:
         """Return the record as one line of printable text; no field can break it."""
@@ -121,18 +111,20 @@ def canonical_message(event: AuditEvent, sequence: int, at: datetime, source: st
         InvalidAuditEventError: the action, the outcome or the resource kind is not a known word.
     """
     _check(event)
-    code, meaning, action_code = EVENT_CODES.get(event.action, _OTHER_EVENT)
+    transaction = transaction_of(event.transaction, event.action, event.detail)
+    kind = event_of(event.action, transaction, event.detail)
     subject = event.subject
     message = {
         "sequence": sequence,
         "event": {
-            "id": [code, "DCM", meaning],
+            "id": [kind.code, "DCM", kind.meaning],
             "action": event.action,
-            "action_code": action_code,
+            "action_code": kind.action_code,
             "date_time": at.isoformat(),
             "outcome": event.outcome,
             "outcome_indicator": OUTCOME_INDICATORS[event.outcome],
-            "purpose": event.purpose or "",
+            "purpose": event.purpose or subject.purpose or "",
+            "transaction": transaction,
         },
         "participant": {
             "kind": subject.kind,
@@ -146,7 +138,9 @@ def canonical_message(event: AuditEvent, sequence: int, at: datetime, source: st
             "kind": event.resource_kind,
             "id": inert(event.resource_id, LONGEST["resource_id"]),
             "detail": inert(_NAME_LIKE.sub("[…]", event.detail), LONGEST["detail"]),
+            "query": _query_text(event.query),
         },
+        "objects": [_object(one) for one in event.objects[:_MOST_OBJECTS]],
     }
     return json.dumps(message, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
@@ -173,63 +167,37 @@ def record_of(message: str) -> AuditRecord:
         address=who["address"],
         detail=what["detail"],
         purpose=event["purpose"],
+        # Records written before these existed are without them.
+        transaction=event.get("transaction", ""),
+        query=what.get("query", ""),
+        objects=tuple(
+            AuditObject(one["kind"], one["id"], tuple((n, v) for n, v in one["details"]))
+            for one in parsed.get("objects", ())
+        ),
     )
 
 
-def audit_message_xml(record: AuditRecord, source: str) -> bytes:
-    """Return `record` as a DICOM audit message in UTF-8 XML (PS3.15 A.5.1)."""
-    code, meaning, action_code = EVENT_CODES.get(record.action, _OTHER_EVENT)
-    root = ET.Element("AuditMessage")
-    event = ET.SubElement(
-        root,
-        "EventIdentification",
-        EventActionCode=action_code,
-        EventDateTime=record.recorded_at.isoformat(),
-        EventOutcomeIndicator=str(OUTCOME_INDICATORS[record.outcome]),
-    )
-    _coded(event, "EventID", (code, "DCM", meaning))
-    _coded(event, "EventTypeCode", (record.action, "EIRHUB", record.action))
-    person = ET.SubElement(
-        root,
-        "ActiveParticipant",
-        UserID=f"{record.subject_kind}:{record.subject_id}",
-        UserName=record.display,
-        UserIsRequestor="true",
-        NetworkAccessPointID=record.address,
-        NetworkAccessPointTypeCode="2",
-    )
-    for role in record.roles:
-        _coded(person, "RoleIDCode", (role, "EIRHUB", role))
-    ET.SubElement(root, "AuditSourceIdentification", AuditSourceID=source)
-    _participant_object(root, record)
-    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return xml
+def _query_text(text: str) -> str:
+    struck = _NAME_IN_QUERY.sub("[…]", " ".join(text.split()))
+    return inert(struck, LONGEST["query"])
 
 
-def _participant_object(root: ET.Element, record: AuditRecord) -> None:
-    type_code, role = _OBJECT_TYPES.get(record.resource_kind, _OTHER_OBJECT)
-    item = ET.SubElement(
-        root,
-        "ParticipantObjectIdentification",
-        ParticipantObjectID=record.resource_id or record.resource_kind,
-        ParticipantObjectTypeCode=str(type_code),
-        ParticipantObjectTypeCodeRole=str(role),
-    )
-    id_type = _OBJECT_ID_TYPES.get(record.resource_kind, _OTHER_OBJECT_ID_TYPE)
-    _coded(item, "ParticipantObjectIDTypeCode", id_type)
-    ET.SubElement(item, "ParticipantObjectName").text = record.resource_kind
-    ET.SubElement(item, "ParticipantObjectDescription").text = record.detail
-
-
-def _coded(parent: ET.Element, name: str, coded: tuple[str, str, str]) -> None:
-    code, system, text = coded
-    ET.SubElement(parent, name, {"csd-code": code, "codeSystemName": system, "originalText": text})
+def _object(one: AuditObject) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "id": inert(one.object_id, LONGEST["resource_id"]),
+        "details": [
+            [inert(name, 128), inert(_NAME_LIKE.sub("[…]", value), LONGEST["resource_id"])]
+            for name, value in one.details
+        ],
+    }
 
 
 def _check(event: AuditEvent) -> None:
     if event.outcome not in OUTCOME_INDICATORS:
         raise InvalidAuditEventError("audit outcome must be success, refused or failure")
-    if not _WORD.fullmatch(event.action) or not _WORD.fullmatch(event.resource_kind):
+    kinds = [event.resource_kind, *(one.kind for one in event.objects)]
+    if not all(_WORD.fullmatch(word) for word in (event.action, *kinds)):
         raise InvalidAuditEventError("audit action and resource kind must be lower-case words")
     if event.subject.kind not in set(SubjectKind):
         raise InvalidAuditEventError("audit subject must be of a known kind")

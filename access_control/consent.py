@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import exists, select, tuple_
+from sqlalchemy import bindparam, exists, select, tuple_
 from sqlalchemy.orm import Session
 
 from access_control.errors import InvalidConsentError
@@ -205,18 +205,19 @@ def _statements(session: Session, keys: Collection[_Key]) -> list[tuple[_Key, Co
     found: list[tuple[_Key, ConsentEntry]] = []
     wanted = sorted(keys)
     for start in range(0, len(wanted), _VALUES_PER_QUERY):
-        rows = session.execute(
-            select(ConsentIdentifierRow.value, ConsentIdentifierRow.issuer_oid, ConsentEntryRow)
-            .join(ConsentEntryRow, ConsentEntryRow.entry_id == ConsentIdentifierRow.entry_id)
-            .where(
-                tuple_(ConsentIdentifierRow.value, ConsentIdentifierRow.issuer_oid).in_(
-                    wanted[start : start + _VALUES_PER_QUERY]
-                )
-            )
-            .order_by(ConsentEntryRow.entry_id)
-        )
-        found.extend(((value, oid), _entry(row)) for value, oid, row in rows)
+        rows = session.execute(_SAID, {"keys": wanted[start : start + _VALUES_PER_QUERY]})
+        found.extend(((row.value, row.issuer_oid), _entry(row)) for row in rows)
     return found
+
+
+# Asked before every disclosure: made once, and without the objects of the mapper.
+_ENTRIES, _COVERED = ConsentEntryRow.__table__, ConsentIdentifierRow.__table__
+_SAID = (
+    select(_COVERED.c.value, _COVERED.c.issuer_oid, _ENTRIES)
+    .join_from(_COVERED, _ENTRIES, _ENTRIES.c.entry_id == _COVERED.c.entry_id)
+    .where(tuple_(_COVERED.c.value, _COVERED.c.issuer_oid).in_(bindparam("keys", expanding=True)))
+    .order_by(_ENTRIES.c.entry_id)
+)
 
 
 def _refused(said: Iterable[tuple[_Key, ConsentEntry]]) -> Refusals:
@@ -235,7 +236,8 @@ def _weight(entry: ConsentEntry) -> tuple[bool, int]:
     return entry.kind is ConsentKind.REFUSE, entry.entry_id
 
 
-def _entry(row: ConsentEntryRow) -> ConsentEntry:
+def _entry(row: Any) -> ConsentEntry:
+    """Return the statement in a row, be it mapped or a plain one with the same columns."""
     return ConsentEntry(
         entry_id=row.entry_id,
         global_id=row.global_id,

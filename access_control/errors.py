@@ -12,7 +12,9 @@ HubError
     ├── AccountExistsError
     ├── LinkRefusedError             guessed, expired, revoked, locked, wrong passcode: one answer
     ├── InsecureKeyFileError         a key file others can read, or of the wrong size
-    └── KeptHeadError                the kept head of the audit trail cannot be read
+    ├── KeptHeadError                the kept head of the audit trail cannot be read
+    ├── AuditNotDeliveredError       the audit repository did not take a batch; it is sent again
+    └── AssertionRefusedError        a SAML assertion does not hold; the rule is for the audit alone
 InvalidValueError
 ├── InvalidSiteError
 ├── InvalidAccountError
@@ -79,6 +81,18 @@ class InsecureKeyFileError(AccessControlError):
 
 class KeptHeadError(AccessControlError):
     """The kept head of the audit trail cannot be read: it is damaged, or not a plain file."""
+
+
+class AuditNotDeliveredError(AccessControlError):
+    """The audit record repository did not take a batch; the message says why, nothing else."""
+
+
+class AssertionRefusedError(AccessControlError):
+    """A SAML assertion does not hold; `rule` says why, for the log and never for the asker."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"the assertion is refused: {rule}")
+        self.rule = rule
 
 
 class InvalidSiteError(InvalidValueError):

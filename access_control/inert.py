@@ -10,6 +10,8 @@ def inert(text: str, longest: int) -> str:
     space. Backslashes are doubled, so that nobody can write an escape that was never there. The
     result has at most `longest` characters and can be stored and printed everywhere.
     """
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text[:longest]
     shown = "".join(
         character
         if character == " " or unicodedata.category(character)[0] not in "CZ"

@@ -17,6 +17,7 @@ class Role(StrEnum):
     ENGINEER = "engineer"
     AUDITOR = "auditor"
     REGISTRAR = "registrar"
+    DOCUMENT_SOURCE = "document_source"
 
 
 class Action(StrEnum):
@@ -36,6 +37,8 @@ class Action(StrEnum):
     QUERY = "query"
     REVIEW_IDENTITY = "review_identity"
     MANAGE_CONSENT = "manage_consent"
+    SUBMIT_DOCUMENTS = "submit_documents"
+    ADMINISTER_DOCUMENTS = "administer_documents"
 
 
 class Purpose(StrEnum):
@@ -63,7 +66,8 @@ class SubjectKind(StrEnum):
 class Subject:
     """Who asks. `sites` is where the rights hold; None is the whole region, empty is nowhere.
 
-    `bound_study_uid` is set for a link alone: the one study it opens.
+    `bound_study_uid` is set for a link alone: the one study it opens. `purpose` is what for, where
+    the credential itself says it (XUA); None leaves it to the door.
     """
 
     kind: SubjectKind
@@ -73,6 +77,7 @@ class Subject:
     sites: frozenset[str] | None = frozenset()
     language: str = "zh"
     bound_study_uid: str = ""
+    purpose: Purpose | None = None
 
 
 ANONYMOUS = Subject(SubjectKind.ANONYMOUS, subject_id="anonymous", display="anonymous")

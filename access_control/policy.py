@@ -101,6 +101,8 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.REGISTRAR, Purpose.QUALITY, Scope.SEARCH, (Action.REVIEW_IDENTITY,)),
     Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.COVERED, (Action.REVIEW_IDENTITY,)),
     Grant(Role.REGISTRAR, Purpose.PATIENT, Scope.SEARCH, (Action.MANAGE_CONSENT,)),
+    Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.RELATION, (Action.ADMINISTER_DOCUMENTS,)),
+    Grant(Role.DOCUMENT_SOURCE, Purpose.TREATMENT, Scope.RELATION, (Action.SUBMIT_DOCUMENTS,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.ITSELF, (Action.STORE,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.SEARCH, (Action.QUERY,)),
     Grant(SubjectKind.LINK, Purpose.PATIENT, Scope.BOUND, (Action.VIEW_PUBLIC,)),
@@ -113,8 +115,9 @@ REGIONAL_ROLES: frozenset[Role] = frozenset(
     if grant.scope is Scope.REGION and isinstance(grant.holder, Role)
 )
 
-# What a refusal does not stop: pictures keep arriving, the hub keeps being run and audited, and
-# somebody can write down that the person has changed their mind. A new action is stopped.
+# What a refusal does not stop: pictures and documents keep arriving, the hub keeps being run and
+# audited, and somebody can write down that the person has changed their mind. A new action is
+# stopped.
 BEYOND_CONSENT: frozenset[Action] = frozenset(
     {
         Action.STORE,
@@ -122,6 +125,8 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
         Action.VIEW_AUDIT,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,
+        Action.SUBMIT_DOCUMENTS,
+        Action.ADMINISTER_DOCUMENTS,
     }
 )
 
@@ -130,10 +135,13 @@ def decide(subject: Subject, action: Action, resource: Resource, purpose: Purpos
     """Say whether `subject` may do `action` on `resource` for `purpose`, and by which rule.
 
     Pure, total, and closed by default: what no row of `GRANTS` allows is refused. The rule of a
-    refusal is `no-right` (no row at all), `out-of-reach` (a right, but not over this resource) or
-    `consent-refused` (a right over it, which the person has refused). A refusal overrides every
-    right but breaking the glass.
+    refusal is `no-right` (no row at all), `out-of-reach` (a right, but not over this resource),
+    `consent-refused` (a right over it, which the person has refused) or `other-purpose` (the
+    subject's credential holds for another purpose alone). A refusal overrides every right but
+    breaking the glass.
     """
+    if subject.purpose not in {None, purpose}:
+        return Decision(allowed=False, rule="other-purpose")
     granted = _granted(subject, action, resource, purpose)
     stoppable = action not in BEYOND_CONSENT and purpose is not Purpose.BREAK_GLASS
     asked = granted.allowed and bool(resource.refusals) and stoppable

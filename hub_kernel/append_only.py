@@ -15,7 +15,7 @@ def keep_append_only(tables: Iterable[str]) -> None:
 
 
 def append_only_statements(tables: Iterable[str], dialect: str) -> tuple[str, ...]:
-    """Return the statements that make the database refuse UPDATE and DELETE on `tables`.
+    """Return the statements that make the database refuse UPDATE, DELETE, TRUNCATE on `tables`.
 
     They run after the tables exist; for a dialect other than "sqlite" and "postgresql" there are
     none. Migrations run them; tables made by `create_all` have them already.
@@ -38,6 +38,8 @@ def _postgresql_refusals(table: str) -> tuple[str, ...]:
         f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$",
         f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
         f"FOR EACH ROW EXECUTE FUNCTION {table}_append_only()",
+        f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()",
     )
 
 

@@ -5,6 +5,7 @@ records commit or vanish as one transaction.
 """
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._of_thread = threading.local()
 
     @contextmanager
     def unit_of_work(self) -> Iterator[UnitOfWork]:
@@ -122,10 +124,32 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One read snapshot; whatever is changed in it is thrown away."""
+        """One read snapshot; whatever is changed in it is thrown away.
+
+        Inside `joined` it is the snapshot joined.
+        """
+        joined: Session | None = getattr(self._of_thread, "session", None)
+        if joined is not None:
+            yield joined
+            return
         with self._sessions() as session:
             yield session
             session.rollback()
+
+    @contextmanager
+    def joined(self, session: Session) -> Iterator[None]:
+        """Let every `read` of this thread inside the block read in `session`, this database's own.
+
+        A request that asks several parts of the hub has them all speak of one moment so, for the
+        price of one transaction. Who writes inside the block does not see it in these reads, unless
+        `session` is what it was written in.
+        """
+        before: Session | None = getattr(self._of_thread, "session", None)
+        self._of_thread.session = session
+        try:
+            yield
+        finally:
+            self._of_thread.session = before
 
     def create_all(self) -> None:
         """Create every table of the imported packages, for tests; the product uses migrations."""

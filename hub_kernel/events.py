@@ -67,6 +67,14 @@ class StudyRegistered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DocumentsRegistered(Event):
+    """A submission is in the registry: its set, and the document entries that came with it."""
+
+    submission_set_uuid: str
+    entry_uuids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionRendered(Event):
     """One recipe has been rendered for this generation of the study."""
 
@@ -90,6 +98,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         InstanceArchived,
         StudyCompleted,
         StudyRegistered,
+        DocumentsRegistered,
         VersionRendered,
         LinkChanged,
     )

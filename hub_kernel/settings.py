@@ -93,6 +93,16 @@ class WebSettings(Section):
     """Largest request body."""
     request_timeout_s: Seconds = 60.0
     """Longest silence of a client inside a request."""
+    tls_certificate: Path | None = None
+    """PEM certificate (chain); with it the hub answers on `tls_port` too, by TLS 1.2 or newer."""
+    tls_key: Path | None = None
+    """PEM key of that certificate."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authority whose client certificates are taken; bind them to machines."""
+    tls_client_demanded: bool = False
+    """Turn away on `tls_port` who shows no client certificate."""
+    tls_port: Port = 8443
+    """HTTPS port; 0 takes any free port and the ready line says which."""
 
 
 class ViewerSettings(Section):
@@ -131,6 +141,8 @@ class Hl7Settings(Section):
     """Most persons in one answer."""
     peers: tuple[dict[str, Any], ...] = ()
     """Where a sender may call from: tables of `sender`, `networks`, `certificates`."""
+    any_address: bool = False
+    """Beyond loopback a sender needs a row of `peers`; true admits one without from anywhere."""
 
 
 class DatabaseSettings(Section):
@@ -172,10 +184,29 @@ class AccessSettings(Section):
 
     machine_authentication: Literal["token", "none"] = "token"
     """How SOAP clients prove themselves. `none` is for trials and works only on loopback."""
+    saml_trust: Path | None = None
+    """TOML file of the issuers whose SAML assertions (XUA) are taken; see docs/conformance."""
     session_hours: Annotated[float, Field(gt=0, le=168)] = 12.0
     """A signed-in reader is asked again after this long, whatever happens."""
     session_idle_minutes: Annotated[float, Field(gt=0)] = 60.0
     """A signed-in reader who does nothing is asked again after this long."""
+
+
+class AuditSettings(Section):
+    """An audit record repository beside the hub's own trail (IHE ITI-20)."""
+
+    syslog_host: str = ""
+    """Where audit messages are sent by TLS syslog; empty sends none."""
+    syslog_port: Port = 6514
+    """Port of the audit record repository."""
+    syslog_ca: Path | None = None
+    """PEM file of the authority that signed the repository's certificate."""
+    syslog_certificate: Path | None = None
+    """PEM client certificate the hub shows there."""
+    syslog_key: Path | None = None
+    """PEM key of that certificate."""
+    site_id: str = ""
+    """AuditEnterpriseSiteID in every message."""
 
 
 class IdentitySettings(Section):
@@ -199,7 +230,33 @@ class RegistrySettings(Section):
     home_community_id: str = "urn:oid:1.2.826.0.1.3680043.10.1717.3"
     """homeCommunityId of this region."""
     affinity_domain: Path | None = None
-    """TOML file of the affinity domain; by default the one that ships with the hub."""
+    """TOML file of the affinity domain, or a `codes.xml`; by default the one that ships."""
+    patient_domains: tuple[str, ...] = ()
+    """OIDs of further domains whose identifiers are taken as patientId."""
+    communities: tuple[dict[str, Any], ...] = ()
+    """Other communities to ask: `home_community_id`, `name`, addresses, `token`; see operations."""
+    fhir_manifests: bool = False
+    """Register every manifest in its FHIR form (MADO, for trial use) too."""
+    max_fhir_bytes: Annotated[int, Field(ge=65_536)] = 33_554_432
+    """Largest FHIR request, with the documents in it."""
+    max_soap_bytes: Annotated[int, Field(ge=65_536)] = 8_388_608
+    """Largest SOAP message of a request, without its documents."""
+    max_document_bytes: Annotated[int, Field(ge=65_536)] = 2_147_483_648
+    """Largest total of the documents of one request."""
+    refused_days: Annotated[int, Field(ge=1)] = 30
+    """Days a refused submission is kept to be corrected."""
+    refused_submissions: Annotated[int, Field(ge=1)] = 5_000
+    """Most refused submissions kept."""
+    refused_bytes: Annotated[int, Field(ge=65_536)] = 4_294_967_296
+    """Most bytes of refused submissions kept."""
+    allowed_consumers: tuple[str, ...] = ()
+    """Beginnings of the addresses that may be notified (ITI-53); none: nobody can subscribe."""
+    notification_park_days: Annotated[int, Field(ge=1)] = 7
+    """Days after which a notification that nobody takes is parked."""
+    subscription_days: Annotated[int, Field(ge=1)] = 366
+    """Longest subscription."""
+    subscriptions_per_subscriber: Annotated[int, Field(ge=1)] = 100
+    """Most subscriptions of one machine."""
 
 
 class EirSettings(Section):
@@ -228,6 +285,7 @@ class Settings(Section):
     study: StudySettings = StudySettings()
     tasks: TasksSettings = TasksSettings()
     access: AccessSettings = AccessSettings()
+    audit: AuditSettings = AuditSettings()
     identity: IdentitySettings = IdentitySettings()
     registry: RegistrySettings = RegistrySettings()
     eir: EirSettings = EirSettings()

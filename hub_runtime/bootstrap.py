@@ -21,7 +21,6 @@ from eir_versions.decoding import DecoderPool, PoolLimits
 from eir_versions.recipes import load_recipes
 from eir_versions.service import EirParts, EirService
 from hub_kernel.clock import Clock, SystemClock
-from hub_kernel.config_files import shipped_config
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.metrics import Metrics
@@ -30,10 +29,12 @@ from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
-from hub_runtime.hl7_node import ExchangeAudit, hl7_node, hl7_service, node_settings
+from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
+from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
-from hub_runtime.machine_authentication import AUTHENTICATIONS, Authenticate
+from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
 from hub_runtime.open_doors import refuse_open_doors
+from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
@@ -44,8 +45,7 @@ from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from viewer_api.app import create_app
 from viewer_api.services import ViewerServices
-from xds_registry.affinity_domain import load_affinity_domain
-from xds_registry.service import Registry, RegistryNames, RegistryParts
+from xds_registry.service import Registry
 
 Wsgi = Callable[..., Any]
 log = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class Hub:
 
     base: Foundation
     access: Access
+    trust: MachineTrust
     archive: ArchiveService
     index: ArchiveIndex
     identity: Identity
@@ -165,6 +166,7 @@ class Hub:
             feed=self.identity.feed,
             lookup=self.identity.lookup,
             audit=ExchangeAudit(self.database, self.access.audit),
+            may_find=SenderRights(self.access.consents, self.access.sites, self.identity.domains),
         )
 
     def wsgi(self) -> Wsgi:
@@ -185,7 +187,7 @@ class Hub:
         )
         fhir_access = FhirAccess(
             database=self.database,
-            authenticated=_authenticate(self.settings, self.access.tokens),
+            authenticated=self.trust.authenticate,
             sites=self.access.sites,
             consents=self.access.consents,
             audit=self.access.audit,
@@ -193,7 +195,16 @@ class Hub:
         machines: dict[str, Wsgi] = {
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
-            "/fhir": fhir_application(self.identity, fhir_access, self.settings, self.base.clock),
+            "/xds/imaging": self.registry.imaging_app,
+            "/xds/gateway": self.registry.gateway_app,
+            "/xds/subscriptions": self.registry.subscriptions_app,
+            "/fhir": fhir_application(
+                self.identity,
+                fhir_access,
+                self.settings,
+                self.base.clock,
+                self.registry.documents_over_fhir,
+            ),
         }
         return DispatcherMiddleware(create_app(services), machines)
 
@@ -207,29 +218,37 @@ def build_hub(settings: Settings) -> Hub:
     refuse_open_doors(settings)
     base = _foundation(settings)
     access = _access(base)
+    trust = machine_trust(
+        settings.access.machine_authentication,
+        TrustParts(base.database, base.clock, access.tokens),
+        settings.access.saml_trust,
+    )
     index = ArchiveIndex(base.database)
-    archive = ArchiveService(
-        base.database,
-        base.backend,
-        base.clock,
-        base.metrics,
-        quiet_period_s=settings.study.quiet_period_s,
-    )
+    archive = _archive(base)
     identity = build_identity(base.database, base.clock, settings, access.sites)
-    limits = PoolLimits(
-        settings.eir.decode_processes, settings.eir.decode_memory_mb, settings.eir.decode_timeout_s
-    )
-    pool = DecoderPool(limits)
+    pool = _decoders(settings)
     eir = EirService(
         EirParts(base.database, archive, index, base.backend, pool),
         load_recipes(settings.eir.recipes),
     )
     address = _public_address(settings)
-    registry = _registry(base, access, index, identity.patients, address)
+    sharing = SharingParts(
+        database=base.database,
+        backend=base.backend,
+        index=index,
+        patients=identity.patients,
+        eir=eir,
+        sites=access.sites,
+        consents=access.consents,
+        audit=access.audit,
+        trust=trust,
+        dicomweb_url=address.dicomweb,
+    )
+    registry = build_registry(sharing, settings)
     for part in (identity.patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
-    return Hub(base, access, archive, index, identity, pool, eir, registry, address)
+    return Hub(base, access, trust, archive, index, identity, pool, eir, registry, address)
 
 
 @contextmanager
@@ -263,6 +282,9 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
+        *hub.trust.jobs,
+        *registry_jobs(hub.registry),
+        *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),
     ]
 
 
@@ -303,50 +325,23 @@ def _access(base: Foundation) -> Access:
     )
 
 
-def _registry(
-    base: Foundation,
-    access: Access,
-    index: ArchiveIndex,
-    patients: PatientIndex,
-    address: PublicAddress,
-) -> Registry:
-    settings = base.settings
-    domain = settings.registry.affinity_domain or shipped_config("affinity_domain/region.toml")
-    names = RegistryNames(
-        repository_unique_id=settings.registry.repository_unique_id,
-        home_community_id=settings.registry.home_community_id,
-        retrieve_ae_title=settings.router.ae_title,
-        dicomweb_url=address.dicomweb,
-        public_url=settings.web.public_url,
+def _archive(base: Foundation) -> ArchiveService:
+    quiet_s = base.settings.study.quiet_period_s
+    return ArchiveService(
+        base.database, base.backend, base.clock, base.metrics, quiet_period_s=quiet_s
     )
-    parts = RegistryParts(
-        database=base.database,
-        backend=base.backend,
-        index=index,
-        patients=patients,
-        sites=access.sites,
-        audit=access.audit,
-        authenticate=_authenticate(settings, access.tokens),
-        sites_of_patient=lambda person: _sites_of(person, patients, access.sites),
-        refusals_of_patient=access.consents.refusals_of,
-    )
-    return Registry(parts, names, load_affinity_domain(domain))
 
 
-def _authenticate(settings: Settings, tokens: MachineTokens) -> Authenticate:
-    return AUTHENTICATIONS[settings.access.machine_authentication](tokens)
+def _decoders(settings: Settings) -> DecoderPool:
+    eir = settings.eir
+    limits = PoolLimits(eir.decode_processes, eir.decode_memory_mb, eir.decode_timeout_s)
+    return DecoderPool(limits)
 
 
 def _public_address(settings: Settings) -> PublicAddress:
     web = settings.web
     url = (web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
     return PublicAddress(url, settings.router.port)
-
-
-def _sites_of(global_id: str, patients: PatientIndex, sites: SiteDirectory) -> frozenset[str]:
-    """Return the sites where a person is known: whose authority issued one of their numbers."""
-    issuers = {identifier.issuer for identifier in patients.identifiers_of(global_id)}
-    return frozenset(s.site_id for s in sites.all() if s.assigning_authority in issuers)
 
 
 def _measure_outbox(hub: Hub) -> None:

@@ -4,11 +4,13 @@ import os
 
 import click
 
+from hub_runtime.commands.conformance import conformance
 from hub_runtime.commands.demo import demo
 from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.maintenance import archive, audit, db
-from hub_runtime.commands.people import token, user
+from hub_runtime.commands.people import certificate, token, user
+from hub_runtime.commands.registry import registry
 from hub_runtime.commands.serve import router, serve, web, worker
 from hub_runtime.commands.site import site
 from hub_runtime.options import HubGroup
@@ -32,9 +34,12 @@ for command in (
     site,
     user,
     token,
+    certificate,
     db,
     archive,
     audit,
+    registry,
+    conformance,
     identity,
 ):
     main.add_command(command)

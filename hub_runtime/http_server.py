@@ -1,7 +1,10 @@
-"""The HTTP port: one waitress server in a thread of its own, stopped in order."""
+"""An HTTP port, plain or TLS: one waitress server in a thread of its own, stopped in order."""
 
+import copy
 import socket
+import ssl
 import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -10,10 +13,19 @@ from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_runtime.bootstrap import Wsgi
+from hub_runtime.http_tls import TlsChannel, TlsFiles, server_context
+
+_CLEANUP_S = 30
+
+
+BodyLimits = Mapping[str, int]
+"""Largest request bodies, in bytes, of the paths that begin so, where it is not the common one."""
 
 
 class _OneLengthParser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
     """Refuses what proxies read in two ways; behind the parser only one of the headers is left."""
+
+    body_limits: BodyLimits = {}
 
     def parse_header(self, header_plus: bytes) -> None:
         """Answer 400 to Content-Length beside Transfer-Encoding (RFC 9112 6.1), else parse."""
@@ -21,20 +33,39 @@ class _OneLengthParser(HTTPRequestParser):  # type: ignore[misc]  # waitress shi
         if {b"content-length", b"transfer-encoding"} <= names:
             raise ParsingError("Content-Length beside Transfer-Encoding")
         super().parse_header(header_plus)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
-    """A connection whose requests `_OneLengthParser` reads."""
-
-    parser_class = _OneLengthParser
+        for beginning, most_bytes in self.body_limits.items():
+            if self.path.startswith(beginning):
+                adjusted: Any = copy.copy(self.adj)  # type: ignore[has-type]
+                adjusted.max_request_body_size = most_bytes
+                self.adj = adjusted
 
 
 class HttpServer:
-    """Answers HTTP with `application` from `start` to `stop`."""
+    """Answers HTTP with `application` from `start` to `stop`.
 
-    def __init__(self, application: Wsgi, settings: WebSettings) -> None:
+    With `tls` the port speaks TLS alone. `port` is taken instead of the settings' own, for a second
+    port beside the first.
+    """
+
+    def __init__(
+        self,
+        application: Wsgi,
+        settings: WebSettings,
+        *,
+        tls: TlsFiles | None = None,
+        port: int | None = None,
+        body_limits: BodyLimits | None = None,
+    ) -> None:
+        """Read the certificates, so that wrong files show before anything is opened.
+
+        Raises:
+            ConfigurationError: a TLS file cannot be used.
+        """
         self._application = application
         self._settings = settings
+        self._port = settings.port if port is None else port
+        self._context = server_context(tls) if tls else None
+        self._parser = _parser(body_limits or {})
         self._open: dict[int, Any] = {}
         self._server: Any = None
         self._thread: threading.Thread | None = None
@@ -45,8 +76,9 @@ class HttpServer:
         Raises:
             OSError: the port cannot be opened.
         """
+        scheme = "https" if self._context else "http"
         family = socket.AF_INET6 if ":" in self._settings.bind else socket.AF_INET
-        listener = socket.create_server((self._settings.bind, self._settings.port), family=family)
+        listener = socket.create_server((self._settings.bind, self._port), family=family)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = create_server(
             self._application,
@@ -55,14 +87,16 @@ class HttpServer:
             threads=self._settings.threads,
             max_request_body_size=self._settings.max_request_bytes,
             channel_timeout=self._settings.request_timeout_s,
+            cleanup_interval=min(_CLEANUP_S, self._settings.request_timeout_s),
             ident="eirhub",
             clear_untrusted_proxy_headers=True,
+            url_scheme=scheme,
         )
-        self._server.channel_class = _Channel
+        self._server.channel_class = _channels(self._parser, self._context)
         self._thread = threading.Thread(target=self._server.run, name="http")
         self._thread.start()
         host = f"[{self._settings.bind}]" if family == socket.AF_INET6 else self._settings.bind
-        return f"http://{host}:{listener.getsockname()[1]}"
+        return f"{scheme}://{host}:{listener.getsockname()[1]}"
 
     def stop(self) -> None:
         """Let requests under way finish, then close every connection and the port."""
@@ -75,3 +109,28 @@ class HttpServer:
     def _close_everything(self) -> None:
         for connection in list(self._open.values()):
             connection.close()
+
+
+def _parser(body_limits: BodyLimits) -> type[_OneLengthParser]:
+    return type("Parser", (_OneLengthParser,), {"body_limits": body_limits})
+
+
+def _channels(
+    parser: type[_OneLengthParser], context: ssl.SSLContext | None
+) -> Callable[..., HTTPChannel | None]:
+    """Return what makes the channels of a listener.
+
+    A peer that is gone before TLS begins must not be an error of the listener: waitress would close
+    it for good.
+    """
+    base = TlsChannel if context else HTTPChannel
+    channel = type("Channel", (base,), {"parser_class": parser, "context": context})
+
+    def make(server: Any, sock: Any, addr: Any, adj: Any, **how: Any) -> HTTPChannel | None:
+        try:
+            return channel(server, sock, addr, adj, **how)
+        except OSError:
+            sock.close()
+            return None
+
+    return make if context else channel

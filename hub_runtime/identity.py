@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from access_control.audit import AuditEvent, AuditTrail
 from access_control.consent import Consents
 from access_control.model import ANONYMOUS, Action, Purpose, Resource, Site, Subject
@@ -11,13 +13,14 @@ from access_control.policy import decide
 from access_control.sites import SiteDirectory
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
+from hub_kernel.fhir.exchange import Caller, Service
 from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.settings import Settings
 from hub_runtime.machine_authentication import Authenticate
 from patient_index.candidates import RESIDENTS
 from patient_index.domains import Domain, DomainDirectory, domains_from_tables
 from patient_index.feed import PatientFeed
-from patient_index.fhir.access import AuditFact, Caller, Found
+from patient_index.fhir.access import AuditFact, Found
 from patient_index.fhir.exchange import Context
 from patient_index.fhir.systems import Systems
 from patient_index.fhir.wsgi import Endpoint, FhirApplication
@@ -83,8 +86,10 @@ class FhirAccess:
 
     def may_find(self, caller: Caller, found: Found) -> bool:
         """Tell whether the caller may know of this person."""
+        # The OID alone says who issued: a domain may call the same issuer by another name.
+        oids = {issuer.oid for issuer in found.issuers}
         known_at = frozenset(
-            site.site_id for site in self.sites.all() if site.assigning_authority in found.issuers
+            site.site_id for site in self.sites.all() if site.assigning_authority.oid in oids
         )
         refusals = self.consents.refusals_of(found.global_id)
         resource = Resource("patient", found.global_id, known_at, refusals=refusals)
@@ -109,26 +114,37 @@ class FhirAccess:
                 return sender
         return None
 
-    def record(self, facts: Sequence[AuditFact], caller: Caller | None, address: str) -> None:
-        """Write the facts to the audit trail, all or none; durable on return."""
-        with self.database.unit_of_work() as work:
-            for fact in facts:
-                event = AuditEvent(
-                    action=fact.action,
-                    outcome=fact.outcome,
-                    subject=_subject(caller) if caller else ANONYMOUS,
-                    resource_kind="patient",
-                    resource_id=fact.global_id,
-                    address=address,
-                    detail=fact.detail,
-                )
-                self.audit.record(work.session, event)
+    def record(
+        self,
+        facts: Sequence[AuditFact],
+        caller: Caller | None,
+        address: str,
+        session: Session | None = None,
+    ) -> None:
+        """Write the facts, all or none: as part of `session`, else durable on return."""
+        if not facts:
+            return
+        if session is None:
+            with self.database.unit_of_work() as work:
+                self.record(facts, caller, address, work.session)
+            return
+        for fact in facts:
+            event = AuditEvent(
+                action=fact.action,
+                outcome=fact.outcome,
+                subject=_subject(caller) if caller else ANONYMOUS,
+                resource_kind="patient",
+                resource_id=fact.global_id,
+                address=address,
+                detail=fact.detail,
+            )
+            self.audit.record(session, event)
 
 
 def fhir_application(
-    identity: Identity, access: FhirAccess, settings: Settings, clock: Clock
+    identity: Identity, access: FhirAccess, settings: Settings, clock: Clock, *services: Service
 ) -> FhirApplication:
-    """Return what answers at `/fhir`."""
+    """Return what answers at `/fhir`: the patient index, and `services` beside it."""
     own = AssigningAuthority(settings.identity.global_namespace, settings.identity.global_oid)
     context = Context(
         feed=identity.feed,
@@ -138,7 +154,7 @@ def fhir_application(
         clock=clock,
         database=access.database,
     )
-    return FhirApplication(context, Endpoint(public_url=settings.web.public_url))
+    return FhirApplication(context, Endpoint(public_url=settings.web.public_url), *services)
 
 
 def _domain_of(site: Site) -> Domain:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 
 import access_control.tables
 import access_control.tables_consent
+import access_control.tables_trust
 import eir_versions.tables
 import hub_kernel.outbox
 import image_archive.tables
@@ -18,6 +19,13 @@ import patient_index.hl7v2.tables
 import patient_index.tables
 import patient_index.tables_feed
 import xds_registry.tables
+import xds_registry.tables_codes
+import xds_registry.tables_gateways
+import xds_registry.tables_imaging
+import xds_registry.tables_refused
+import xds_registry.tables_removed
+import xds_registry.tables_repository
+import xds_registry.tables_subscriptions
 from hub_kernel.database import Base, Database
 from hub_kernel.errors import ConfigurationError
 
@@ -26,19 +34,29 @@ TABLES: tuple[ModuleType, ...] = (
     hub_kernel.outbox,
     access_control.tables,
     access_control.tables_consent,
+    access_control.tables_trust,
     image_archive.tables,
     patient_index.tables,
     patient_index.tables_feed,
     patient_index.hl7v2.tables,
     xds_registry.tables,
+    xds_registry.tables_codes,
+    xds_registry.tables_gateways,
+    xds_registry.tables_imaging,
+    xds_registry.tables_refused,
+    xds_registry.tables_removed,
+    xds_registry.tables_repository,
+    xds_registry.tables_subscriptions,
     eir_versions.tables,
 )
 METADATA = Base.metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database: Database) -> str:
-    """Apply every migration that is missing; return the revision reached. Repeating it is harmless.
+def upgrade(database: Database, revision: str = "head") -> str:
+    """Apply the migrations that are missing up to `revision`; return the newest there is.
+
+    Repeating it is harmless.
 
     Raises:
         ConfigurationError: the database belongs to a newer version of the hub.
@@ -48,7 +66,7 @@ def upgrade(database: Database) -> str:
         _refuse_newer(MigrationContext.configure(connection).get_current_revision())
         connection.rollback()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()
     return head()
 

@@ -7,9 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from access_control.atna_application import application_started, application_stopped
 from hub_kernel.errors import ConfigurationError
 from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer
+from hub_runtime.http_tls import tls_files
+from hub_runtime.sharing import body_limits
 
 T = TypeVar("T")
 
@@ -25,11 +28,12 @@ class Listening:
     dicom: str | None = None
     http: str | None = None
     hl7: str | None = None
+    https: str | None = None
 
     @property
     def ready_line(self) -> str:
         """The one line that says every port answers."""
-        ports = {"dicom": self.dicom, "http": self.http, "hl7": self.hl7}
+        ports = {"dicom": self.dicom, "http": self.http, "hl7": self.hl7, "https": self.https}
         said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
         return f"eirhub ready {said}".rstrip()
 
@@ -46,11 +50,11 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
     with ExitStack() as stack:
         stack.callback(hub.close)
         hub.open()
-        dicom = http = hl7 = None
+        hub.access.audit.record_now(application_started(" ".join(roles)))
+        stack.callback(lambda: hub.access.audit.record_now(application_stopped(" ".join(roles))))
+        dicom = http = https = hl7 = None
         if "web" in roles:
-            server = HttpServer(hub.wsgi(), hub.settings.web)
-            http = _open("HTTP", hub.settings.web.port, server.start)
-            stack.callback(server.stop)
+            http, https = _open_web(hub, stack)
             hub.address.url = hub.settings.web.public_url or http
         if "worker" in roles:
             engine = hub.task_engine()
@@ -68,18 +72,39 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             stack.callback(node.stop)
             hub.address.dicom_port = port
             dicom = f"{hub.settings.router.bind}:{port}"
-        yield Listening(dicom, http, hl7)
+        yield Listening(dicom, http, hl7, https)
 
 
-def wait_for_signal() -> None:
-    """Return once the process is asked to end (SIGTERM or SIGINT)."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
-    # The kernel may hand the signal to any thread, and Python runs handlers in this one only: it
-    # must look now and then instead of sleeping until somebody wakes it.
-    while not asked.wait(_SIGNAL_POLL_S):
-        pass
+def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
+    """Open the HTTP port, and the HTTPS port beside it where there is a certificate."""
+    web, application = hub.settings.web, hub.wsgi()
+    limits = body_limits(hub.settings.registry)
+    server = HttpServer(application, web, body_limits=limits)
+    http = _open("HTTP", web.port, server.start)
+    stack.callback(server.stop)
+    files = tls_files(web)
+    if files is None:
+        return http, None
+    secure = HttpServer(application, web, tls=files, port=web.tls_port, body_limits=limits)
+    https = _open("HTTPS", web.tls_port, secure.start)
+    stack.callback(secure.stop)
+    return http, https
+
+
+class EndRequest:
+    """SIGTERM and SIGINT as a wish to end, heard from the moment this is made."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._asked.set())
+
+    def wait(self) -> None:
+        """Return once the process is asked to end."""
+        # The kernel may hand the signal to any thread, and Python runs handlers in this one only:
+        # it must look now and then instead of sleeping until somebody wakes it.
+        while not self._asked.wait(_SIGNAL_POLL_S):
+            pass
 
 
 def _open(what: str, port: int, start: Callable[[], T]) -> T:

@@ -3,15 +3,20 @@
 Every function works inside a session or unit of work that it is given.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from hub_kernel.identifiers import AssigningAuthority
 from patient_index import queries, reviewing
 from patient_index.errors import UnknownReviewError
 from patient_index.explanations import decoded
 from patient_index.link_log import MERGE, Change, LinkWriter, Step
+from patient_index.link_rules import SIMILAR_RECORD
 from patient_index.merging import Merger
 from patient_index.model import Decided, Explanation, Review
 from patient_index.reviewing import ASK_SITE, CLOSING, KEEP_APART, LINKED, TAKEN_BACK, Answer
@@ -20,34 +25,58 @@ from patient_index.tables_feed import ReviewAnswer, ReviewEvidence
 from patient_index.transactions import Work
 
 
+class State(StrEnum):
+    """Which questions; those that are one person meanwhile are in no queue but `DECIDED`."""
+
+    OPEN = "open"  # waiting or asked, the oldest first
+    WAITING = "waiting"  # nobody has answered, the gravest first
+    ASKED = "asked"  # handed to a site, the gravest first
+    DECIDED = "decided"  # closed by a person, what was decided last first
+
+
 @dataclass(frozen=True)
 class Queue:
-    """Which questions: at most `limit`, after `offset`; by age, or those most likely one person.
+    """Questions of one state about people known to one of `issuers`; None is everybody.
 
-    `answered` asks for those that a person has closed instead of those that wait.
+    The gravest are numbers in common, those first whose records contradict most: a borrowed card
+    mixes two people. Then come records that are alike, the most alike first.
     """
 
-    limit: int = 100
-    offset: int = 0
-    by_risk: bool = False
-    answered: bool = False
+    state: State = State.OPEN
+    issuers: frozenset[AssigningAuthority] | None = None
 
 
-def open_reviews(session: Session, queue: Queue) -> list[Review]:
-    """Return the questions of a queue; one query."""
-    asked = _reviews()
-    asked = asked.where(_closed()) if queue.answered else _still_two(asked.where(~_closed()))
-    if queue.by_risk:
-        # Numbers and cards come without a score: a shared number is the graver question.
-        asked = asked.order_by(ReviewEvidence.score.is_not(None), ReviewEvidence.score.desc())
-    asked = asked.order_by(LinkReview.id).limit(queue.limit).offset(queue.offset)
-    return [_review(*row) for row in session.execute(asked)]
+def reviews(session: Session, queue: Queue, *, limit: int, offset: int = 0) -> list[Review]:
+    """Return at most `limit` questions of a queue after the first `offset`; two queries."""
+    ids = list(session.scalars(_ids(queue).order_by(*_order(queue)).limit(limit).offset(offset)))
+    found = {
+        row[0].id: _review(*row)
+        for row in session.execute(_reviews().where(LinkReview.id.in_(ids)))
+    }
+    return [found[one] for one in ids]
 
 
-def count_open(session: Session) -> int:
-    """Return how many questions wait; one query."""
-    waiting = _still_two(_reviews().where(~_closed())).subquery()
-    return session.scalar(select(func.count()).select_from(waiting)) or 0
+def count(session: Session, queue: Queue, *, but: int = 0) -> int:
+    """Return how many questions a queue has, not counting the review `but`; one query."""
+    counted = _ids(queue).where(LinkReview.id != but).subquery()
+    return session.scalar(select(func.count()).select_from(counted)) or 0
+
+
+def following(session: Session, review_id: int, queue: Queue) -> int | None:
+    """Return the question of a queue by risk behind `review_id`, at its end the first; two queries.
+
+    None when it has no other.
+    """
+    here = session.execute(
+        select(LinkReview.rule, ReviewEvidence.score)
+        .outerjoin(ReviewEvidence, ReviewEvidence.review_id == LinkReview.id)
+        .where(LinkReview.id == review_id)
+    ).first()
+    others = _ids(queue).where(LinkReview.id != review_id).order_by(*_by_risk()).limit(1)
+    if here is None:
+        return session.scalar(others)
+    behind = session.scalar(others.where(_behind(here.rule, here.score or 0.0, review_id)))
+    return behind if behind is not None else session.scalar(others)
 
 
 def review(session: Session, review_id: int) -> Review:
@@ -138,10 +167,7 @@ def _joined(
     return links.move([Step(row, survivor) for row in groups[subsumed]], change)
 
 
-_Asked = Select[LinkReview, KnownIdentifier, KnownIdentifier, str | None]
-
-
-def _reviews() -> _Asked:
+def _reviews() -> Select[LinkReview, KnownIdentifier, KnownIdentifier, str | None]:
     one, other = aliased(KnownIdentifier), aliased(KnownIdentifier)
     return (
         select(LinkReview, one, other, ReviewEvidence.explanation)
@@ -151,20 +177,60 @@ def _reviews() -> _Asked:
     )
 
 
-def _still_two(asked: _Asked) -> _Asked:
+def _ids(queue: Queue) -> Select[int]:
+    """The IDs of a queue, in no order."""
     its, theirs = queries.current_links(), queries.current_links()
-    return (
-        asked.join(its, its.c.identifier_id == LinkReview.identifier_id)
+    asked = (
+        select(LinkReview.id)
+        .join(its, its.c.identifier_id == LinkReview.identifier_id)
         .join(theirs, theirs.c.identifier_id == LinkReview.candidate_id)
-        .where(its.c.global_id != theirs.c.global_id)
+        .outerjoin(ReviewEvidence, ReviewEvidence.review_id == LinkReview.id)
+        .outerjoin(
+            ReviewAnswer,
+            and_(ReviewAnswer.review_id == LinkReview.id, reviewing.holds(ReviewAnswer)),
+        )
+        .where(_STATES[queue.state])
     )
+    if queue.state is not State.DECIDED:
+        asked = asked.where(its.c.global_id != theirs.c.global_id)
+    if queue.issuers is not None:
+        oids = {issuer.oid for issuer in queue.issuers}
+        asked = asked.where(or_(queries.known_at(its, oids), queries.known_at(theirs, oids)))
+    return asked
 
 
-def _closed() -> ColumnElement[bool]:
-    return exists().where(
-        ReviewAnswer.review_id == LinkReview.id,
-        ReviewAnswer.verdict.in_(CLOSING),
-        reviewing.holds(ReviewAnswer),
+_verdict = func.coalesce(ReviewAnswer.verdict, reviewing.TAKEN_BACK)
+_STATES: Mapping[State, ColumnElement[bool]] = {
+    State.OPEN: _verdict.not_in(CLOSING),
+    State.WAITING: _verdict == reviewing.TAKEN_BACK,
+    State.ASKED: _verdict == ASK_SITE,
+    State.DECIDED: _verdict.in_(CLOSING),
+}
+_alike = case((LinkReview.rule == SIMILAR_RECORD.name, 1), else_=0)
+_score = func.coalesce(ReviewEvidence.score, 0.0)
+_gravity = case((LinkReview.rule == SIMILAR_RECORD.name, -_score), else_=_score)
+
+
+def _by_risk() -> tuple[SQLColumnExpression[Any], ...]:
+    return _alike, _gravity, LinkReview.id
+
+
+def _order(queue: Queue) -> tuple[SQLColumnExpression[Any], ...]:
+    if queue.state is State.OPEN:
+        return (LinkReview.id,)
+    if queue.state is State.DECIDED:
+        return (ReviewAnswer.id.desc(),)
+    return _by_risk()
+
+
+def _behind(rule: str, score: float, review_id: int) -> ColumnElement[bool]:
+    """Return that the row comes after a question of this rule, score and ID."""
+    alike = int(rule == SIMILAR_RECORD.name)
+    gravity = -score if alike else score
+    return or_(
+        _alike > alike,
+        and_(_alike == alike, _gravity > gravity),
+        and_(_alike == alike, _gravity == gravity, LinkReview.id > review_id),
     )
 
 

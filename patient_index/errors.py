@@ -45,6 +45,10 @@ class UnknownIdentifierError(NotFoundError):
     """No observation of this patient identifier has ever arrived."""
 
 
+class QuestionTooWideError(HubError):
+    """Too many would have to be read to answer a question; it has to say more."""
+
+
 class UnknownPersonError(NotFoundError):
     """No identifier resolves to this global ID."""
 

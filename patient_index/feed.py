@@ -1,17 +1,19 @@
 """The one door for everything that is said about patients: HL7 v2, FHIR and the pages (ITI-8, 104).
 
-Every change is one unit of work: rows, links, events and the memory of the message commit together,
-so that a message repeated after a crash is carried out once.
+Every change is one unit of work: rows, links, events, the memory of the message and the record of
+who said it commit together: a message repeated after a crash is carried out once, and what cannot
+be put on record does not happen.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session
 
 from hub_kernel.identifiers import PatientIdentifier
 from patient_index.domains import DomainDirectory
@@ -27,6 +29,9 @@ from patient_index.transactions import Work
 
 T = TypeVar("T")
 
+Recorded = Callable[[Session, T], None]
+"""Puts an outcome on record in the transaction of the change; raising undoes the change."""
+
 REGISTER = "register"
 _LONGEST_KEY = 100
 _SEEN = select(FeedMessage.outcome).where(FeedMessage.message_key == bindparam("key"))
@@ -38,13 +43,20 @@ class PatientFeed:
     Whether the sender may issue the first identifier is asked at the edge, which knows the sender
     (`DomainDirectory.require_may_assign`). Further identifiers that `statement.source` does not
     issue are kept as claims: they lead to the person, and become real when their issuer speaks.
+
+    `recorded` is called last in the transaction of the change, for a repeated message too.
     """
 
     def __init__(self, index: PatientIndex, domains: DomainDirectory) -> None:
         self._index = index
         self._domains = domains
 
-    def register(self, statement: PatientStatement, message_key: str | None = None) -> FeedOutcome:
+    def register(
+        self,
+        statement: PatientStatement,
+        message_key: str | None = None,
+        recorded: Recorded[FeedOutcome] | None = None,
+    ) -> FeedOutcome:
         """Store what is said and link the patient to whoever it is (A01, A04, A05, A28).
 
         `message_key` names the message; seen before, the same outcome is returned and nothing is
@@ -58,13 +70,18 @@ class PatientFeed:
         self._require_domains(statement)
         ready = stated(statement, self._index.clock.now().date(), self._issues(statement.source))
         return self._once(
-            REGISTER,
+            _Verb(REGISTER, FeedOutcome),
             message_key,
-            FeedOutcome,
             lambda work: Registrar(work, self._index.matcher).register(ready),
+            recorded,
         )
 
-    def update(self, statement: PatientStatement, message_key: str | None = None) -> FeedOutcome:
+    def update(
+        self,
+        statement: PatientStatement,
+        message_key: str | None = None,
+        recorded: Recorded[FeedOutcome] | None = None,
+    ) -> FeedOutcome:
         """Store what is said of a patient already known (A08, A31), and look again who it is.
 
         A patient not yet known is registered: messages overtake each other, and refusing this one
@@ -74,7 +91,7 @@ class PatientFeed:
             InvalidStatementError: names the field that breaks a rule.
             UnknownDomainError: an issuer is not known here.
         """
-        return self.register(statement, message_key)
+        return self.register(statement, message_key, recorded)
 
     def merge(
         self,
@@ -82,6 +99,7 @@ class PatientFeed:
         subsumed: PatientIdentifier,
         decided: Decided,
         message_key: str | None = None,
+        recorded: Recorded[MergeOutcome] | None = None,
     ) -> MergeOutcome:
         """Join two patients of one issuer, as it says they are one (A40).
 
@@ -95,10 +113,10 @@ class PatientFeed:
         for one in (survivor, subsumed):
             self._domains.complete(one.issuer.namespace, one.issuer.oid)
         return self._once(
-            "merge",
+            _Verb("merge", MergeOutcome),
             message_key,
-            MergeOutcome,
             lambda work: Merger(work).merge_identifiers(survivor, subsumed, decided),
+            recorded,
         )
 
     def unmerge(
@@ -107,6 +125,7 @@ class PatientFeed:
         subsumed: PatientIdentifier,
         decided: Decided,
         message_key: str | None = None,
+        recorded: Recorded[MergeOutcome] | None = None,
     ) -> MergeOutcome:
         """Take back the merge of these two; what it moved returns to where it was.
 
@@ -122,7 +141,7 @@ class PatientFeed:
             decision_id = Merger(work).take_back(merge.id, decided)
             return MergeOutcome(merge.survivor, None, merge.subsumed, decision_id)
 
-        return self._once("unmerge", message_key, MergeOutcome, take_back)
+        return self._once(_Verb("unmerge", MergeOutcome), message_key, take_back, recorded)
 
     def forget_messages(self, before: datetime) -> int:
         """Forget messages carried out before a time, that no sender repeats; return how many."""
@@ -151,34 +170,56 @@ class PatientFeed:
 
     def _once(
         self,
-        verb: str,
+        verb: "_Verb[T]",
         message_key: str | None,
-        outcome_type: Callable[..., T],
         change: Callable[[Work], T],
+        recorded: Recorded[T] | None,
     ) -> T:
-        if message_key is None:
-            return self._index.write(change)
-        key = _stored_key(verb, message_key)
+        carry_out = change if message_key is None else _remembering(verb, message_key, change)
 
-        # Registering what is known changes nothing, so the common case, a new message, is not
-        # looked for first: a repeated one stumbles over its own key and is answered next time.
-        look_first = verb != REGISTER
+        def on_record(work: Work) -> T:
+            outcome = carry_out(work)
+            if recorded is not None:
+                # Last: the audit trail is locked from here to the commit.
+                recorded(work.session, outcome)
+            return outcome
 
-        def remembered(work: Work) -> T:
-            if look_first or work.again:
-                seen = work.session.scalar(_SEEN, {"key": key})
-                if seen is not None:
-                    return outcome_type(**json.loads(seen))
-            outcome: Any = change(work)
-            row = {
-                "message_key": key,
-                "outcome": json.dumps(asdict(outcome)),
-                "received_at": work.now,
-            }
-            add(work.session, FeedMessage, [row])
-            return outcome  # type: ignore[no-any-return]
+        return self._index.write(on_record)
 
-        return self._index.write(remembered)
+
+@dataclass(frozen=True)
+class _Verb(Generic[T]):
+    """What a message does, and how its outcome is read back."""
+
+    name: str
+    outcome: Callable[..., T]
+
+
+def _remembering(
+    verb: _Verb[T], message_key: str, change: Callable[[Work], T]
+) -> Callable[[Work], T]:
+    """Return the change, which does nothing a second time for the same message."""
+    key = _stored_key(verb.name, message_key)
+
+    # Registering what is known changes nothing, so the common case, a new message, is not
+    # looked for first: a repeated one stumbles over its own key and is answered next time.
+    look_first = verb.name != REGISTER
+
+    def remembered(work: Work) -> T:
+        if look_first or work.again:
+            seen = work.session.scalar(_SEEN, {"key": key})
+            if seen is not None:
+                return verb.outcome(**json.loads(seen))
+        outcome: Any = change(work)
+        row = {
+            "message_key": key,
+            "outcome": json.dumps(asdict(outcome)),
+            "received_at": work.now,
+        }
+        add(work.session, FeedMessage, [row])
+        return outcome  # type: ignore[no-any-return]
+
+    return remembered
 
 
 def _stored_key(verb: str, message_key: str) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import BindParameter, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from hub_kernel.identifiers import PatientIdentifier
 from patient_index import queries
 from patient_index.explanations import decoded
 from patient_index.model import Decided, Decision, LinkEntry
-from patient_index.tables import KnownIdentifier, LinkLog
+from patient_index.tables import GlobalPerson, KnownIdentifier, LinkLog
 from patient_index.tables_feed import LinkDecision, LinkStep
 
 _MOST_DECISIONS = 1000
@@ -43,6 +43,51 @@ def of_person(session: Session, global_id: str) -> tuple[Decision, ...]:
     """Return the decisions about a global ID, ignored merges included; two queries."""
     concerns = or_(LinkDecision.survivor == global_id, LinkDecision.subsumed == global_id)
     return _decisions(session, _select().where(concerns).limit(_MOST_DECISIONS))
+
+
+def successor(session: Session, global_id: str) -> str | None:
+    """Return to whom the first identifier of a global ID resolves now; None if never issued."""
+    if session.scalar(select(GlobalPerson.id).where(GlobalPerson.global_id == global_id)) is None:
+        return None
+    first = (
+        select(LinkLog.identifier_id)
+        .where(LinkLog.global_id == global_id)
+        .order_by(LinkLog.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return session.scalar(
+        select(LinkLog.global_id)
+        .where(LinkLog.identifier_id == first)
+        .order_by(LinkLog.position.desc())
+        .limit(1)
+    )
+
+
+def predecessors(session: Session, global_id: str) -> tuple[str, ...]:
+    """Return the global IDs of which `successor` is this one, without itself, oldest first."""
+    return tuple(session.scalars(_PREDECESSORS, {"person": global_id}))
+
+
+def _predecessors() -> Select[str]:
+    """Asked with every query of the registry, and therefore built once."""
+    links = queries.current_links()
+    person: BindParameter[str] = bindparam("person")
+    own = select(links.c.identifier_id).where(links.c.global_id == person)
+    once = select(LinkLog.global_id).where(
+        LinkLog.identifier_id.in_(own), LinkLog.global_id != person
+    )
+    firsts = (
+        select(func.min(LinkLog.id)).where(LinkLog.global_id.in_(once)).group_by(LinkLog.global_id)
+    )
+    return (
+        select(LinkLog.global_id)
+        .where(LinkLog.id.in_(firsts), LinkLog.identifier_id.in_(own))
+        .order_by(LinkLog.id)
+    )
+
+
+_PREDECESSORS = _predecessors()
 
 
 def decision(session: Session, decision_id: int) -> Decision | None:

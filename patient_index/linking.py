@@ -20,12 +20,12 @@ from patient_index.link_rules import (
     SIMILAR_RECORD,
     Evidence,
     LinkRule,
-    Verdict,
     first_rule,
     numbers_differ,
 )
+from patient_index.link_rules import Verdict as RuleVerdict
 from patient_index.matcher import Found, Matcher
-from patient_index.matching import Decision, MatchRecord
+from patient_index.matching import Decision, MatchRecord, Verdict
 from patient_index.model import Decided, Explanation, FieldNote
 from patient_index.resident_id import IdentityNumber, read_number
 from patient_index.statements import Statement
@@ -127,11 +127,11 @@ class Linker:
         mine, theirs = self._locked(newcomer, other, holders)
         evidence = self._evidence(mine, theirs)
         applying = [first_rule(table, *evidence) for table in tables]
-        rule = next((one for one in applying if one.verdict is Verdict.LINK), applying[0])
-        if rule.verdict is Verdict.LINK and self._separated_by_a_person([*mine, *theirs]):
+        rule = next((one for one in applying if one.verdict is RuleVerdict.LINK), applying[0])
+        if rule.verdict is RuleVerdict.LINK and self._separated_by_a_person([*mine, *theirs]):
             rule = SEPARATED_BEFORE
         explanation = self._explained(newcomer, holders, rule)
-        if rule.verdict is Verdict.REVIEW:
+        if rule.verdict is RuleVerdict.REVIEW:
             return self._ask(newcomer, holders, rule, explanation)
         return self._link(_Case(newcomer, other, holders, explanation), rule, mine, theirs)
 
@@ -148,17 +148,19 @@ class Linker:
         if verdict.decision is Decision.NEW:
             return nobody
         best = next(one for one in found if one.known.global_id == verdict.best)
-        return self._by_likeness(newcomer, best, link=verdict.decision is Decision.LINK)
+        return self._by_likeness(newcomer, best, verdict)
 
-    def _by_likeness(self, newcomer: Newcomer, best: Found, *, link: bool) -> Linked:
+    def _by_likeness(self, newcomer: Newcomer, best: Found, verdict: Verdict) -> Linked:
         assert self._matcher is not None  # noqa: S101 (its caller has one)
         explanation = self._matcher.explanation(best.comparison)
         holders = {best.known.identifier_id: best.known.global_id}
-        if not link:
-            return self._ask(newcomer, holders, SIMILAR_RECORD, explanation)
+        if verdict.decision is not Decision.LINK:
+            asked = joined([FieldNote("decision", verdict.reason)], explanation)
+            return self._ask(newcomer, holders, SIMILAR_RECORD, asked)
         mine, theirs = self._locked(newcomer, best.known.global_id, holders)
         if numbers_differ(*self._evidence(mine, theirs)):
-            return self._ask(newcomer, holders, SIMILAR_RECORD, explanation)
+            asked = joined([FieldNote("decision", "several-numbers")], explanation)
+            return self._ask(newcomer, holders, SIMILAR_RECORD, asked)
         if self._separated_by_a_person([*mine, *theirs]):
             return self._ask(newcomer, holders, SEPARATED_BEFORE, explanation)
         case = _Case(newcomer, best.known.global_id, holders, explanation)

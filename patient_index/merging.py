@@ -29,7 +29,7 @@ from patient_index.link_log import (
     Step,
 )
 from patient_index.model import Decided, Ignored, MergeOutcome
-from patient_index.tables import GlobalPerson, KnownIdentifier, LinkLog
+from patient_index.tables import KnownIdentifier, LinkLog
 from patient_index.tables_feed import LinkDecision, LinkStep
 from patient_index.transactions import LinksMovedError, Work
 
@@ -274,25 +274,6 @@ def _merged_query() -> Select[int | None, int | None]:
             ~exists().where(undoing.undoes == LinkDecision.id),
         )
         .order_by(LinkDecision.id)
-    )
-
-
-def successor(session: Session, global_id: str) -> str | None:
-    """Return to whom the first identifier of a global ID resolves now; None if never issued."""
-    if session.scalar(select(GlobalPerson.id).where(GlobalPerson.global_id == global_id)) is None:
-        return None
-    first = (
-        select(LinkLog.identifier_id)
-        .where(LinkLog.global_id == global_id)
-        .order_by(LinkLog.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return session.scalar(
-        select(LinkLog.global_id)
-        .where(LinkLog.identifier_id == first)
-        .order_by(LinkLog.position.desc())
-        .limit(1)
     )
 
 

@@ -4,7 +4,7 @@ Plain values only. The rules that link are in `link_rules`, the comparison of wh
 `matching`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 
@@ -102,7 +102,8 @@ class Person:
     field of `demographics`. `cards` are further identifiers that sources stated without being their
     issuers (resident ID, insurance, another site's number). `merged` are those of `identifiers`
     that a site has merged into another of its own: they still lead here, and are no longer used.
-    `mothers` are the global IDs of the mothers that were named.
+    `mothers` are the global IDs of the mothers that were named; `mother_named_by` is the one whose
+    own record says what she is called, empty when this person's says it.
     """
 
     global_id: str
@@ -116,6 +117,14 @@ class Person:
     provisional: bool = False
     mothers: tuple[str, ...] = ()
     updated_at: datetime | None = None
+    mother_named_by: str = ""
+
+    def without_mothers_record(self) -> "Person":
+        """Return the person as known without what the mother's own record says of her."""
+        if not self.mother_named_by:
+            return self
+        unnamed = replace(self.demographics, mother_name=None)
+        return replace(self, demographics=unnamed, mother_named_by="")
 
 
 @dataclass(frozen=True)

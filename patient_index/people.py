@@ -200,7 +200,11 @@ def _with_mothers_names(
         stated = [one.demographics.name for row in found for one in said.get(row.id, ())]
         names[global_id] = queries.best_name(stated)
     return [
-        replace(one, demographics=replace(one.demographics, mother_name=names[one.mothers[0]]))
+        replace(
+            one,
+            demographics=replace(one.demographics, mother_name=names[one.mothers[0]]),
+            mother_named_by=one.mothers[0],
+        )
         if one.mothers and one.mothers[0] in names and not _mother_named(one)
         else one
         for one in people

@@ -86,15 +86,16 @@ def global_id_of(
     session: Session, identifier: PatientIdentifier, as_of: datetime | None = None
 ) -> str | None:
     """Return what the identifier resolves to; one query."""
+    if as_of is None:
+        named = {"value": findable(identifier.value.strip()), "oid": identifier.issuer.oid}
+        return session.scalar(_GLOBAL_ID_OF, named)
     asked = (
         select(LinkLog.global_id)
         .join(KnownIdentifier, KnownIdentifier.id == LinkLog.identifier_id)
-        .where(is_identifier(identifier))
+        .where(is_identifier(identifier), LinkLog.logged_at <= as_of)
         .order_by(LinkLog.position.desc())
         .limit(1)
     )
-    if as_of is not None:
-        asked = asked.where(LinkLog.logged_at <= as_of)
     return session.scalar(asked)
 
 
@@ -107,6 +108,53 @@ def identifiers_by_person(
     for global_id, row in session.execute(_by_person(now=as_of is None), given):
         found.setdefault(global_id, []).append(row)
     return found
+
+
+def identifiers_of(session: Session, global_id: str) -> tuple[PatientIdentifier, ...]:
+    """Return every identifier that resolves to the global ID now, oldest first; one query.
+
+    Asked with every disclosure, and therefore without the objects of the mapper.
+    """
+    rows = session.execute(_IDENTIFIERS_OF, {"global_id": global_id})
+    return tuple(
+        [
+            PatientIdentifier(value, AssigningAuthority(namespace, oid))
+            for value, namespace, oid in rows
+        ]
+    )
+
+
+def _identifiers_of() -> Select[str, str, str]:
+    line, known = LinkLog.__table__.c, KnownIdentifier.__table__.c
+    newer = LinkLog.__table__.alias()
+    overruled = exists(
+        select(newer.c.id).where(
+            newer.c.identifier_id == line.identifier_id, newer.c.position > line.position
+        )
+    )
+    return (
+        select(known.value, known.issuer_namespace, known.issuer_oid)
+        .join_from(LinkLog.__table__, KnownIdentifier.__table__, known.id == line.identifier_id)
+        .where(line.global_id == bindparam("global_id"), ~overruled)
+        .order_by(known.id)
+    )
+
+
+_IDENTIFIERS_OF = _identifiers_of()
+
+
+def _global_id_of() -> Select[str]:
+    line, known = LinkLog.__table__.c, KnownIdentifier.__table__.c
+    return (
+        select(line.global_id)
+        .join_from(LinkLog.__table__, KnownIdentifier.__table__, known.id == line.identifier_id)
+        .where(known.value == bindparam("value"), known.issuer_oid == bindparam("oid"))
+        .order_by(line.position.desc())
+        .limit(1)
+    )
+
+
+_GLOBAL_ID_OF = _global_id_of()
 
 
 @cache

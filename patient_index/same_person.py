@@ -23,8 +23,7 @@ class SamePerson:
     def of_person(self, global_id: str) -> tuple[PatientIdentifier, ...]:
         """Return every identifier that resolves to the global ID, oldest first."""
         with self._database.read() as session:
-            rows = queries.identifiers_by_person(session, [global_id])
-            return tuple(map(queries.identifier, rows.get(global_id, ())))
+            return queries.identifiers_of(session, global_id)
 
     def of_holders(
         self, identifiers: Collection[PatientIdentifier]

@@ -82,6 +82,8 @@ class PatientIndex:
     ) -> tuple[PatientIdentifier, ...]:
         """Return every identifier that resolves to the global ID, oldest first."""
         with self.database.read() as session:
+            if as_of is None:
+                return queries.identifiers_of(session, global_id)
             rows = queries.identifiers_by_person(session, [global_id], as_of)
             return tuple(map(queries.identifier, rows.get(global_id, ())))
 
@@ -110,6 +112,12 @@ class PatientIndex:
     def global_identifier(self, global_id: str) -> PatientIdentifier:
         """Return the global ID as an identifier of the affinity domain."""
         return PatientIdentifier(global_id, self.issuer)
+
+    def is_merged_away(self, identifier: PatientIdentifier) -> bool:
+        """Tell whether its source has merged the identifier into another, and not taken it back."""
+        with self.database.read() as session:
+            row = session.scalar(select(KnownIdentifier).where(queries.is_identifier(identifier)))
+            return row is not None and row.id in merging.merged_into(session, [row.id])
 
     def link(self, identifier: PatientIdentifier, global_id: str, decided: Decided) -> None:
         """Make the identifier resolve to that person from now on, as a person has decided.
@@ -168,12 +176,17 @@ class PatientIndex:
     def successor(self, global_id: str) -> str | None:
         """Return to whom a global ID leads now: itself while in use, None if never issued."""
         with self.database.read() as session:
-            return merging.successor(session, global_id)
+            return history.successor(session, global_id)
+
+    def predecessors(self, global_id: str) -> tuple[str, ...]:
+        """Return the global IDs that lead to this one now, itself left out, oldest first."""
+        with self.database.read() as session:
+            return history.predecessors(session, global_id)
 
     def open_reviews(self, *, limit: int = 100) -> list[Review]:
         """Return the oldest questions that wait for a person: not decided, and still two people."""
         with self.database.read() as session:
-            return desk.open_reviews(session, desk.Queue(limit=limit))
+            return desk.reviews(session, desk.Queue(), limit=limit)
 
     def keep_apart(self, review_id: int, decided: Decided) -> None:
         """Answer a review: two people. No rule will link them; `link` still can.

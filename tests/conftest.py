@@ -7,6 +7,7 @@ import pytest
 
 from hub_kernel.database import Database
 from tests.support.clock import FixedClock
+from tests.support.postgresql import PostgresqlServer, running_postgresql
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
     database.create_all()
     yield database
     database.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server for as long as the tests run; every test asks it for its own database."""
+    with running_postgresql() as server:
+        yield server

@@ -7,10 +7,15 @@ need() {  # need COMMAND PACKAGE
 }
 need storescu dcmtk
 need dcmj2pnm dcmtk
+need dciodvfy dicom3tools
 need chromium chromium
 need strace strace
 need Orthanc orthanc
 need openssl openssl
+need xmlsec1 xmlsec1
+need rsyslogd rsyslog
+ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || missing="$missing rsyslog-openssl"
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgres postgresql
 [ -n "$(fc-list :lang=zh 2>/dev/null | head -n 1)" ] || missing="$missing fonts-noto-cjk fontconfig"
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "$(printf %s "$missing" | tr -d ' ')" ] || exit 0

@@ -44,7 +44,9 @@ def of_person(person: Person, before: int | None = None) -> Accesses:
     """
     studies = services().index.studies_of(person.identifiers)
     people = {person.global_id, *(entry.global_id for entry in entries_of(person))}
-    return _search(people, studies, before)
+    documents = services().registry.documents.of(person.global_id)
+    about = {*people, *(document.entry.unique_id for document in documents)}
+    return _search(about, studies, before)
 
 
 def of_study(study: StudyRecord, before: int | None = None) -> Accesses:
@@ -53,14 +55,14 @@ def of_study(study: StudyRecord, before: int | None = None) -> Accesses:
     return _search({global_id} if global_id else set(), [study], before)
 
 
-def _search(people: set[str], studies: list[StudyRecord], before: int | None) -> Accesses:
+def _search(about: set[str], studies: list[StudyRecord], before: int | None) -> Accesses:
     by_id: dict[str, StudyRecord] = {study.study_instance_uid: study for study in studies}
     for study in studies:
         entry = services().registry.manifest_of(study.study_instance_uid)
         if entry is not None:
             by_id[entry.unique_id] = study
     page = services().audit.search(
-        AuditQuery(resource_ids=frozenset({*people, *by_id}), before_sequence=before, limit=PAGE)
+        AuditQuery(resource_ids=frozenset({*about, *by_id}), before_sequence=before, limit=PAGE)
     )
     found = tuple(Access(record, by_id.get(record.resource_id)) for record in page.records)
     return Accesses(found, page.next_before)

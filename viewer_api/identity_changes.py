@@ -1,4 +1,7 @@
-"""Changes of links that a registrar makes from a person's history, each on record."""
+"""Changes of links that a registrar makes from a person's history.
+
+Each commits together with its audit record: what cannot be put on record does not happen.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from hub_kernel.errors import InvalidValueError
 from patient_index.errors import UnknownDecisionError
-from patient_index.merging import Merger
-from viewer_api.identity_desk import changed, decided_now, on_record
+from patient_index.merging import Merger, relink, unlink
+from viewer_api.identity_desk import changed, decided_now
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -41,9 +44,12 @@ def separate(person: Person, number: PatientIdentifier, reason: str) -> str:
         InvalidValueError: no reason is given.
         UnknownIdentifierError: the number was never observed.
     """
-    own = services().patients.unlink(number, decided_now(reason))
-    on_record((person,), f"a number taken apart, now {own}")
-    return own
+    decided = decided_now(reason)
+    return changed(
+        (person,),
+        lambda own: f"a number taken apart, now {own}",
+        lambda work: unlink(work, number, decided),
+    )
 
 
 def move(person: Person, number: PatientIdentifier, to: Person, reason: str) -> None:
@@ -53,8 +59,12 @@ def move(person: Person, number: PatientIdentifier, to: Person, reason: str) -> 
         InvalidValueError: no reason is given.
         UnknownIdentifierError, UnknownPersonError: one of the two is not known any more.
     """
-    services().patients.link(number, to.global_id, decided_now(reason))
-    on_record((person, to), f"a number moved to {to.global_id}")
+    decided = decided_now(reason)
+    changed(
+        (person, to),
+        f"a number moved to {to.global_id}",
+        lambda work: relink(work, number, to.global_id, decided),
+    )
 
 
 def take_back(person: Person, decision_id: int, reason: str) -> int:

@@ -13,7 +13,6 @@ from sqlalchemy import select, tuple_
 from access_control.model import Action, Purpose, Resource
 from hub_kernel.errors import InvalidValueError
 from patient_index import desk, queries, reviewing
-from patient_index.link_rules import SIMILAR_RECORD
 from patient_index.model import Decided
 from patient_index.tables import KnownIdentifier
 from patient_index.tables_feed import ReviewAnswer
@@ -49,7 +48,6 @@ VERDICTS: Mapping[str, Callable[[Work, int, Decided], object]] = {
 
 WAITING, ASKED, DECIDED = "waiting", "asked", "decided"
 _LONGEST_REASON = 400
-_MOST_LOOKED_AT = 500
 
 
 @dataclass(frozen=True)
@@ -93,21 +91,6 @@ class Case:
         return ASKED if self.verdict == reviewing.ASK_SITE else WAITING
 
 
-def cases(state: str, *, limit: int, offset: int = 0) -> tuple[list[Case], bool]:
-    """Return the cases of one queue that the subject may see, and whether there are more.
-
-    Those that wait come in the order of risk, those decided in the order they were asked.
-    """
-    wanted = desk.Queue(limit=_MOST_LOOKED_AT, by_risk=state != DECIDED, answered=state == DECIDED)
-    with services().database.read() as session:
-        reviews = desk.open_reviews(session, wanted)
-        found = _cases(session, reviews)
-    shown = [case for case in found if case.state == state and _may_see(case)]
-    if state != DECIDED:
-        shown.sort(key=_by_risk)
-    return shown[offset : offset + limit], len(shown) > offset + limit
-
-
 def case_of(review_id: int) -> Case:
     """Return one case that the subject may see; looking at it is on record for both people.
 
@@ -115,8 +98,8 @@ def case_of(review_id: int) -> Case:
         UnknownReviewError: there is no such review.
     """
     with services().database.read() as session:
-        case = _cases(session, [desk.review(session, review_id)])[0]
-    if not _may_see(case):
+        case = cases_of(session, [desk.review(session, review_id)])[0]
+    if not may_see_case(case):
         refuse(Action.REVIEW_IDENTITY, Resource("patient"), detail=f"review {review_id}")
     for person in case.people:
         record_access(
@@ -181,12 +164,18 @@ def take_back(case: Case, reason: str) -> None:
     services().patients.write(change)
 
 
-def changed(people: Collection[Person], detail: str, change: Callable[[Work], T]) -> T:
-    """Carry out `change` of links, on record for `people` in the same transaction."""
+def changed(
+    people: Collection[Person], detail: str | Callable[[T], str], change: Callable[[Work], T]
+) -> T:
+    """Carry out `change` of links, on record for `people` in the same transaction.
+
+    `detail` says what was done; it may need the result for that.
+    """
 
     def recorded(work: Work) -> T:
         result = change(work)
-        on_record(people, detail, work.session)
+        words = detail if isinstance(detail, str) else detail(result)
+        on_record(people, words, work.session)
         return result
 
     return services().patients.write(recorded)
@@ -204,8 +193,8 @@ def decided_now(reason: str, default: str = "") -> Decided:
     return Decided(by=current_subject().subject_id, reason=given)
 
 
-def on_record(people: Collection[Person], detail: str, session: Session | None = None) -> None:
-    """Write down, for each of `people`, that the current subject changed who they are."""
+def on_record(people: Collection[Person], detail: str, session: Session) -> None:
+    """Write down in this transaction, for each person, that the subject changed who they are."""
     for person in people:
         record_access(
             DECIDE, "success", Resource("patient", person.global_id), detail=detail, session=session
@@ -229,17 +218,12 @@ def _resource(people: Sequence[Person]) -> Resource:
     return Resource("patient", people[0].global_id if people else "", sites)
 
 
-def _by_risk(case: Case) -> tuple[bool, float]:
-    """Numbers in common first: a borrowed card mixes two records. Then the records most alike."""
-    explanation = case.review.explanation
-    return case.review.rule == SIMILAR_RECORD.name, -(explanation.score or 0.0)
-
-
-def _may_see(case: Case) -> bool:
+def may_see_case(case: Case) -> bool:
+    """Say whether the subject may see the case; nothing is recorded."""
     return permitted(Action.REVIEW_IDENTITY, _resource(case.people), Purpose.QUALITY)
 
 
-def _cases(session: Session, reviews: Sequence[Review]) -> list[Case]:
+def cases_of(session: Session, reviews: Sequence[Review]) -> list[Case]:
     """Return the cases of these reviews; five queries however many."""
     asked = {one for review in reviews for one in (review.identifier, review.candidate)}
     holders = _holders(session, asked)

@@ -57,8 +57,8 @@ class ViewerServices:
     audit: AuditTrail
     metrics: Metrics
     clock: Clock
+    refused_messages: RefusedMessages
     dicom_port: Callable[[], int]
-    refused_messages: RefusedMessages | None = None
 
 
 def services() -> ViewerServices:

@@ -1,17 +1,34 @@
-"""The affinity domain: the codes a region agreed on, read from its TOML file (ITI TF-3 4.2.3.1)."""
+"""The affinity domain: the codes a region agreed on (ITI TF-3 4.2.3.1).
+
+Read from the hub's own TOML form, or from a `codes.xml` as the XDS toolkit has it: the name of the
+file decides. What the hub itself registers manifests with is always allowed.
+"""
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from xds_registry.codes import CodeLists, CodeType, by_key
+from xds_registry.codes_xml import CodesXml, CodesXmlError, read_codes_xml
 from xds_registry.errors import AffinityDomainError
 from xds_registry.model import Code
+
+MANIFEST_FORMAT = Code(
+    "1.2.840.10008.5.1.4.1.1.88.59", "1.2.840.10008.2.6.1", "Key Object Selection Document"
+)
+MANIFEST_MEDIA_TYPE = "application/dicom"
+_DCM = "1.2.840.10008.2.16.4"
+_SNOMED = "2.16.840.1.113883.6.96"
+_HOSPITAL = Code("22232009", _SNOMED, "Hospital")
+_AMBULATORY = Code("35971002", _SNOMED, "Ambulatory care site")
+_HOSPITAL_LEVELS = ("centre", "hospital", "county", "district")
+_STUDY = Code("18748-4", "2.16.840.1.113883.6.1", "Diagnostic imaging study")
 
 
 @dataclass(frozen=True)
@@ -25,9 +42,18 @@ class ManifestCodes:
     content_type_code: Code
 
 
+_MANIFEST = ManifestCodes(
+    class_code=Code("IMAGES", "1.3.6.1.4.1.19376.1.2.6.1", "Images"),
+    type_code=_STUDY,
+    practice_setting_code=Code("309964003", _SNOMED, "Radiology department (environment)"),
+    confidentiality_code=Code("N", "2.16.840.1.113883.5.25", "normal"),
+    content_type_code=_STUDY,
+)
+
+
 @dataclass(frozen=True)
 class AffinityDomain:
-    """The region's codes. `zone` is the offset of the sites' clocks."""
+    """The region's codes. `zone` is the offset of the sites' clocks; `lists` is what is allowed."""
 
     name: str
     version: str
@@ -39,6 +65,7 @@ class AffinityDomain:
     modality_scheme: str
     modality_displays: Mapping[str, str]
     body_parts: Mapping[str, Code]
+    lists: CodeLists
 
     def facility_type(self, level: str) -> Code:
         """Return the healthcareFacilityTypeCode of a site of that level."""
@@ -50,7 +77,7 @@ class AffinityDomain:
 
     def body_part(self, body_part_examined: str) -> Code | None:
         """Return the anatomic region of a Body Part Examined, or None where it has no code."""
-        return self.body_parts.get(re.sub(r"[^A-Z]", "", body_part_examined.upper()))
+        return self.body_parts.get(_letters(body_part_examined))
 
     def localize(self, moment: datetime) -> datetime:
         """Return `moment` as the sites' clocks show it."""
@@ -58,21 +85,86 @@ class AffinityDomain:
 
 
 def load_affinity_domain(path: Path) -> AffinityDomain:
-    """Read the affinity domain from a TOML file.
+    """Read the affinity domain from a TOML file, or from a `codes.xml`.
 
     Raises:
-        AffinityDomainError: unreadable, not TOML, or a key is missing, unknown or ill-typed.
+        AffinityDomainError: unreadable, not of its format, a key is missing, unknown or ill-typed,
+            a code is doubled, or an attribute has no codes at all; all of these are named.
     """
     try:
-        return _domain(_File.model_validate(tomllib.loads(path.read_text("utf-8"))))
+        if path.suffix.lower() == ".xml":
+            domain = domain_of(read_codes_xml(path.read_bytes()))
+        else:
+            domain = _domain(_File.model_validate(tomllib.loads(path.read_text("utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
         raise AffinityDomainError(f"affinity domain {path}: cannot be read") from error
+    except CodesXmlError as error:
+        raise AffinityDomainError(f"affinity domain {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise AffinityDomainError(f"affinity domain {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise AffinityDomainError(f"affinity domain {path}: {key}: {first['msg']}") from error
+    return domain
+
+
+def domain_of(read: CodesXml) -> AffinityDomain:
+    """Return the domain that a `codes.xml` means.
+
+    It says nothing about manifests, clocks and body parts: those are the hub's usual ones, with
+    modalities and anatomic regions by the names it gives them.
+    """
+    _require_complete(read.lists)
+    events = read.lists.codes[CodeType.EVENT].values()
+    modalities = {one.code: one.display for one in events if one.scheme == _DCM}
+    regions = {_letters(one.display): one for one in events if one.scheme != _DCM}
+    domain = AffinityDomain(
+        name="codes.xml",
+        version=read.version,
+        zone=timezone(timedelta(hours=8)),
+        language_code="zh-CN",
+        manifest=_MANIFEST,
+        default_facility_type=_AMBULATORY,
+        facility_types=dict.fromkeys(_HOSPITAL_LEVELS, _HOSPITAL),
+        modality_scheme=_DCM,
+        modality_displays=modalities,
+        body_parts=regions,
+        lists=read.lists,
+    )
+    return replace(domain, lists=_with_own_codes(domain))
+
+
+def _require_complete(lists: CodeLists, filled: frozenset[str] = frozenset()) -> None:
+    """Refuse a domain that leaves an attribute without codes; `filled` ones have others."""
+    missing = [name for name in lists.missing() if name not in filled]
+    if missing:
+        raise CodesXmlError(f"no codes for {', '.join(missing)}")
+
+
+def _with_own_codes(domain: AffinityDomain) -> CodeLists:
+    """Return the lists with what the hub's own documents carry."""
+    manifest = domain.manifest
+    modalities = [domain.modality(name) for name in domain.modality_displays]
+    own: dict[CodeType, list[Code]] = {
+        CodeType.CLASS: [manifest.class_code],
+        CodeType.TYPE: [manifest.type_code],
+        CodeType.PRACTICE_SETTING: [manifest.practice_setting_code],
+        CodeType.CONFIDENTIALITY: [manifest.confidentiality_code],
+        CodeType.CONTENT_TYPE: [manifest.content_type_code],
+        CodeType.FORMAT: [MANIFEST_FORMAT],
+        CodeType.FACILITY_TYPE: [domain.default_facility_type, *domain.facility_types.values()],
+        CodeType.EVENT: [*modalities, *domain.body_parts.values()],
+    }
+    codes = {
+        kind: by_key([*domain.lists.codes.get(kind, {}).values(), *own.get(kind, [])])
+        for kind in CodeType
+    }
+    return CodeLists(codes, domain.lists.mime_types | {MANIFEST_MEDIA_TYPE})
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^A-Z]", "", text.upper())
 
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -119,6 +211,10 @@ class _BodyParts(_Table):
     codes: dict[str, _BodyPart] = {}
 
 
+class _MediaTypes(_Table):
+    allowed: list[Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+$")]]
+
+
 class _File(_Table):
     name: _Text
     version: _Text
@@ -128,12 +224,19 @@ class _File(_Table):
     facility_types: _FacilityTypes
     modalities: _Modalities
     body_parts: _BodyParts
+    media_types: _MediaTypes
+    code_lists: dict[CodeType, dict[_Text, dict[_Text, _Text]]]
 
 
 def _domain(read: _File) -> AffinityDomain:
     scheme = read.body_parts.scheme
     manifest = read.manifest
-    return AffinityDomain(
+    lists = CodeLists(
+        {kind: by_key(_codes(schemes)) for kind, schemes in read.code_lists.items()},
+        frozenset(read.media_types.allowed),
+    )
+    _require_complete(lists, frozenset({CodeType.EVENT, CodeType.FACILITY_TYPE}))
+    domain = AffinityDomain(
         name=read.name,
         version=read.version,
         zone=_zone(read.utc_offset),
@@ -153,7 +256,16 @@ def _domain(read: _File) -> AffinityDomain:
             name: Code(part.code, scheme, part.display)
             for name, part in read.body_parts.codes.items()
         },
+        lists=lists,
     )
+    return replace(domain, lists=_with_own_codes(domain))
+
+
+def _codes(schemes: Mapping[str, Mapping[str, str]]) -> Iterator[Code]:
+    """Yield the codes of one attribute; TOML itself refuses one that comes twice."""
+    for scheme, displays in schemes.items():
+        for code, display in displays.items():
+            yield Code(code, scheme, display)
 
 
 def _zone(offset: str) -> timezone:

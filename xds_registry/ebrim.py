@@ -1,25 +1,43 @@
 """Write registry metadata as ebRIM 3.0 XML (ITI TF-3 4.2.3, 4.3.1).
 
 Elements stand in the order the schema `rim.xsd` asks for: slots, name, description,
-classifications, external identifiers.
+classifications, external identifiers. Objects are written as text: an entry is some eighty
+elements, and making each by hand costs three times as much. Answers carry the text as it is; who
+needs elements has it parsed as one document.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from lxml import etree
 
 from xds_registry import vocabulary as v
 from xds_registry.model import (
+    NO_CODE,
     Author,
     Code,
     DocumentEntry,
+    Folder,
+    LocalText,
     RegistryObject,
     SubmissionSet,
     XdsAssociation,
 )
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKUP = re.compile("[^\u0020\u0021\u0023-\u0025\u0027-\u003b\u003d\u003f-\ud7ff]")
+_ESCAPES = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        '"': "&quot;",
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }
+)
 _DOCUMENT_CODES: tuple[tuple[str, Callable[[DocumentEntry], Iterable[Code]]], ...] = (
     (v.DOCUMENT_CLASS_CODE, lambda entry: (entry.class_code,)),
     (v.DOCUMENT_TYPE_CODE, lambda entry: (entry.type_code,)),
@@ -33,35 +51,73 @@ _DOCUMENT_CODES: tuple[tuple[str, Callable[[DocumentEntry], Iterable[Code]]], ..
 
 def leaf_class(item: RegistryObject) -> etree._Element:
     """Return the complete metadata of `item`."""
+    return leaf_classes([item])[0]
+
+
+def leaf_classes(items: Iterable[RegistryObject]) -> Sequence[etree._Element]:
+    """Return the complete metadata of each item."""
+    return parsed(leaf_classes_text(items))
+
+
+def leaf_classes_text(items: Iterable[RegistryObject]) -> str:
+    """Return the complete metadata of each item as XML text that needs the prefix `rim`."""
+    return "".join(map(_leaf_class, items))
+
+
+def object_refs(items: Iterable[RegistryObject]) -> Sequence[etree._Element]:
+    """Return a reference to each item: its id and nothing else."""
+    return parsed(object_refs_text(items))
+
+
+def object_refs_text(items: Iterable[RegistryObject]) -> str:
+    """Return a reference to each item, its id and nothing else, as `leaf_classes_text` does."""
+    return "".join([f"<rim:ObjectRef{_identity(item)}/>" for item in items])
+
+
+def object_ref(item: RegistryObject) -> etree._Element:
+    """Return a reference to `item`."""
+    return object_refs([item])[0]
+
+
+def parsed(text: str) -> Sequence[etree._Element]:
+    """Return the elements of what `leaf_classes_text` or `object_refs_text` has written."""
+    return list(etree.fromstring(f'<rim:list xmlns:rim="{v.RIM}">{text}</rim:list>'))
+
+
+def xml_text(text: str) -> str:
+    """Return `text` without the characters that XML 1.0 cannot carry."""
+    return _NOT_XML.sub("", text)
+
+
+def _leaf_class(item: RegistryObject) -> str:
     if isinstance(item, DocumentEntry):
         return _extrinsic_object(item)
     if isinstance(item, SubmissionSet):
         return _registry_package(item)
+    if isinstance(item, Folder):
+        return _folder(item)
     return _association(item)
 
 
-def object_ref(item: RegistryObject) -> etree._Element:
-    """Return a reference to `item`: its id and nothing else."""
-    return _identifiable("ObjectRef", item)
-
-
-def _extrinsic_object(entry: DocumentEntry) -> etree._Element:
-    element = _identifiable("ExtrinsicObject", entry)
-    element.set("objectType", entry.document_type)
-    element.set("status", entry.status)
-    element.set("mimeType", entry.mime_type)
-    for name, values in _document_slots(entry):
-        _slot(element, name, values)
-    _texts(element, entry.title, entry.comments)
-    writer = _Children(element, entry.entry_uuid)
+def _extrinsic_object(entry: DocumentEntry) -> str:
+    children = _Children(entry.entry_uuid)
     for author in entry.authors:
-        writer.author(v.DOCUMENT_AUTHOR, author)
+        children.author(v.DOCUMENT_AUTHOR, author)
     for scheme, codes_of in _DOCUMENT_CODES:
         for code in codes_of(entry):
-            writer.code(scheme, code)
-    writer.identifier(v.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", entry.patient_id)
-    writer.identifier(v.DOCUMENT_UNIQUE_ID, "XDSDocumentEntry.uniqueId", entry.unique_id)
-    return element
+            if code != NO_CODE:
+                children.code(scheme, code)
+    if entry.limited_metadata:
+        children.node(v.DOCUMENT_LIMITED)
+    children.identifier(v.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", entry.patient_id)
+    children.identifier(v.DOCUMENT_UNIQUE_ID, "XDSDocumentEntry.uniqueId", entry.unique_id)
+    return (
+        f"<rim:ExtrinsicObject{_identity(entry)}{_logical_id(entry)}"
+        f' objectType="{entry.document_type}" status="{entry.status}"'
+        f' mimeType="{_safe(entry.mime_type)}">'
+        f"{_slots((*_document_slots(entry), *entry.extra_slots))}{_texts(entry)}{_version(entry)}"
+        f"{children}</rim:ExtrinsicObject>"
+    )
 
 
 def _document_slots(entry: DocumentEntry) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -70,134 +126,209 @@ def _document_slots(entry: DocumentEntry) -> tuple[tuple[str, tuple[str, ...]], 
         ("creationTime", (entry.creation_time,)),
         ("hash", (stored[0],)),
         ("languageCode", (entry.language_code,)),
+        ("legalAuthenticator", (entry.legal_authenticator,)),
         ("repositoryUniqueId", (entry.repository_unique_id,)),
         ("serviceStartTime", (entry.service_start_time,)),
         ("serviceStopTime", (entry.service_stop_time,)),
         ("size", (stored[1],)),
         ("sourcePatientId", (entry.source_patient_id,)),
         ("sourcePatientInfo", entry.source_patient_info),
+        ("URI", (entry.uri,)),
+        ("documentAvailability", (entry.document_availability,)),
         ("urn:ihe:iti:xds:2013:referenceIdList", tuple(item.cxi for item in entry.reference_ids)),
     )
 
 
-def _registry_package(submission_set: SubmissionSet) -> etree._Element:
-    element = _identifiable("RegistryPackage", submission_set)
-    element.set("objectType", v.REGISTRY_PACKAGE)
-    element.set("status", submission_set.status)
-    _slot(element, "submissionTime", (submission_set.submission_time,))
-    _texts(element, submission_set.title, submission_set.comments)
-    writer = _Children(element, submission_set.entry_uuid)
+def _registry_package(submission_set: SubmissionSet) -> str:
+    slots = (
+        ("submissionTime", (submission_set.submission_time,)),
+        ("intendedRecipient", submission_set.intended_recipients),
+        *submission_set.extra_slots,
+    )
+    children = _Children(submission_set.entry_uuid)
     for author in submission_set.authors:
-        writer.author(v.SUBMISSION_SET_AUTHOR, author)
-    writer.code(v.SUBMISSION_SET_CONTENT_TYPE_CODE, submission_set.content_type_code)
-    writer.node(v.SUBMISSION_SET_NODE)
+        children.author(v.SUBMISSION_SET_AUTHOR, author)
+    if submission_set.content_type_code != NO_CODE:
+        children.code(v.SUBMISSION_SET_CONTENT_TYPE_CODE, submission_set.content_type_code)
+    children.node(v.SUBMISSION_SET_NODE)
+    if submission_set.limited_metadata:
+        children.node(v.SUBMISSION_SET_LIMITED)
     for scheme, name, value in (
         (v.SUBMISSION_SET_PATIENT_ID, "patientId", submission_set.patient_id),
         (v.SUBMISSION_SET_SOURCE_ID, "sourceId", submission_set.source_id),
         (v.SUBMISSION_SET_UNIQUE_ID, "uniqueId", submission_set.unique_id),
     ):
-        writer.identifier(scheme, f"XDSSubmissionSet.{name}", value)
-    return element
+        children.identifier(scheme, f"XDSSubmissionSet.{name}", value)
+    return (
+        f'<rim:RegistryPackage{_identity(submission_set)} objectType="{v.REGISTRY_PACKAGE}"'
+        f' status="{submission_set.status}">{_slots(slots)}{_texts(submission_set)}'
+        f"{children}</rim:RegistryPackage>"
+    )
 
 
-def _association(association: XdsAssociation) -> etree._Element:
-    element = _identifiable("Association", association)
-    element.set("objectType", v.ASSOCIATION)
-    element.set("status", association.status)
-    element.set("associationType", association.association_type)
-    element.set("sourceObject", association.source)
-    element.set("targetObject", association.target)
-    _slot(element, "SubmissionSetStatus", (association.submission_set_status,))
-    return element
+def _folder(folder: Folder) -> str:
+    slots = (("lastUpdateTime", (folder.last_update_time,)), *folder.extra_slots)
+    children = _Children(folder.entry_uuid)
+    for code in folder.codes:
+        children.code(v.FOLDER_CODE, code)
+    children.node(v.FOLDER_NODE)
+    if folder.limited_metadata:
+        children.node(v.FOLDER_LIMITED)
+    children.identifier(v.FOLDER_PATIENT_ID, "XDSFolder.patientId", folder.patient_id)
+    children.identifier(v.FOLDER_UNIQUE_ID, "XDSFolder.uniqueId", folder.unique_id)
+    return (
+        f"<rim:RegistryPackage{_identity(folder)}{_logical_id(folder)}"
+        f' objectType="{v.REGISTRY_PACKAGE}" status="{folder.status}">'
+        f"{_slots(slots)}{_texts(folder)}{_version(folder)}{children}</rim:RegistryPackage>"
+    )
 
 
-def _identifiable(name: str, item: RegistryObject) -> etree._Element:
-    element = _rim(name)
-    element.set("id", item.entry_uuid)
-    if item.home_community_id:
-        element.set("home", item.home_community_id)
-    return element
+def _association(association: XdsAssociation) -> str:
+    slots = (
+        ("SubmissionSetStatus", (association.submission_set_status,)),
+        ("PreviousVersion", (association.previous_version,)),
+        ("OriginalStatus", (association.original_status,)),
+        ("NewStatus", (association.new_status,)),
+        ("AssociationPropagation", ("" if association.propagates else "no",)),
+        *association.extra_slots,
+    )
+    children = _Children(association.entry_uuid)
+    if association.documentation is not None:
+        children.code(v.ASSOCIATION_DOCUMENTATION, association.documentation)
+    return (
+        f'<rim:Association{_identity(association)} objectType="{v.ASSOCIATION}"'
+        f' status="{association.status}" associationType="{association.association_type}"'
+        f' sourceObject="{_safe(association.source)}" targetObject="{_safe(association.target)}">'
+        f"{_slots(slots)}{children}</rim:Association>"
+    )
 
 
-def _texts(parent: etree._Element, title: str, comments: str) -> None:
-    for name, value in (("Name", title), ("Description", comments)):
-        if value:
-            _localized(parent, name, value)
+def _identity(item: RegistryObject) -> str:
+    home = f' home="{_safe(item.home_community_id)}"' if item.home_community_id else ""
+    return f' id="{_safe(item.entry_uuid)}"{home}'
 
 
-def _slot(parent: etree._Element, name: str, values: Iterable[str]) -> None:
-    present = [value for value in values if value]
-    if not present:
-        return
-    slot = _rim("Slot", parent)
-    slot.set("name", name)
-    value_list = _rim("ValueList", slot)
-    for value in present:
-        _rim("Value", value_list).text = xml_text(value)
+def _logical_id(item: DocumentEntry | Folder) -> str:
+    """Say which object this is a version of (ITI TF-3 4.2.3.2.31)."""
+    return f' lid="{_safe(item.logical_id or item.entry_uuid)}"'
 
 
-def _localized(parent: etree._Element, name: str, value: str) -> None:
-    _rim("LocalizedString", _rim(name, parent)).set("value", xml_text(value))
+def _version(item: DocumentEntry | Folder) -> str:
+    """Say which version this is (ITI TF-3 4.2.3.2.34)."""
+    return f'<rim:VersionInfo versionName="{item.version}"/>'
 
 
-def _rim(name: str, parent: etree._Element | None = None) -> etree._Element:
-    tag = f"{{{v.RIM}}}{name}"
-    if parent is None:
-        return etree.Element(tag, nsmap={"rim": v.RIM})
-    element: etree._Element = etree.SubElement(parent, tag)
-    return element
+def _texts(item: DocumentEntry | SubmissionSet | Folder) -> str:
+    return _text("Name", item.title, item.local_titles) + _text(
+        "Description", item.comments, item.local_comments
+    )
 
 
-def xml_text(text: str) -> str:
-    """Return `text` without the characters that XML 1.0 cannot carry."""
-    return _NOT_XML.sub("", text)
+def _text(name: str, value: str, local: Iterable[LocalText]) -> str:
+    if local:
+        return _localized(name, local)
+    return _localized(name, (LocalText("", value),)) if value else ""
+
+
+def _slots(slots: Iterable[tuple[str, Sequence[str]]]) -> str:
+    return "".join([_slot(name, values) for name, values in slots])
+
+
+def _slot(name: str, values: Sequence[str]) -> str:
+    if not any(values):
+        return ""
+    present = (
+        _safe(values[0])
+        if len(values) == 1
+        else "</rim:Value><rim:Value>".join([_safe(value) for value in values if value])
+    )
+    return (
+        f'<rim:Slot name="{_safe(name)}"><rim:ValueList><rim:Value>{present}</rim:Value>'
+        "</rim:ValueList></rim:Slot>"
+    )
+
+
+def _localized(name: str, texts: Iterable[LocalText]) -> str:
+    written = "".join(
+        [f'<rim:LocalizedString{_language(one)} value="{_safe(one.text)}"/>' for one in texts]
+    )
+    return f"<rim:{name}>{written}</rim:{name}>"
+
+
+def _language(text: LocalText) -> str:
+    return f' xml:lang="{_safe(text.language)}"' if text.language else ""
+
+
+def _safe(text: str) -> str:
+    """Return `text` as it may stand in an attribute or between tags."""
+    if not _MARKUP.search(text):
+        return text
+    return xml_text(text).translate(_ESCAPES)
 
 
 class _Children:
     """Writes the composed objects of one owner, each with an id derived from the owner's."""
 
-    def __init__(self, parent: etree._Element, owner: str) -> None:
-        self._parent = parent
-        self._owner = owner
-        self._count = 0
+    def __init__(self, owner: str) -> None:
+        self._owner = _safe(owner)
+        self._written: list[str] = []
+
+    def __str__(self) -> str:
+        return "".join(self._written)
 
     def author(self, scheme: str, author: Author) -> None:
-        element = self._classification(scheme, "")
-        for name, values in (
-            ("authorPerson", (author.person,)),
-            ("authorInstitution", author.institutions),
-            ("authorRole", author.roles),
-            ("authorSpecialty", author.specialties),
-        ):
-            _slot(element, name, values)
+        self._classification(scheme, *_of_author(author))
 
     def code(self, scheme: str, code: Code) -> None:
-        element = self._classification(scheme, code.code)
-        _slot(element, "codingScheme", (code.scheme,))
-        _localized(element, "Name", code.display or code.code)
+        self._classification(scheme, *_of_code(code))
 
     def node(self, node: str) -> None:
-        element = self._composed("Classification", v.CLASSIFICATION)
-        element.set("classifiedObject", self._owner)
-        element.set("classificationNode", node)
+        self._add(
+            "Classification",
+            f' objectType="{v.CLASSIFICATION}" classifiedObject="{self._owner}"'
+            f' classificationNode="{node}"',
+            "",
+        )
 
     def identifier(self, scheme: str, name: str, value: str) -> None:
-        element = self._composed("ExternalIdentifier", v.EXTERNAL_IDENTIFIER)
-        element.set("registryObject", self._owner)
-        element.set("identificationScheme", scheme)
-        element.set("value", xml_text(value))
-        _localized(element, "Name", name)
+        self._add(
+            "ExternalIdentifier",
+            f' objectType="{v.EXTERNAL_IDENTIFIER}" registryObject="{self._owner}"'
+            f' identificationScheme="{scheme}" value="{_safe(value)}"',
+            f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name>',
+        )
 
-    def _classification(self, scheme: str, representation: str) -> etree._Element:
-        element = self._composed("Classification", v.CLASSIFICATION)
-        element.set("classificationScheme", scheme)
-        element.set("classifiedObject", self._owner)
-        element.set("nodeRepresentation", xml_text(representation))
-        return element
+    def _classification(self, scheme: str, representation: str, inner: str) -> None:
+        self._add(
+            "Classification",
+            f' objectType="{v.CLASSIFICATION}" classificationScheme="{scheme}"'
+            f' classifiedObject="{self._owner}" nodeRepresentation="{representation}"',
+            inner,
+        )
 
-    def _composed(self, name: str, object_type: str) -> etree._Element:
-        self._count += 1
-        element = _rim(name, self._parent)
-        element.set("id", f"{self._owner}.{self._count}")
-        element.set("objectType", object_type)
-        return element
+    def _add(self, name: str, attributes: str, inner: str) -> None:
+        number = len(self._written) + 1
+        self._written.append(
+            f'<rim:{name} id="{self._owner}.{number}"{attributes}>{inner}</rim:{name}>'
+        )
+
+
+# A region has a few hundred codes and some thousand authors, and each answer has them many times.
+@lru_cache(maxsize=4096)
+def _of_code(code: Code) -> tuple[str, str]:
+    """Return the representation and the content of a code's classification."""
+    name = _localized("Name", (LocalText("", code.display or code.code),))
+    return _safe(code.code), _slot("codingScheme", (code.scheme,)) + name
+
+
+@lru_cache(maxsize=4096)
+def _of_author(author: Author) -> tuple[str, str]:
+    """Return the representation and the content of an author's classification."""
+    slots = (
+        ("authorPerson", (author.person,)),
+        ("authorInstitution", author.institutions),
+        ("authorRole", author.roles),
+        ("authorSpecialty", author.specialties),
+        ("authorTelecommunication", author.telecommunications),
+    )
+    return "", _slots(slots)

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
-from access_control.model import Action, Purpose, Refusals, Resource, Subject
-from access_control.policy import decide
+from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource, Subject
+from access_control.policy import BEYOND_CONSENT, decide
 from xds_registry.linked_people import LinkedPeople
-from xds_registry.model import DocumentEntry, SubmissionSet
+from xds_registry.model import DocumentEntry, Folder, SubmissionSet
 
 SitesOfPatient = Callable[[str], frozenset[str]]
 """The sites where the person with this global ID is known: there a treatment relation stands."""
 
 RefusalsOfPatient = Callable[[str], Refusals]
 """What the person with this global ID refuses."""
+
+
+_PURPOSES = {Action.ADMINISTER_DOCUMENTS: Purpose.OPERATIONS}
 
 
 class Gate:
@@ -36,7 +39,7 @@ class Gate:
         """Tell whether the subject may see the documents of this person."""
         return self._sees(global_id, self._sites_of_patient(global_id))
 
-    def sees(self, item: DocumentEntry | SubmissionSet) -> bool:
+    def sees(self, item: DocumentEntry | SubmissionSet | Folder) -> bool:
         """Tell whether the subject may see `item`; unlinked ones are the whole region's alone."""
         person = self._people.person_of(item.linked_identifier)
         if person is None:
@@ -55,8 +58,10 @@ class Gate:
 
     def _sees(self, person: str, sites: frozenset[str]) -> bool:
         if person not in self._decided:
-            refusals = self._refusals_of_patient(person)
+            beyond = self._action in BEYOND_CONSENT
+            refusals = NO_REFUSALS if beyond else self._refusals_of_patient(person)
             resource = Resource("patient", person, sites, refusals=refusals)
-            decision = decide(self._subject, self._action, resource, Purpose.TREATMENT)
+            purpose = _PURPOSES.get(self._action, Purpose.TREATMENT)
+            decision = decide(self._subject, self._action, resource, purpose)
             self._decided[person] = decision.allowed
         return self._decided[person]

@@ -2,6 +2,11 @@
 
 Entries keep the identifier they came with; the index says today's person behind it. A merge or its
 reversal therefore changes every answer at once and rewrites nothing.
+
+The affinity domain knows people by their global ID, and, where a region's own master index assigns
+the IDs that sources and consumers use, by the identifiers of those patient domains too. An
+identifier that was merged away names nobody any more: submissions under it are unknown, questions
+for it find nothing, and the survivor answers for all (ITI TF-2 3.8.4.2.4, 3.18.4.1.2.3.8).
 """
 
 from collections.abc import Iterable
@@ -10,9 +15,9 @@ from typing import Protocol, TypeVar
 
 from hub_kernel.errors import InvalidValueError
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier, parse_cx
-from xds_registry.model import DocumentEntry, SubmissionSet
+from xds_registry.model import DocumentEntry, Folder, SubmissionSet
 
-T = TypeVar("T", DocumentEntry, SubmissionSet)
+T = TypeVar("T", DocumentEntry, SubmissionSet, Folder)
 
 
 class PersonLinks(Protocol):
@@ -30,48 +35,99 @@ class PersonLinks(Protocol):
         """Return the identifier that the affinity domain knows this person by."""
         ...
 
+    def successor(self, global_id: str) -> str | None:
+        """Return who a global ID means today, itself or a survivor; None if never issued."""
+        ...
+
+    def predecessors(self, global_id: str) -> tuple[str, ...]:
+        """Return the global IDs that mean this person today, without the person's own."""
+        ...
+
+    def is_merged_away(self, identifier: PatientIdentifier) -> bool:
+        """Tell whether its source has merged `identifier` into another one."""
+        ...
+
 
 class LinkedPeople:
     """Translates between identifiers as documents carry them and people as they are linked now.
 
     Made for one request: each identifier is looked up once, so that all of an answer speaks of the
     same moment and a patient with a thousand documents costs no more than one with two.
+    `patient_domains` are the OIDs of the domains whose identifiers are accepted as patientId beside
+    the global ID. Whoever is asked for by such an identifier is answered under that same one.
     """
 
-    def __init__(self, links: PersonLinks) -> None:
+    def __init__(self, links: PersonLinks, patient_domains: frozenset[str] = frozenset()) -> None:
         self._links = links
+        self._patient_domains = patient_domains
+        self._asked_as: dict[str, str] = {}
+        self._named: dict[str, str | None] = {}
         self._person_of: dict[str, str | None] = {}
         self._identifiers: dict[str, tuple[PatientIdentifier, ...]] = {}
 
     def global_id_of(self, cx: str) -> str | None:
         """Return the person whom the affinity domain's identifier `cx` names today, or None.
 
-        None too for a local identifier: the registry speaks of people by their global ID alone.
+        None too for an identifier of any other domain: the registry speaks of people by what the
+        affinity domain calls them.
         """
         try:
             value, oid = parse_cx(cx)
+            name = PatientIdentifier(value, AssigningAuthority(oid, oid)).cx
         except InvalidValueError:
             return None
-        identifier = self._links.global_identifier(value)
-        if identifier.issuer.oid != oid or not self._identifiers_of(value):
-            return None
-        return value
+        if self._links.global_identifier(value).issuer.oid == oid:
+            return value if self._identifiers_of(value) else None
+        person = self._named_by(name)
+        if person is not None:
+            self._asked_as[person] = name
+        return person
 
     def linked_to(self, global_id: str) -> frozenset[str]:
         """Return every identifier, as CX, under which this person's documents may be kept."""
-        own = self._cx(global_id)
-        return frozenset({own, *(one.cx for one in self._identifiers_of(global_id))})
+        names = (global_id, *self._links.predecessors(global_id))
+        identifiers = [one.cx for one in self._identifiers_of(global_id)]
+        self._person_of.update(dict.fromkeys(identifiers, global_id))
+        return frozenset({*map(self._cx, names), *identifiers})
 
     def current(self, items: Iterable[T]) -> list[T]:
         """Return `items` with the patientId that holds today; unlinked ones keep the submitted."""
         result = []
         for item in items:
-            person = self.person_of(item.linked_identifier)
-            patient_id = self._cx(person) if person else item.patient_id
+            patient_id = self.patient_id_of(item)
             result.append(
                 item if patient_id == item.patient_id else replace(item, patient_id=patient_id)
             )
         return result
+
+    def patient_id_of(self, item: DocumentEntry | SubmissionSet | Folder) -> str:
+        """Return the identifier that the affinity domain names the person of `item` by today.
+
+        The one the person was asked for by; else the submitted one as long as it is an accepted
+        name of that person; else the global ID.
+        """
+        person = self.person_of(item.linked_identifier)
+        if person is None:
+            return item.patient_id
+        if person in self._asked_as:
+            return self._asked_as[person]
+        if self._named_by(item.patient_id) == person:
+            return item.patient_id
+        return self._cx(person)
+
+    def linked_identifier(self, patient_id: str, source_patient_id: str) -> str:
+        """Return the identifier whose links decide whose a new document is (`DocumentEntry`).
+
+        The source's own where it is linked to the same person: a later parting of two people then
+        takes the document along with the source's records. Else the affinity domain's.
+        """
+        person = self.global_id_of(patient_id)
+        try:
+            value, oid = parse_cx(source_patient_id)
+            source = PatientIdentifier(value, AssigningAuthority(oid, oid))
+        except InvalidValueError:
+            return patient_id
+        return source.cx if person and self.person_of(source.cx) == person else patient_id
 
     def person_of(self, linked: str) -> str | None:
         """Return today's global ID of the person behind the CX `linked`, or None."""
@@ -85,7 +141,26 @@ class LinkedPeople:
             local = PatientIdentifier(value, AssigningAuthority(oid, oid))
         except InvalidValueError:
             return None
-        return self.global_id_of(linked) or self._links.resolve(local)
+        if self._links.global_identifier(value).issuer.oid == oid:
+            return value if self._identifiers_of(value) else self._links.successor(value)
+        return self._links.resolve(local)
+
+    def _named_by(self, cx: str) -> str | None:
+        """Return whom an identifier of an accepted patient domain names, if it still names one."""
+        if cx not in self._named:
+            self._named[cx] = self._in_patient_domain(cx)
+        return self._named[cx]
+
+    def _in_patient_domain(self, cx: str) -> str | None:
+        try:
+            value, oid = parse_cx(cx)
+            identifier = PatientIdentifier(value, AssigningAuthority(oid, oid))
+        except InvalidValueError:
+            return None
+        if oid not in self._patient_domains:
+            return None
+        person = self.person_of(identifier.cx)
+        return None if person is None or self._links.is_merged_away(identifier) else person
 
     def _identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
         if global_id not in self._identifiers:

@@ -259,8 +259,9 @@ def _text(value: str, longest: int) -> str:
 
 
 def _person(name: str) -> str:
-    """Return `name` as a valid PN: at most three groups of 64 characters (PS3.5 6.2.1)."""
-    return "=".join(_text(group, 64) for group in name.split("=")[:3])
+    """Return `name` as a valid PN: three groups of five parts, 64 characters each (PS3.5 6.2.1)."""
+    groups = (_text(group, 64).split("^")[:5] for group in name.split("=")[:3])
+    return "=".join("^".join(parts) for parts in groups)
 
 
 def _file(dataset: Dataset) -> bytes:

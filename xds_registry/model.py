@@ -1,4 +1,6 @@
-"""Document Sharing metadata as values: entries, submission sets, associations (ITI TF-3 4.1, 4.2).
+"""Document Sharing metadata as values: entries, folders, submission sets, associations.
+
+ITI TF-3 4.1, 4.2.
 
 Nothing here knows XML, SQL or HTTP. Times are DTM texts in UTC, `YYYY[MM[DD[hh[mm[ss]]]]]`, exactly
 as they were submitted (ITI TF-3 4.2.3.1.7): their precision is part of their meaning.
@@ -41,11 +43,17 @@ class AssociationType(StrEnum):
     TRANSFORMS_AND_REPLACES = "urn:ihe:iti:2007:AssociationType:XFRM_RPLC"
     SIGNS = "urn:ihe:iti:2007:AssociationType:signs"
     IS_SNAPSHOT_OF = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf"
+    UPDATES_AVAILABILITY = "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus"
+    SUBMITS_ASSOCIATION = "urn:ihe:iti:2010:AssociationType:SubmitAssociation"
 
 
 REPLACING = frozenset({AssociationType.REPLACES, AssociationType.TRANSFORMS_AND_REPLACES})
 DEPENDENT = frozenset({AssociationType.TRANSFORMS, AssociationType.APPENDS})
-RELATIONS = frozenset(AssociationType) - {AssociationType.HAS_MEMBER}
+UPDATING = frozenset({AssociationType.UPDATES_AVAILABILITY, AssociationType.SUBMITS_ASSOCIATION})
+RELATIONS = frozenset(AssociationType) - {AssociationType.HAS_MEMBER} - UPDATING
+
+ExtraSlot = tuple[str, tuple[str, ...]]
+"""A slot whose name is no attribute of the profile, kept as it came (ITI TF-3 4.2.3.1.6)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,18 @@ class Code:
         return f"{self.code}^^{self.scheme}"
 
 
+NO_CODE = Code("", "")
+"""Stands where a code is missing; only limited metadata may be registered with one."""
+
+
+@dataclass(frozen=True)
+class LocalText:
+    """A title or comment as it was sent in one language; `language` may be empty."""
+
+    language: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Author:
     """Who made a document or a submission; `person` is an XCN, institutions are XONs."""
@@ -70,6 +90,7 @@ class Author:
     institutions: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     specialties: tuple[str, ...] = ()
+    telecommunications: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +116,10 @@ class DocumentEntry:
     """One document as the registry describes it (ITI TF-3 4.2.3.2).
 
     `linked_identifier` is the CX whose links decide whose document this is: `patient_id` follows it
-    when people are merged or parted, and nothing stored is rewritten.
+    when people are merged or parted, and nothing stored is rewritten. `logical_id` is empty where
+    it is the entryUUID: nothing was updated yet (ITI TF-3 4.2.3.2.31). `title` and `comments` are
+    in the language that fits; where others were sent too, `local_titles` and `local_comments` hold
+    all of them. The digest `sha1` is empty, and then `size` means nothing, where no document is.
     """
 
     entry_uuid: str
@@ -125,6 +149,15 @@ class DocumentEntry:
     home_community_id: str = ""
     reference_ids: tuple[ReferenceId, ...] = ()
     document_type: DocumentType = DocumentType.STABLE
+    legal_authenticator: str = ""
+    uri: str = ""
+    document_availability: str = ""
+    local_titles: tuple[LocalText, ...] = ()
+    local_comments: tuple[LocalText, ...] = ()
+    limited_metadata: bool = False
+    logical_id: str = ""
+    version: int = 1
+    extra_slots: tuple[ExtraSlot, ...] = ()
     status: AvailabilityStatus = AvailabilityStatus.APPROVED
 
     def __post_init__(self) -> None:
@@ -152,7 +185,37 @@ class SubmissionSet:
     authors: tuple[Author, ...] = ()
     title: str = ""
     comments: str = ""
+    intended_recipients: tuple[str, ...] = ()
+    local_titles: tuple[LocalText, ...] = ()
+    local_comments: tuple[LocalText, ...] = ()
+    limited_metadata: bool = False
     home_community_id: str = ""
+    extra_slots: tuple[ExtraSlot, ...] = ()
+    status: AvailabilityStatus = AvailabilityStatus.APPROVED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A bag of documents of one patient (ITI TF-3 4.2.3.4); `last_update_time` is the registry's.
+
+    `linked_identifier` and `logical_id` are as in `DocumentEntry`.
+    """
+
+    entry_uuid: str
+    unique_id: str
+    patient_id: str
+    linked_identifier: str
+    codes: tuple[Code, ...] = ()
+    title: str = ""
+    comments: str = ""
+    last_update_time: str = ""
+    local_titles: tuple[LocalText, ...] = ()
+    local_comments: tuple[LocalText, ...] = ()
+    limited_metadata: bool = False
+    home_community_id: str = ""
+    logical_id: str = ""
+    version: int = 1
+    extra_slots: tuple[ExtraSlot, ...] = ()
     status: AvailabilityStatus = AvailabilityStatus.APPROVED
 
 
@@ -160,7 +223,9 @@ class SubmissionSet:
 class XdsAssociation:
     """A relation between two registry objects (ITI TF-3 4.2.2). Not a DICOM association.
 
-    `submission_set_status` is "Original" or "Reference" for members of a submission set.
+    `submission_set_status` is "Original" or "Reference" for members of a submission set;
+    `documentation` says what a relation is for (4.2.2.2.4). The four fields after it are set by
+    metadata updates alone (ITI TF-2 3.57.4.1.3).
     """
 
     entry_uuid: str
@@ -168,7 +233,13 @@ class XdsAssociation:
     source: str
     target: str
     submission_set_status: str = ""
+    documentation: Code | None = None
+    previous_version: str = ""
+    original_status: str = ""
+    new_status: str = ""
+    propagates: bool = True
     home_community_id: str = ""
+    extra_slots: tuple[ExtraSlot, ...] = ()
     status: AvailabilityStatus = AvailabilityStatus.APPROVED
 
 
@@ -178,10 +249,11 @@ class Submission:
 
     submission_set: SubmissionSet
     entries: tuple[DocumentEntry, ...] = ()
+    folders: tuple[Folder, ...] = ()
     associations: tuple[XdsAssociation, ...] = ()
 
 
-RegistryObject = DocumentEntry | SubmissionSet | XdsAssociation
+RegistryObject = DocumentEntry | SubmissionSet | Folder | XdsAssociation
 
 
 def dtm(moment: datetime) -> str:

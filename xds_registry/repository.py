@@ -15,6 +15,7 @@ from hub_kernel.clock import Clock
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from xds_registry.errors import DocumentCorruptError, ErrorCode, XdsRefusalError
+from xds_registry.received_parts import storage_key
 from xds_registry.tables import RepositoryDocumentRow
 
 _CHUNK_BYTES = 256 * 1024
@@ -51,7 +52,7 @@ class DocumentRepository:
         """Make `data` durable and return what to record; the same bytes are stored once."""
         sha256 = hashlib.sha256(data).hexdigest()
         sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-        stored = StoredBytes(_storage_key(sha256), sha256, sha1, len(data))
+        stored = StoredBytes(storage_key(sha256), sha256, sha1, len(data))
         if not self._is_intact(stored):
             pending = self._backend.create()
             try:
@@ -69,7 +70,9 @@ class DocumentRepository:
         """
         known = self.find(session, [document.unique_id])
         if known:
-            if known[0].stored.sha1 != document.stored.sha1:
+            if known[0].stored.size != document.stored.size:
+                raise XdsRefusalError(ErrorCode.NON_IDENTICAL_SIZE, document.unique_id)
+            if known[0].stored.sha256 != document.stored.sha256:
                 raise XdsRefusalError(ErrorCode.NON_IDENTICAL_HASH, document.unique_id)
             return
         session.add(
@@ -90,6 +93,10 @@ class DocumentRepository:
             select(RepositoryDocumentRow).where(RepositoryDocumentRow.unique_id.in_(unique_ids))
         )
         return [_document(row) for row in rows]
+
+    def forget(self, session: Session, document: RepositoryDocument) -> None:
+        """Remove the name of stored bytes, in the caller's transaction; the bytes stay."""
+        session.delete(session.get_one(RepositoryDocumentRow, document.unique_id))
 
     def verify(self, document: RepositoryDocument) -> None:
         """Read the whole document and compare.
@@ -136,11 +143,6 @@ class DocumentRepository:
         with stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 yield chunk
-
-
-def _storage_key(sha256: str) -> str:
-    """Two levels of folders: tens of millions of documents must not share one."""
-    return f"documents/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
 def _document(row: RepositoryDocumentRow) -> RepositoryDocument:

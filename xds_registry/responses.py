@@ -1,11 +1,12 @@
 """Registry responses: a status and the errors behind it (ebRS 3.0, ITI TF-3 4.2.4)."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 from lxml import etree
 
 from xds_registry import vocabulary as v
-from xds_registry.ebrim import xml_text
+from xds_registry.ebrim import parsed, xml_text
 from xds_registry.errors import SEVERITY_ERROR, XdsRefusalError
 
 
@@ -21,6 +22,18 @@ def registry_response(
         for error in errors:
             _error(error_list, error)
     return element
+
+
+def with_objects(response: etree._Element, objects: str) -> etree._Element:
+    """Return `response` with registry objects, written as text, in its RegistryObjectList."""
+    if not objects:
+        return response
+    whole = deepcopy(response)
+    place = whole.find(f"{{{v.RIM}}}RegistryObjectList")
+    if place is None:
+        place = etree.SubElement(whole, f"{{{v.RIM}}}RegistryObjectList")
+    place.extend(parsed(objects))
+    return whole
 
 
 def _error(parent: etree._Element, error: XdsRefusalError) -> None:

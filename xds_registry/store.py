@@ -4,26 +4,26 @@ Nothing here commits: what is registered becomes true with the unit of work it i
 all.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Collection, Sequence
 
-from pydantic import TypeAdapter
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from xds_registry.errors import ErrorCode, XdsRefusalError
+from xds_registry.errors import ErrorCode, XdsRefusalError, XdsRefusalsError
 from xds_registry.model import (
-    DEPENDENT,
     RELATIONS,
-    REPLACING,
     AssociationType,
-    AvailabilityStatus,
     DocumentEntry,
     Submission,
     SubmissionSet,
     XdsAssociation,
 )
+from xds_registry.store_checks import ByIdentifier, last_occurrences, registered_refusals
+from xds_registry.store_codes import index_codes
+from xds_registry.store_content import association_of, entry_of, submission_set_of
+from xds_registry.store_replacing import follow_up
+from xds_registry.store_rows import association_row, entry_row, folder_row, submission_set_row
 from xds_registry.tables import (
     DocumentEntryRow,
     DocumentReferenceRow,
@@ -31,34 +31,60 @@ from xds_registry.tables import (
     XdsAssociationRow,
 )
 
-_ENTRY = TypeAdapter(DocumentEntry)
-_SUBMISSION_SET = TypeAdapter(SubmissionSet)
-_ASSOCIATION = TypeAdapter(XdsAssociation)
 
-T = TypeVar("T", DocumentEntry, SubmissionSet, XdsAssociation)
-
-
-def register(session: Session, submission: Submission) -> None:
+def register(session: Session, submission: Submission, *, moment: str = "") -> None:
     """Add everything in `submission`, deprecating what it replaces.
 
-    A replaced entry takes its transformations and addenda with it, and theirs.
+    A replaced entry takes its transformations and addenda with it, and theirs; the new one takes
+    its place in folders. `moment` is the DTM that those folders were changed at; without one, the
+    submission's own time.
 
     Raises:
-        XdsRefusalError: a target is missing, deprecated or another patient's; a uniqueId is taken
-            by other content. Nothing of the submission may then be committed.
+        XdsRefusalsError: all of it that contradicts what is registered: a target is missing,
+            deprecated or another patient's, a uniqueId is taken by other content. Nothing of the
+            submission may then be committed.
     """
-    _refuse_taken_unique_ids(session, submission)
-    own = {entry.entry_uuid: entry for entry in submission.entries}
-    replaced = [
-        target
-        for association in submission.associations
-        if (target := _checked_target(session, association, own)) is not None
-        and association.association_type in REPLACING
-    ]
-    _insert(session, submission)
+    refusals = registered_refusals(session, submission, ByIdentifier())
+    if refusals:
+        raise XdsRefusalsError(refusals)
+    insert(session, submission, moment=moment)
+
+
+def insert(session: Session, submission: Submission, *, moment: str = "") -> None:
+    """Add what has been checked in this same transaction; see `register`.
+
+    Raises:
+        XdsRefusalError: an identifier was taken by another in this moment; XDSRegistryBusy where
+            only sending it again can tell whether it may be registered.
+    """
+    try:
+        session.add(submission_set_row(submission.submission_set))
+        session.add_all(map(folder_row, submission.folders))
+        insert_entries(session, submission.entries)
+        session.add_all(map(association_row, submission.associations))
+        index_codes(session, (*submission.entries, *submission.folders))
+        session.flush()
+    except IntegrityError as error:
+        raise XdsRefusalError(ErrorCode.REGISTRY_BUSY) from error
+    follow_up(session, submission, moment or submission.submission_set.submission_time)
+
+
+def insert_entries(session: Session, entries: Sequence[DocumentEntry]) -> None:
+    """Add entries with the identifiers they refer to; rows that refer to entries follow them.
+
+    Raises:
+        XdsRefusalsError: a uniqueId is registered with another hash or size.
+    """
+    taken = last_occurrences(session, entries)
+    for entry in entries:
+        taken[entry.unique_id] = taken.get(entry.unique_id, -1) + 1
+        session.add(entry_row(entry, taken[entry.unique_id]))
     session.flush()
-    if replaced:
-        _deprecate(session, replaced)
+    session.add_all(
+        DocumentReferenceRow(entry_uuid=entry.entry_uuid, cxi=cxi)
+        for entry in entries
+        for cxi in {reference.cxi for reference in entry.reference_ids}
+    )
 
 
 def documents_of(
@@ -68,7 +94,9 @@ def documents_of(
     query = select(DocumentEntryRow).where(DocumentEntryRow.linked_identifier.in_(linked))
     if statuses is not None:
         query = query.where(DocumentEntryRow.status.in_(statuses))
-    return sorted(map(_entry, session.scalars(query)), key=lambda e: (e.creation_time, e.unique_id))
+    return sorted(
+        map(entry_of, session.scalars(query)), key=lambda e: (e.creation_time, e.unique_id)
+    )
 
 
 def submission_sets_of(
@@ -78,26 +106,26 @@ def submission_sets_of(
     query = select(SubmissionSetRow).where(
         SubmissionSetRow.linked_identifier.in_(linked), SubmissionSetRow.status.in_(statuses)
     )
-    found = map(_submission_set, session.scalars(query))
+    found = map(submission_set_of, session.scalars(query))
     return sorted(found, key=lambda item: (item.submission_time, item.unique_id))
 
 
 def documents_by_uuid(session: Session, uuids: Collection[str]) -> list[DocumentEntry]:
     """Return the entries with these entryUUIDs, whatever their status."""
     query = select(DocumentEntryRow).where(DocumentEntryRow.entry_uuid.in_(uuids))
-    return [_entry(row) for row in session.scalars(query.order_by(DocumentEntryRow.entry_uuid))]
+    return [entry_of(row) for row in session.scalars(query.order_by(DocumentEntryRow.entry_uuid))]
 
 
 def documents_by_unique_id(session: Session, unique_ids: Collection[str]) -> list[DocumentEntry]:
     """Return the entries with these uniqueIds, whatever their status."""
     query = select(DocumentEntryRow).where(DocumentEntryRow.unique_id.in_(unique_ids))
-    return [_entry(row) for row in session.scalars(query.order_by(DocumentEntryRow.entry_uuid))]
+    return [entry_of(row) for row in session.scalars(query.order_by(DocumentEntryRow.entry_uuid))]
 
 
 def submission_sets_by_uuid(session: Session, uuids: Collection[str]) -> list[SubmissionSet]:
     """Return the submission sets with these entryUUIDs."""
     query = select(SubmissionSetRow).where(SubmissionSetRow.entry_uuid.in_(uuids))
-    return [_submission_set(row) for row in session.scalars(query)]
+    return [submission_set_of(row) for row in session.scalars(query)]
 
 
 def submission_sets_by_unique_id(
@@ -105,7 +133,7 @@ def submission_sets_by_unique_id(
 ) -> list[SubmissionSet]:
     """Return the submission sets with these uniqueIds."""
     query = select(SubmissionSetRow).where(SubmissionSetRow.unique_id.in_(unique_ids))
-    return [_submission_set(row) for row in session.scalars(query)]
+    return [submission_set_of(row) for row in session.scalars(query)]
 
 
 def associations_of(
@@ -118,135 +146,9 @@ def associations_of(
         .where(XdsAssociationRow.association_type.in_(types))
         .order_by(XdsAssociationRow.entry_uuid)
     )
-    return [_association(row) for row in session.scalars(query)]
+    return [association_of(row) for row in session.scalars(query)]
 
 
 def related(session: Session, uuids: Collection[str]) -> list[XdsAssociation]:
     """Return the relations (not memberships) that have one of `uuids` at either end."""
     return associations_of(session, uuids, RELATIONS)
-
-
-def _refuse_taken_unique_ids(session: Session, submission: Submission) -> None:
-    unique_id = submission.submission_set.unique_id
-    if submission_sets_by_unique_id(session, [unique_id]):
-        raise XdsRefusalError(ErrorCode.DUPLICATE_UNIQUE_ID, unique_id)
-    known = documents_by_unique_id(session, [entry.unique_id for entry in submission.entries])
-    for entry in submission.entries:
-        for other in known:
-            if other.unique_id != entry.unique_id:
-                continue
-            if other.sha1 != entry.sha1:
-                raise XdsRefusalError(ErrorCode.NON_IDENTICAL_HASH, entry.unique_id)
-            if other.size != entry.size:
-                raise XdsRefusalError(ErrorCode.NON_IDENTICAL_SIZE, entry.unique_id)
-
-
-def _checked_target(
-    session: Session, association: XdsAssociation, own: dict[str, DocumentEntry]
-) -> DocumentEntry | None:
-    """Return the registered target of a relation, locked; None for a membership."""
-    if association.association_type not in RELATIONS or association.target in own:
-        return None
-    row = session.scalar(
-        select(DocumentEntryRow)
-        .where(DocumentEntryRow.entry_uuid == association.target)
-        .with_for_update()
-    )
-    if row is None:
-        raise XdsRefusalError(ErrorCode.UNRESOLVED_REFERENCE, association.target)
-    if row.status != AvailabilityStatus.APPROVED:
-        raise XdsRefusalError(ErrorCode.DEPRECATED_DOCUMENT, association.target)
-    target = _entry(row)
-    source = own.get(association.source)
-    if source is not None and source.patient_id != target.patient_id:
-        _refuse_another_patient(source, target)
-    return target
-
-
-def _refuse_another_patient(source: DocumentEntry, target: DocumentEntry) -> None:
-    """Two names for one person are no conflict: the linked identifier may still be the same."""
-    if source.linked_identifier != target.linked_identifier:
-        raise XdsRefusalError(ErrorCode.PATIENT_ID_DOES_NOT_MATCH, target.entry_uuid)
-
-
-def _insert(session: Session, submission: Submission) -> None:
-    session.add(_submission_set_row(submission.submission_set))
-    session.add_all(_entry_row(entry) for entry in submission.entries)
-    session.flush()  # rows that refer to entries follow them
-    session.add_all(
-        DocumentReferenceRow(entry_uuid=entry.entry_uuid, cxi=cxi)
-        for entry in submission.entries
-        for cxi in {reference.cxi for reference in entry.reference_ids}
-    )
-    session.add_all(_association_row(association) for association in submission.associations)
-
-
-def _deprecate(session: Session, targets: Sequence[DocumentEntry]) -> None:
-    wave = {target.entry_uuid for target in targets}
-    done: set[str] = set()
-    while wave:
-        session.execute(
-            update(DocumentEntryRow)
-            .where(DocumentEntryRow.entry_uuid.in_(wave))
-            .values(status=AvailabilityStatus.DEPRECATED)
-        )
-        done |= wave
-        wave = set(_dependents(session, wave)) - done
-
-
-def _dependents(session: Session, uuids: Iterable[str]) -> Sequence[str]:
-    return session.scalars(
-        select(XdsAssociationRow.source).where(
-            XdsAssociationRow.target.in_(list(uuids)),
-            XdsAssociationRow.association_type.in_(DEPENDENT),
-            XdsAssociationRow.status == AvailabilityStatus.APPROVED,
-        )
-    ).all()
-
-
-def _entry_row(entry: DocumentEntry) -> DocumentEntryRow:
-    return DocumentEntryRow(
-        entry_uuid=entry.entry_uuid,
-        unique_id=entry.unique_id,
-        linked_identifier=entry.linked_identifier,
-        status=entry.status,
-        document_type=entry.document_type,
-        content=_ENTRY.dump_json(entry).decode(),
-    )
-
-
-def _submission_set_row(item: SubmissionSet) -> SubmissionSetRow:
-    return SubmissionSetRow(
-        entry_uuid=item.entry_uuid,
-        unique_id=item.unique_id,
-        linked_identifier=item.linked_identifier,
-        status=item.status,
-        content=_SUBMISSION_SET.dump_json(item).decode(),
-    )
-
-
-def _association_row(item: XdsAssociation) -> XdsAssociationRow:
-    return XdsAssociationRow(
-        entry_uuid=item.entry_uuid,
-        association_type=item.association_type,
-        source=item.source,
-        target=item.target,
-        status=item.status,
-        content=_ASSOCIATION.dump_json(item).decode(),
-    )
-
-
-def _entry(row: DocumentEntryRow) -> DocumentEntry:
-    return _with_status(_ENTRY.validate_json(row.content), row.status)
-
-
-def _submission_set(row: SubmissionSetRow) -> SubmissionSet:
-    return _with_status(_SUBMISSION_SET.validate_json(row.content), row.status)
-
-
-def _association(row: XdsAssociationRow) -> XdsAssociation:
-    return _with_status(_ASSOCIATION.validate_json(row.content), row.status)
-
-
-def _with_status(item: T, status: str) -> T:
-    return item if item.status == status else replace(item, status=AvailabilityStatus(status))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from xds_registry.errors import ErrorCode, MetadataValueError, XdsRefusalError
-from xds_registry.model import Code, DocumentEntry, SubmissionSet, dtm_start
+from xds_registry.model import Code, DocumentEntry, Folder, SubmissionSet, dtm_start
 
 _LITERAL = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^\s',()]+))\s*(,|$)")
 _MOST_VALUES = 10_000
@@ -79,19 +79,19 @@ class Parameters:
             raise XdsRefusalError(ErrorCode.STORED_QUERY_MISSING_PARAM, name)
         return values
 
-    def either(self, first: str, second: str) -> tuple[str, Group]:
-        """Return the name and the values of whichever of two parameters is given.
+    def one_of(self, *names: str) -> tuple[str, Group]:
+        """Return the name and the values of whichever of several parameters is given.
 
         Raises:
-            XdsRefusalError: both, or neither (3.18.4.1.2.3.7.5).
+            XdsRefusalError: none of them, or two (3.18.4.1.2.3.7.5).
         """
-        given = [name for name in (first, second) if self.all(name)]
-        if len(given) == 2:
+        given = [name for name in names if self.all(name)]
+        if len(given) > 1:
             raise XdsRefusalError(
-                ErrorCode.STORED_QUERY_PARAM_NUMBER, f"{first}, {second}", "one of the two"
+                ErrorCode.STORED_QUERY_PARAM_NUMBER, ", ".join(given), "one of them"
             )
         if not given:
-            raise XdsRefusalError(ErrorCode.STORED_QUERY_MISSING_PARAM, f"{first} | {second}")
+            raise XdsRefusalError(ErrorCode.STORED_QUERY_MISSING_PARAM, " | ".join(names))
         return given[0], self.all(given[0])
 
 
@@ -103,7 +103,7 @@ def _coded(codes_of: Callable[[DocumentEntry], Sequence[Code]]) -> Match:
     """Codes `code^^scheme`: any of a slot, and all of repeated slots."""
 
     def make(parameters: Parameters, name: str) -> Callable[[DocumentEntry], bool]:
-        groups = [frozenset(_code_key(name, text) for text in g) for g in parameters.groups[name]]
+        groups = [code_keys(name, group) for group in parameters.groups[name]]
 
         def test(entry: DocumentEntry) -> bool:
             keys = {code.key for code in codes_of(entry)}
@@ -201,12 +201,12 @@ def submission_set_filter(parameters: Parameters) -> Callable[[SubmissionSet], b
         XdsRefusalError: a time is not a DTM, a code lacks its scheme, or a value is repeated.
     """
     sources = parameters.all("$XDSSubmissionSetSourceId")
-    codes = {_code_key("content type", t) for t in parameters.all("$XDSSubmissionSetContentType")}
+    kind = "$XDSSubmissionSetContentType"
+    codes = code_keys(kind, parameters.all(kind))
     author = parameters.single("$XDSSubmissionSetAuthorPerson")
     pattern = like(author) if author is not None else None
     start, end = (
-        _moment(name, parameters.required(name)) if name in parameters.groups else ""
-        for name in ("$XDSSubmissionSetSubmissionTimeFrom", "$XDSSubmissionSetSubmissionTimeTo")
+        moment_of(parameters, f"$XDSSubmissionSetSubmissionTime{name}") for name in ("From", "To")
     )
 
     def test(item: SubmissionSet) -> bool:
@@ -220,6 +220,48 @@ def submission_set_filter(parameters: Parameters) -> Callable[[SubmissionSet], b
         )
 
     return test
+
+
+def folder_filter(parameters: Parameters) -> Callable[[Folder], bool]:
+    """Return the test of FindFolders (3.18.4.1.2.3.7.3).
+
+    Raises:
+        XdsRefusalError: a time is not a DTM or is repeated, or a code lacks its scheme.
+    """
+    codes = "$XDSFolderCodeList"
+    groups = [code_keys(codes, group) for group in parameters.groups.get(codes, ())]
+    start, end = (
+        moment_of(parameters, f"$XDSFolderLastUpdateTime{name}") for name in ("From", "To")
+    )
+
+    def test(folder: Folder) -> bool:
+        keys = {code.key for code in folder.codes}
+        moment = dtm_start(folder.last_update_time)
+        return (
+            all(group & keys for group in groups)
+            and (not start or start <= moment)
+            and (not end or moment < end)
+        )
+
+    return test
+
+
+def moment_of(parameters: Parameters, name: str) -> str:
+    """Return the first second of the time given as `name`, or empty.
+
+    Raises:
+        XdsRefusalError: not a DTM, or more than one.
+    """
+    return _moment(name, parameters.required(name)) if name in parameters.groups else ""
+
+
+def code_keys(name: str, group: Group) -> frozenset[str]:
+    """Return the codes `code^^scheme` of one slot.
+
+    Raises:
+        XdsRefusalError: a code lacks its scheme.
+    """
+    return frozenset(_code_key(name, text) for text in group)
 
 
 def like(pattern: str) -> re.Pattern[str]:
@@ -247,7 +289,7 @@ def _moment(name: str, text: str) -> str:
 
 def _code_key(name: str, text: str) -> str:
     parts = text.split("^")
-    if len(parts) != 3 or parts[1]:
+    if len(parts) != 3 or parts[1] or not parts[0] or not parts[2]:
         raise XdsRefusalError(ErrorCode.REGISTRY_ERROR, name, "'code^^codingScheme'")
     return text
 

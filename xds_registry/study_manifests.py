@@ -7,6 +7,7 @@ registered or not, and the event is delivered again until it is.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,12 +18,17 @@ from hub_kernel.errors import NotFoundError
 from hub_kernel.events import StudyCompleted, StudyRegistered, new_event
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.outbox import Subscriber
+from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.model import InstanceRecord, StudyRecord
 from xds_registry import store
 from xds_registry.affinity_domain import AffinityDomain
 from xds_registry.errors import PatientNotYetLinkedError, StudyNotReadyError
+from xds_registry.imaging_rejections import without_rejected
 from xds_registry.linked_people import PersonLinks
+from xds_registry.mado.manifests import ManifestFrame, build_fhir_manifest
+from xds_registry.mado.registration import SecondForm, former_form, with_fhir_manifest
+from xds_registry.mado.studies import StudyWriter, study_contents
 from xds_registry.manifest import (
     Manifest,
     ManifestInstance,
@@ -38,16 +44,24 @@ from xds_registry.manifest_metadata import (
 )
 from xds_registry.model import AvailabilityStatus, DocumentEntry
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
+from xds_registry.store_replacing import deprecate
+from xds_registry.subscriptions_events import documents_registered
 from xds_registry.tables import StudyManifestRow
+
+SUBSCRIBER = "xds_registry.manifest"
 
 
 @dataclass(frozen=True)
 class ManifestSettings:
-    """How manifests describe this hub; `home_community_id` may be empty."""
+    """How manifests describe this hub; `home_community_id` may be empty.
+
+    With `fhir_manifests` every manifest is registered in its FHIR form too (MADO).
+    """
 
     source: Callable[[], ManifestSource]
     domain: AffinityDomain
     home_community_id: str
+    fhir_manifests: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class ManifestInputs:
     """Where a manifest's facts are read from."""
 
     index: ArchiveIndex
+    backend: ArchiveBackend
     links: PersonLinks
     sites: SiteDirectory
 
@@ -76,10 +91,12 @@ class StudyManifests:
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
-        return [Subscriber("xds_registry.manifest", StudyCompleted, self.register)]
+        return [Subscriber(SUBSCRIBER, StudyCompleted, self.register)]
 
     def register(self, completed: StudyCompleted) -> None:
         """Register the manifest of this generation; does nothing where it, or a later one, is.
+
+        Where every instance has been taken back the former manifest is withdrawn instead.
 
         Raises:
             StudyNotReadyError, PatientNotYetLinkedError: to be tried again later.
@@ -97,13 +114,17 @@ class StudyManifests:
             raise PatientNotYetLinkedError("the patient of the study has no global ID yet")
         content_at = self._settings.domain.localize(completed.occurred_at)
         listed = self._listed(study)
+        if not listed.series:
+            self._withdraw(uid, generation)
+            return
         manifest = build_manifest(listed, generation, self._settings.source(), content_at)
         stored = self._repository.store(manifest.data)
         facts = self._facts(study, completed, self._inputs.links.global_identifier(global_id))
+        second = self._second_form(study, facts, listed, manifest, content_at)
         with self._database.unit_of_work() as work:
             if _latest_generation(work.session, uid) >= generation:
                 return
-            self._commit(work, study, facts, (manifest, stored))
+            self._commit(work, study, facts, (manifest, stored), second)
             registered = new_event(
                 StudyRegistered,
                 work.clock,
@@ -125,6 +146,7 @@ class StudyManifests:
         study: StudyRecord,
         facts: ManifestFacts,
         document: tuple[Manifest, StoredBytes],
+        second: SecondForm | None,
     ) -> None:
         manifest, stored = document
         session = work.session
@@ -133,7 +155,11 @@ class StudyManifests:
         self._repository.record(
             session, RepositoryDocument(manifest.sop_instance_uid, MANIFEST_MIME_TYPE, stored)
         )
+        if second is not None:
+            submission = with_fhir_manifest(submission, second, former_form(session, former))
+            self._repository.record(session, second.document)
         store.register(session, submission)
+        work.publish(documents_registered(submission, work.clock))
         session.add(
             StudyManifestRow(
                 study_instance_uid=study.study_instance_uid,
@@ -143,6 +169,49 @@ class StudyManifests:
                 registered_at=work.clock.now(),
             )
         )
+
+    def _withdraw(self, uid: str, generation: int) -> None:
+        with self._database.unit_of_work() as work:
+            former = _current_manifest(work.session, uid)
+            if former is None or _latest_generation(work.session, uid) >= generation:
+                return
+            deprecate(work.session, [former.entry_uuid])
+            work.session.add(
+                StudyManifestRow(
+                    study_instance_uid=uid,
+                    generation=generation,
+                    entry_uuid=former.entry_uuid,
+                    unique_id=former.unique_id,
+                    registered_at=work.clock.now(),
+                )
+            )
+
+    def _second_form(
+        self,
+        study: StudyRecord,
+        facts: ManifestFacts,
+        listed: ManifestStudy,
+        manifest: Manifest,
+        content_at: datetime,
+    ) -> SecondForm | None:
+        """Return the FHIR form of a manifest, its bytes durable; None where it is not wanted.
+
+        It lists what the manifest lists, and nothing that arrived since.
+        """
+        if not self._settings.fhir_manifests:
+            return None
+        frame = ManifestFrame(
+            generation=facts.generation,
+            kos_uid=manifest.sop_instance_uid,
+            content_at=content_at,
+            institution=facts.institution,
+            source=self._settings.source(),
+        )
+        kept = {one.sop_instance_uid for series in listed.series for one in series.instances}
+        contents = study_contents(study, self._inputs.index).only(kept)
+        built = build_fhir_manifest(contents, frame, StudyWriter(self._settings.domain))
+        stored = self._repository.store(built.data)
+        return SecondForm(built, stored, study.study_instance_uid, facts.generation)
 
     def _facts(
         self, study: StudyRecord, completed: StudyCompleted, global_identifier: PatientIdentifier
@@ -165,12 +234,16 @@ class StudyManifests:
         )
 
     def _listed(self, study: StudyRecord) -> ManifestStudy:
-        """Return the study as its manifest lists it, series and instances in acquisition order."""
-        by_series: dict[str, list[InstanceRecord]] = {}
-        for instance in self._inputs.index.instances_of(study.study_instance_uid):
-            by_series.setdefault(instance.series_instance_uid, []).append(instance)
-        if not by_series:
+        """Return the study as its manifest lists it, series and instances in acquisition order.
+
+        What was taken back is left out; nothing may be left.
+        """
+        held = self._inputs.index.instances_of(study.study_instance_uid)
+        if not held:
             raise StudyNotReadyError("the archive holds no instance of the study")
+        by_series: dict[str, list[InstanceRecord]] = {}
+        for instance in without_rejected(self._inputs.backend, held):
+            by_series.setdefault(instance.series_instance_uid, []).append(instance)
         return ManifestStudy(
             study_instance_uid=study.study_instance_uid,
             patient_id=study.patient_id_as_sent,

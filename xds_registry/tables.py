@@ -6,7 +6,7 @@ of the value it came from, so that nothing a source submitted is lost or reshape
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub_kernel.database import Base, UtcDateTime
@@ -16,16 +16,26 @@ _CX = String(256)
 
 
 class DocumentEntryRow(Base):
-    """One document entry."""
+    """One document entry.
+
+    A uniqueId may come again with the same content: `occurrence` counts, so that two who take one
+    in the same moment are found out, whichever database it is.
+    """
 
     __tablename__ = "document_entry"
-    __table_args__ = (Index("ix_document_entry_person", "linked_identifier", "status"),)
+    __table_args__ = (
+        Index("ix_document_entry_person", "linked_identifier", "status"),
+        Index("uq_document_entry_unique_id_occurrence", "unique_id", "occurrence", unique=True),
+    )
 
     entry_uuid: Mapped[str] = mapped_column(_URN, primary_key=True)
-    unique_id: Mapped[str] = mapped_column(String(128), index=True)
+    unique_id: Mapped[str] = mapped_column(String(128))
+    occurrence: Mapped[int] = mapped_column(default=0)
     linked_identifier: Mapped[str] = mapped_column(_CX)
     status: Mapped[str] = mapped_column(_URN)
     document_type: Mapped[str] = mapped_column(_URN)
+    logical_id: Mapped[str] = mapped_column(_URN, index=True)
+    version: Mapped[int] = mapped_column(default=1)
     content: Mapped[str] = mapped_column(Text)
 
 
@@ -53,6 +63,25 @@ class SubmissionSetRow(Base):
     content: Mapped[str] = mapped_column(Text)
 
 
+class FolderRow(Base):
+    """One version of a folder; `last_update_time` moves with its members and not with `content`."""
+
+    __tablename__ = "xds_folder"
+    __table_args__ = (
+        Index("ix_xds_folder_person", "linked_identifier", "status"),
+        UniqueConstraint("unique_id", "version"),
+    )
+
+    entry_uuid: Mapped[str] = mapped_column(_URN, primary_key=True)
+    unique_id: Mapped[str] = mapped_column(String(128))
+    linked_identifier: Mapped[str] = mapped_column(_CX)
+    status: Mapped[str] = mapped_column(_URN)
+    logical_id: Mapped[str] = mapped_column(_URN, index=True)
+    version: Mapped[int] = mapped_column(default=1)
+    last_update_time: Mapped[str] = mapped_column(String(14))
+    content: Mapped[str] = mapped_column(Text)
+
+
 class XdsAssociationRow(Base):
     """One association; both its ends are registered objects."""
 
@@ -72,7 +101,7 @@ class RepositoryDocumentRow(Base):
     __tablename__ = "repository_document"
 
     unique_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    storage_key: Mapped[str] = mapped_column(String(120))
+    storage_key: Mapped[str] = mapped_column(String(120), index=True)
     mime_type: Mapped[str] = mapped_column(String(120))
     sha256: Mapped[str] = mapped_column(String(64))
     sha1: Mapped[str] = mapped_column(String(40))

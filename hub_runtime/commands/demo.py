@@ -1,5 +1,6 @@
 """`eirhub demo`: play a region on this machine and show where to look."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def demo(*, then_exit: bool, data: Path | None, overrides: tuple[str, ...]) -> N
         for override in chosen:
             arguments += ["--set", override]
         with started_hub(arguments, settings) as running:
+            _end_on_sigterm(running)
             click.echo(f"{settings.hub.name} · {settings.hub.name_en}", err=True)
             play(story, running)
             if then_exit:
@@ -46,6 +48,20 @@ def demo(*, then_exit: bool, data: Path | None, overrides: tuple[str, ...]) -> N
                 return
             _show(story, running)
             _wait(running)
+
+
+def _end_on_sigterm(running: DemoHub) -> None:
+    """Make SIGTERM as good as Ctrl-C: the hub ends, and a folder of our own vanishes.
+
+    The hub is told first: wherever the exit below is raised and perhaps swallowed, no further step
+    of the demo can succeed.
+    """
+
+    def end(*_: object) -> None:
+        running.process.terminate()
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import Hub, opened_hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
-from patient_index.domains import Domain, DomainDirectory
+from patient_index.domains import DomainDirectory
 from patient_index.global_ids import is_global_id
 from patient_index.lookup import PatientLookup
 from patient_index.matcher import Matcher
@@ -167,15 +167,8 @@ def rekey_all(settings: Settings, *, as_json: bool) -> None:
 
 
 def domains_of(hub: Hub) -> DomainDirectory:
-    """Return the assigning authorities that the hub knows: its sites' and its own."""
-
-    def of_sites() -> tuple[Domain, ...]:
-        return tuple(
-            Domain(s.assigning_authority.namespace, s.assigning_authority.oid, (s.site_id,))
-            for s in hub.access.sites.all()
-        )
-
-    return DomainDirectory((), of_sites, own=hub.patients.issuer)
+    """Return the assigning authorities that the hub knows: settings', its sites' and its own."""
+    return hub.identity.domains
 
 
 def _decided(

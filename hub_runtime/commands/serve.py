@@ -6,15 +6,16 @@ from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.options import with_settings
-from hub_runtime.serving import ROLES, running, wait_for_signal
+from hub_runtime.serving import ROLES, EndRequest, running
 
 
 def run(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run `roles` until a signal asks for the end; print the ready line once all ports answer."""
     configure_logging(settings.hub.log_format, settings.hub.log_level)
+    end = EndRequest()
     with running(build_hub(settings), roles) as listening:
         click.echo(listening.ready_line)
-        wait_for_signal()
+        end.wait()
 
 
 @click.command()

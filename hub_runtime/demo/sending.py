@@ -8,6 +8,8 @@ from pynetdicom import AE
 
 from hub_kernel.errors import HubError
 
+_PATIENCE_S = 180  # a durable answer waits for the disk, and a busy one may take its time
+
 
 class SendingError(HubError):
     """The hub refused an association or an instance that it should have taken."""
@@ -30,6 +32,7 @@ def send(instances: list[Dataset], peer: DicomPeer) -> Iterator[str]:
         SendingError: an association was rejected, or any answer was another status.
     """
     entity = AE(ae_title=peer.calling_ae_title)
+    entity.dimse_timeout = _PATIENCE_S
     for instance in instances:
         entity.add_requested_context(instance.SOPClassUID, instance.file_meta.TransferSyntaxUID)
     association = entity.associate(peer.host, peer.port, ae_title=peer.called_ae_title)
@@ -39,8 +42,12 @@ def send(instances: list[Dataset], peer: DicomPeer) -> Iterator[str]:
         for instance in instances:
             status = association.send_c_store(instance)
             if "Status" not in status or status.Status != 0:
-                code = f"0x{status.Status:04X}" if "Status" in status else "no answer"
-                raise SendingError(f"C-STORE of {instance.SOPInstanceUID} was answered {code}")
+                answered = _told(status)
+                raise SendingError(f"C-STORE of {instance.SOPInstanceUID} was answered {answered}")
             yield str(instance.SOPInstanceUID)
     finally:
         association.release()
+
+
+def _told(status: Dataset) -> str:
+    return f"0x{status.Status:04X}" if "Status" in status else f"nothing in {_PATIENCE_S} s"

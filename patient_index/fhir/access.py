@@ -5,22 +5,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from sqlalchemy.orm import Session
+
+from hub_kernel.fhir.exchange import Caller
+from hub_kernel.fhir.requests import Environ
 from hub_kernel.identifiers import AssigningAuthority
 from patient_index.domains import Domain
 from patient_index.model import Person
-
-Environ = dict[str, Any]
-
-
-class Caller(Protocol):
-    """Somebody who has shown who they are."""
-
-    @property
-    def subject_id(self) -> str:
-        """What audit records and decisions call them."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +68,12 @@ class Access(Protocol):
         """Return the sender the caller is when it issues identifiers of `domain`, None if none."""
         ...
 
-    def record(self, facts: Sequence[AuditFact], caller: Caller | None, address: str) -> None:
-        """Write the audit records, all or none; on return they are durable."""
+    def record(
+        self,
+        facts: Sequence[AuditFact],
+        caller: Caller | None,
+        address: str,
+        session: Session | None = None,
+    ) -> None:
+        """Write the audit records, all or none: as part of `session`, else durable on return."""
         ...

@@ -1,9 +1,7 @@
-"""What this endpoint can do, generated from what it does (FHIR R4 capabilitystatement.html)."""
+"""What the patient index adds to the CapabilityStatement, generated from what it does."""
 
-from datetime import datetime
-
-from patient_index.fhir import json_format, xml_format
-from patient_index.fhir.outcome import Resource
+from hub_kernel.fhir.exchange import Offer
+from hub_kernel.fhir.outcome import Resource
 from patient_index.fhir.search_parameters import PARAMETERS, Parameter
 
 _CORE = "http://hl7.org/fhir/SearchParameter"
@@ -35,42 +33,6 @@ _OPERATIONS = (
     ("ihe-pix", f"{_PIXM}/OperationDefinition/IHE.PIXm.pix", "ITI-83; GET and POST"),
     ("match", f"{_PDQM}/OperationDefinition/PDQmMatch", "ITI-119; Parameters or a bare Patient"),
 )
-
-
-def capability_statement(base: str, version: str, since: datetime) -> Resource:
-    """Return the CapabilityStatement of the endpoint at `base`, unchanged since `since`."""
-    return {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": since.isoformat(timespec="seconds"),
-        "kind": "instance",
-        "instantiates": [
-            f"{_PIXM}/CapabilityStatement/IHE.PIXm.Manager",
-            f"{_PDQM}/CapabilityStatement/IHE.PDQm.PatientDemographicsSupplier",
-        ],
-        "software": {"name": "EIR Hub", "version": version},
-        "implementation": {"description": "全局患者主索引 / global patient index", "url": base},
-        "fhirVersion": "4.0.1",
-        "format": [json_format.MEDIA_TYPE, xml_format.MEDIA_TYPE],
-        "implementationGuide": [
-            f"{_PIXM}/ImplementationGuide/ihe.iti.pixm",
-            f"{_PDQM}/ImplementationGuide/ihe.iti.pdqm",
-        ],
-        "rest": [_rest()],
-    }
-
-
-def _rest() -> Resource:
-    return {
-        "mode": "server",
-        "documentation": "Patient Identifier Cross-reference Manager and Patient Demographics"
-        " Supplier. Answers hold what the bearer of the token may find.",
-        "security": {
-            "cors": False,
-            "description": "Authorization: Bearer <machine token>; every access is audited.",
-        },
-        "resource": [_patient()],
-    }
 
 
 def _patient() -> Resource:
@@ -107,3 +69,18 @@ def _parameter(name: str, parameter: Parameter) -> Resource:
         "type": parameter.type,
         "documentation": parameter.documentation + modifiers,
     }
+
+
+OFFER = Offer(
+    "全局患者主索引 / global patient index",
+    instantiates=(
+        f"{_PIXM}/CapabilityStatement/IHE.PIXm.Manager",
+        f"{_PDQM}/CapabilityStatement/IHE.PDQm.PatientDemographicsSupplier",
+    ),
+    guides=(
+        f"{_PIXM}/ImplementationGuide/ihe.iti.pixm",
+        f"{_PDQM}/ImplementationGuide/ihe.iti.pdqm",
+    ),
+    documentation="Patient Identifier Cross-reference Manager and Patient Demographics Supplier.",
+    resources=(_patient(),),
+)

@@ -7,8 +7,8 @@ iso21090-EN-representation (IDE, ABC, SYL), or, where it is absent, by their cha
 import re
 from collections.abc import Iterable, Sequence
 
+from hub_kernel.fhir.outcome import Resource
 from hub_kernel.person_names import PersonName, parse_person_name
-from patient_index.fhir.outcome import Resource
 
 REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy.orm import Session
+
+from hub_kernel.fhir.exchange import Answer, Request, required_body
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, Resource, operation_outcome
+from hub_kernel.fhir.search_values import split_token
 from hub_kernel.identifiers import PatientIdentifier
 from patient_index.errors import (
     ForeignDomainError,
@@ -12,11 +17,9 @@ from patient_index.errors import (
     UnknownIdentifierError,
 )
 from patient_index.fhir.access import AuditFact, found
-from patient_index.fhir.exchange import Answer, Context, Request, required_body
-from patient_index.fhir.outcome import FhirRefusedError, Issue, Resource, operation_outcome
+from patient_index.fhir.exchange import Context, told_of
 from patient_index.fhir.patient_reading import PLACES, PatientReader, unknown_system
 from patient_index.fhir.patient_writing import PatientWriter
-from patient_index.fhir.search_values import split_token
 from patient_index.fhir.systems import is_value
 from patient_index.model import (
     Decided,
@@ -135,11 +138,26 @@ def _registered(fed: _Fed, request: Request, context: Context) -> Answer:
         )
     identifiers = _own_first(fed)
     statement = fed.reader.statement(fed.patient, identifiers, fed.sender)
-    outcome = context.feed.register(statement)
-    status = 201 if outcome.created else 200
-    fact = AuditFact(_ACTION, "success", outcome.global_id, _WORD_OF[status])
+
+    def recorded(session: Session, outcome: FeedOutcome) -> None:
+        word = _WORD_OF[_status(outcome)]
+        _on_record(outcome.global_id, word, request, context, session)
+
+    outcome = context.feed.register(statement, recorded=recorded)
     headers = (("Location", f"{request.base}/Patient/{outcome.global_id}"),)
-    return Answer(_told(outcome, request, context), [fact], status, headers)
+    return Answer(_told(outcome, request, context), (), _status(outcome), headers)
+
+
+def _status(outcome: FeedOutcome) -> int:
+    return 201 if outcome.created else 200
+
+
+def _on_record(
+    global_id: str, word: str, request: Request, context: Context, session: Session
+) -> None:
+    """Put the change on record in its own transaction: neither is ever there without the other."""
+    fact = AuditFact(_ACTION, "success", global_id, word)
+    context.access.record([fact], request.caller, request.address, session)
 
 
 def _own_first(fed: _Fed) -> tuple[TypedIdentifier, ...]:
@@ -167,7 +185,8 @@ def _told(outcome: FeedOutcome, request: Request, context: Context) -> Resource 
     if "return=representation" in request.prefer:
         person = context.lookup.person(outcome.global_id)
         if person is not None and context.access.may_find(request.caller, found(person)):
-            return PatientWriter(context.systems.own).patient(person)
+            told = told_of(person, request, context)
+            return PatientWriter(context.systems.own).patient(told)
     return operation_outcome([_said(outcome)])
 
 
@@ -194,8 +213,13 @@ def _merged(fed: _Fed, replacing: list[Resource], request: Request, context: Con
         )
     survivor = _of_domain(_survivor(replacing[0]["other"], request, context), fed, context)
     decided = Decided(by=f"feed:{fed.sender}", reason="ITI-104 replaced-by", rule="feed-merge")
+
+    def recorded(session: Session, outcome: MergeOutcome) -> None:
+        if _carried_out(outcome):
+            _on_record(outcome.global_id, "ITI-104, merged", request, context, session)
+
     try:
-        outcome = context.feed.merge(survivor, fed.identifier, decided)
+        outcome = context.feed.merge(survivor, fed.identifier, decided, recorded=recorded)
     except UnknownIdentifierError as error:
         raise _unmergeable(
             404,
@@ -204,23 +228,20 @@ def _merged(fed: _Fed, replacing: list[Resource], request: Request, context: Con
             "合并双方之一未登记",
             code="not-found",
         ) from error
-    if outcome.ignored is not None and not _said_before(outcome, survivor, fed, context):
+    if outcome.ignored is not None and not _carried_out(outcome):
         status, en, zh = _REFUSED_MERGES[outcome.ignored]
         raise _unmergeable(status, outcome.ignored, en, zh)
-    fact = AuditFact(_ACTION, "success", outcome.global_id, "ITI-104, merged")
     said = _information("merged", "merged", "已合并")
     minimal = "return=minimal" in request.prefer
-    return Answer(None if minimal else operation_outcome([said]), [fact])
+    return Answer(None if minimal else operation_outcome([said]))
 
 
-def _said_before(
-    outcome: MergeOutcome, survivor: PatientIdentifier, fed: _Fed, context: Context
-) -> bool:
-    """Tell whether this merge was carried out earlier: the same message again is no mistake."""
-    if outcome.ignored != Ignored.ALREADY_MERGED:
-        return False
-    lookup = context.lookup
-    return lookup.resolve(fed.identifier) == lookup.resolve(survivor)
+def _carried_out(outcome: MergeOutcome) -> bool:
+    """Tell whether the two are one now: the same message again is no mistake."""
+    if outcome.ignored is None:
+        return True
+    one = outcome.global_id == outcome.subsumed_global_id
+    return outcome.ignored == Ignored.ALREADY_MERGED and one
 
 
 def _survivor(other: Resource, request: Request, context: Context) -> PatientIdentifier:

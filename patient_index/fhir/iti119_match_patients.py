@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from hub_kernel.fhir.bundles import Links, searchset
+from hub_kernel.fhir.exchange import Answer, Request, required_body
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, Resource
+from hub_kernel.fhir.validation import require_valid
 from patient_index.fhir.access import AuditFact, found
-from patient_index.fhir.bundles import Links, scored_entry, searchset
-from patient_index.fhir.exchange import Answer, Context, Request, required_body
-from patient_index.fhir.outcome import FhirRefusedError, Issue, Resource
+from patient_index.fhir.bundles import scored_entry
+from patient_index.fhir.exchange import Context, told_of
 from patient_index.fhir.patient_reading import PatientReader
 from patient_index.fhir.patient_writing import PatientWriter
-from patient_index.fhir.validation import require_valid
 from patient_index.model import Grade, ScoredPerson
 
 T = TypeVar("T")
@@ -49,7 +51,13 @@ def match(request: Request, context: Context) -> Answer:
     told = _wanted(seen, asked)
     writer = PatientWriter(context.systems.own)
     entries = [
-        scored_entry(request.base, writer.patient(one.person), one.score, one.grade) for one in told
+        scored_entry(
+            request.base,
+            writer.patient(told_of(one.person, request, context)),
+            one.score,
+            one.grade,
+        )
+        for one in told
     ]
     bundle = searchset(len(entries), Links(f"{request.base}/Patient/$match"), entries)
     return Answer(bundle, _facts(told))

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from hub_kernel.fhir.bundles import Links, found_entry, outcome_entry, searchset
+from hub_kernel.fhir.exchange import Answer, Request, not_found, refused_answer
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, Resource, shown
+from hub_kernel.fhir.paging import Bookmark, Position, read_count, read_mark
+from patient_index.errors import QuestionTooWideError
 from patient_index.fhir.access import AuditFact, found
-from patient_index.fhir.bundles import Links, outcome_entry, patient_entry, searchset
-from patient_index.fhir.exchange import Answer, Context, Request, not_found, refused_answer
-from patient_index.fhir.outcome import FhirRefusedError, Issue, Resource, shown
-from patient_index.fhir.paging import Bookmark, Position, read_count, read_mark
+from patient_index.fhir.exchange import Context, told_of
 from patient_index.fhir.patient_writing import PatientWriter
 from patient_index.fhir.replaced_ids import successors
 from patient_index.fhir.search_parameters import PARAMETERS, Asking, Question, read_question
@@ -16,6 +18,13 @@ from patient_index.fhir.walk import Leg, Scope, Walk
 from patient_index.model import Person
 
 _ACTION = "find_patient"
+_TOO_WIDE = Issue(
+    "too-costly",
+    "too-wide",
+    "too many people may fit: add a criterion",
+    "可能符合条件者过多，请增加条件",
+    where="http",
+)
 _CONTROL = frozenset({"_count", "_format", "_page", "_pretty", "_total", "_summary"})
 
 
@@ -26,12 +35,16 @@ def search(request: Request, context: Context) -> Answer:
         FhirRefusedError: 400 for what cannot be understood, 404 for an unknown domain.
     """
     marks = request.values("_page")
-    if marks:
-        bookmark = read_mark(marks[0])
+    bookmark = read_mark(marks[0]) if marks else _first_page(request)
+    try:
         return _page(request, context, bookmark)
+    except QuestionTooWideError as error:
+        raise FhirRefusedError(400, _TOO_WIDE) from error
+
+
+def _first_page(request: Request) -> Bookmark:
     pairs = tuple(pair for pair in request.pairs if pair[0] not in _CONTROL)
-    count = read_count(request.values("_count"))
-    return _page(request, context, Bookmark(pairs, count, Position(), 0, exact=False))
+    return Bookmark(pairs, read_count(request.values("_count")), Position(), 0, exact=False)
 
 
 def retrieve(request: Request, context: Context) -> Answer:
@@ -46,7 +59,7 @@ def retrieve(request: Request, context: Context) -> Answer:
         if not context.access.may_find(request.caller, found(person)):
             return _nobody(AuditFact(_ACTION, "refused", global_id, "ITI-78 retrieve"))
         fact = AuditFact(_ACTION, "success", global_id, "ITI-78 retrieve")
-        return Answer(writer.patient(person), [fact])
+        return Answer(writer.patient(told_of(person, request, context)), [fact])
     survivors = _survivors(global_id, request, context)
     if not survivors:
         return _nobody(AuditFact(_ACTION, "success", detail="ITI-78 retrieve, no such ID"))
@@ -63,13 +76,19 @@ def _page(request: Request, context: Context, bookmark: Bookmark) -> Answer:
     leg = walk.page(bookmark.position, bookmark.count) if bookmark.count else Leg((), None)
     bookmark = _counted(bookmark, walk, leg)
     writer = PatientWriter(context.systems.own)
-    told = [writer.patient(person, question.domains) for person in leg.persons]
-    matches = [patient_entry(request.base, patient) for patient in told]
+    told = [
+        writer.patient(told_of(person, request, context), question.domains)
+        for person in leg.persons
+    ]
+    matches = [found_entry(request.base, patient) for patient in told]
     old, holders = _replaced(question, bookmark, leg, request, context)
     entries = [
         *matches,
-        *(patient_entry(request.base, patient) for patient in old),
-        *(patient_entry(request.base, writer.patient(one), "include") for one in holders),
+        *(found_entry(request.base, patient) for patient in old),
+        *(
+            found_entry(request.base, writer.patient(told_of(one, request, context)), "include")
+            for one in holders
+        ),
         *outcome_entry(_remarks(question, bookmark)),
     ]
     links = _links(request.base, question, bookmark, leg)

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hub_kernel.fhir.exchange import Answer, Request, not_found, refused_answer
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, Resource, shown
+from hub_kernel.fhir.search_values import split_token
+from hub_kernel.fhir.validation import require_valid
 from hub_kernel.identifiers import PatientIdentifier
 from patient_index.errors import UnknownDomainError
 from patient_index.fhir.access import AuditFact, Found
-from patient_index.fhir.exchange import Answer, Context, Request, not_found, refused_answer
-from patient_index.fhir.outcome import FhirRefusedError, Issue, Resource, shown
-from patient_index.fhir.search_values import split_token
+from patient_index.fhir.exchange import Context
 from patient_index.fhir.systems import identifier_resource, is_value
-from patient_index.fhir.validation import require_valid
 from patient_index.queries import identifier, identifiers_by_person
 from patient_index.resolving import references
 

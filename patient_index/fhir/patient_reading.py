@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, Resource, shown
+from hub_kernel.fhir.validation import require_valid
 from hub_kernel.person_names import PersonName
 from patient_index.errors import UnknownDomainError
 from patient_index.fhir.human_names import current_name, name_from_text, other_names
-from patient_index.fhir.outcome import FhirRefusedError, Issue, Resource, shown
 from patient_index.fhir.systems import Systems, is_value, kind_of
-from patient_index.fhir.validation import require_valid
 from patient_index.model import (
     Address,
     Demographics,

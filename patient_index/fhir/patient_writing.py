@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from hub_kernel.fhir.outcome import Resource
+from hub_kernel.fhir.primitives import tidied
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from patient_index.fhir.human_names import human_names
-from patient_index.fhir.outcome import Resource
 from patient_index.fhir.patient_reading import BIRTH_TIME, MOTHERS_MAIDEN_NAME
-from patient_index.fhir.primitives import tidied
 from patient_index.fhir.systems import identifier_resource
 from patient_index.model import Address, Demographics, IdentifierKind, Person
 from patient_index.people import usable_identifiers

@@ -4,17 +4,16 @@ A parameter given several times has to hold each time; values joined by commas a
 Each parameter is one row of `PARAMETERS`; what is no row is left out and said so.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from hub_kernel.fhir.dates import date_range, moment_range
+from hub_kernel.fhir.outcome import FhirRefusedError, Issue, shown
+from hub_kernel.fhir.search_values import Term, bad_value, read_term, split_token, unescaped
 from patient_index.errors import UnknownDomainError
-from patient_index.fhir.dates import date_range, moment_range
 from patient_index.fhir.exactness import Exactly, exact_address, exact_name
-from patient_index.fhir.outcome import FhirRefusedError, Issue, shown
 from patient_index.fhir.patient_reading import SEX_OF_GENDER
-from patient_index.fhir.search_values import split_token, split_values, unescaped
 from patient_index.fhir.systems import Systems, is_value
 from patient_index.model import Address, Person, PersonCriteria
 from patient_index.text_keys import folded
@@ -23,10 +22,7 @@ Pairs = Sequence[tuple[str, str]]
 Alternatives = tuple[PersonCriteria, ...]
 """Any of these; none at all is a condition that nobody meets."""
 
-_MOST_VALUES = 16
 _MOST_CONDITIONS = 16
-_LONGEST_VALUE = 200
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass
@@ -48,15 +44,6 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Term:
-    """One parameter as it was given: its name, its modifier, its alternatives."""
-
-    name: str
-    modifier: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Asking:
     """What the rows need to understand a value; `today` is for approximate dates."""
 
@@ -74,7 +61,6 @@ class Parameter:
     ask: "Ask"
     modifiers: frozenset[str] = frozenset()
     definition: str = ""
-    narrows: bool = True
 
 
 Ask = Callable[[Term, Question, Asking], None]
@@ -89,7 +75,6 @@ def read_question(pairs: Pairs, asking: Asking) -> Question:
             an unknown domain to answer with (ITI-78 case 4).
     """
     question = Question()
-    narrowed = False
     for name, value in pairs:
         parameter = PARAMETERS.get(name.partition(":")[0])
         if parameter is None:
@@ -97,10 +82,10 @@ def read_question(pairs: Pairs, asking: Asking) -> Question:
             continue
         if not value.strip():
             continue
-        parameter.ask(_term(name, value, parameter), question, asking)
+        parameter.ask(read_term(name, value, parameter.modifiers), question, asking)
         question.used.append((name, value))
-        narrowed = narrowed or parameter.narrows
-    if not narrowed:
+    # A domain to answer with, a time or a state alone would mean everybody.
+    if not question.conditions:
         raise FhirRefusedError(
             400,
             Issue(
@@ -138,31 +123,6 @@ def merged(first: PersonCriteria, other: PersonCriteria) -> PersonCriteria | Non
     return PersonCriteria(**said)  # type: ignore[arg-type]  # the fields of two criteria
 
 
-def _term(name: str, value: str, parameter: Parameter) -> Term:
-    base, _, modifier = name.partition(":")
-    if modifier and modifier not in parameter.modifiers:
-        raise FhirRefusedError(
-            400,
-            Issue(
-                "not-supported",
-                "modifier",
-                "this modifier is not supported",
-                "不支持该修饰符",
-                f"http.{base}",
-                ", ".join(sorted(parameter.modifiers)) or "none",
-                shown(modifier),
-            ),
-        )
-    if len(value) > _LONGEST_VALUE * _MOST_VALUES or _CONTROLS.search(value):
-        raise _bad_value(base, f"at most {_LONGEST_VALUE} printable characters each")
-    values = split_values(value)
-    if not values or len(values) > _MOST_VALUES:
-        raise _bad_value(base, f"1 to {_MOST_VALUES} alternatives")
-    if any(len(one) > _LONGEST_VALUE for one in values):
-        raise _bad_value(base, f"at most {_LONGEST_VALUE} printable characters each")
-    return Term(base, modifier, values)
-
-
 def _by_text(criteria: ByValue, exactly: Callable[[str], Exactly]) -> Ask:
     """A string parameter: from its beginning, or with `:exact` as it stands."""
 
@@ -197,7 +157,7 @@ def _ask_identifier(term: Term, question: Question, asking: Asking) -> None:
     found: list[PersonCriteria] = []
     for system, value in tokens:
         if not is_value(value):
-            raise _bad_value("identifier", "system|value, value, or system| alone")
+            raise bad_value("identifier", "system|value, value, or system| alone")
         try:
             found.append(_identified(system, value, asking))
         except UnknownDomainError:
@@ -240,7 +200,7 @@ def _ask_gender(term: Term, question: Question, _asking: Asking) -> None:
     for value in term.values:
         code = split_token(value)[1]
         if code not in SEX_OF_GENDER:
-            raise _bad_value("gender", ", ".join(SEX_OF_GENDER))
+            raise bad_value("gender", ", ".join(SEX_OF_GENDER))
         sexes.append(SEX_OF_GENDER[code])
     question.conditions.append(tuple(PersonCriteria(sex=sex) for sex in dict.fromkeys(sexes)))
 
@@ -250,7 +210,7 @@ def _ask_birthdate(term: Term, question: Question, asking: Asking) -> None:
     for value in term.values:
         asked = date_range(unescaped(value), asking.today)
         if asked is None:
-            raise _bad_value("birthdate", "eq ne gt lt ge le sa eb ap before YYYY[-MM[-DD]]")
+            raise bad_value("birthdate", "eq ne gt lt ge le sa eb ap before YYYY[-MM[-DD]]")
         found.extend(_born(first, last) for first, last in asked)
     question.conditions.append(tuple(found))
 
@@ -264,7 +224,7 @@ def _born(first: date | None, last: date | None) -> PersonCriteria:
 def _ask_updated(term: Term, question: Question, _asking: Asking) -> None:
     ranges = [moment_range(unescaped(value)) for value in term.values]
     if not all(ranges):
-        raise _bad_value("_lastUpdated", "eq gt lt ge le before an instant or a date")
+        raise bad_value("_lastUpdated", "eq gt lt ge le before an instant or a date")
     question.checks.append(
         lambda person: any(asked and asked(person.updated_at) for asked in ranges)
     )
@@ -273,7 +233,7 @@ def _ask_updated(term: Term, question: Question, _asking: Asking) -> None:
 def _ask_active(term: Term, question: Question, _asking: Asking) -> None:
     codes = {split_token(value)[1] for value in term.values}
     if not codes <= {"true", "false"}:
-        raise _bad_value("active", "true, false")
+        raise bad_value("active", "true, false")
     if len(codes) == 1:
         question.active = codes == {"true"}
     if question.active is False:
@@ -299,20 +259,6 @@ def _any_address_part(value: str) -> Alternatives:
     return tuple(PersonCriteria(address=part) for part in parts)
 
 
-def _bad_value(name: str, allowed: str) -> FhirRefusedError:
-    return FhirRefusedError(
-        400,
-        Issue(
-            "value",
-            "bad-value",
-            "this value cannot be understood",
-            "无法理解该参数值",
-            f"http.{name}",
-            allowed=allowed,
-        ),
-    )
-
-
 def _string(
     documentation: str,
     criteria: ByValue,
@@ -326,9 +272,9 @@ def _string(
 PARAMETERS: Mapping[str, Parameter] = {
     "_id": Parameter("token", "global ID; an ID no longer used is answered too", _ask_id),
     "_lastUpdated": Parameter(
-        "date", "when the last statement about the person arrived", _ask_updated, narrows=False
+        "date", "when the last statement about the person arrived", _ask_updated
     ),
-    "active": Parameter("token", "true; false finds nobody but by _id", _ask_active, narrows=False),
+    "active": Parameter("token", "true; false finds nobody but by _id", _ask_active),
     "identifier": Parameter(
         "token", "system|value, value, or system| for domains to answer with", _ask_identifier
     ),

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hub_kernel.fhir.outcome import Resource
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from patient_index.domains import Domain, DomainDirectory
 from patient_index.errors import UnknownDomainError
-from patient_index.fhir.outcome import Resource
 from patient_index.model import IdentifierKind
 
 OID_PREFIX = "urn:oid:"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from hub_kernel.fhir.paging import Position
 from hub_kernel.identifiers import AssigningAuthority
-from patient_index.fhir.paging import Position
 from patient_index.fhir.search_parameters import Alternatives, Question, merged
 from patient_index.lookup import PatientLookup
 from patient_index.model import Person, PersonCriteria
@@ -58,13 +58,15 @@ class Walk:
         """Return up to `count` people from `start` on; fewer when many others lie between."""
         found: list[Person] = []
         steps = islice(self._steps(start), _MOST_EXAMINED)
-        after = start
+        after = told = start
         for step in steps:
             if step.person is not None and len(found) == count:
-                return Leg(tuple(found), after)
+                # Where the last one stands who is told: the mark names nobody who is not.
+                return Leg(tuple(found), told)
+            after = step.after
             if step.person is not None:
                 found.append(step.person)
-            after = step.after
+                told = after
         ended = after.alternative >= len(self._alternatives)
         return Leg(tuple(found), None if ended else after)
 

@@ -1,7 +1,7 @@
 """Who may speak as whom: MSH-3|MSH-4 must be known, and come from where its peer rule says."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 
 from hub_kernel.errors import ConfigurationError
@@ -35,10 +35,21 @@ class PeerRule:
 
 
 class Admission:
-    """Admits senders that the domains name; where peer rules name a sender, one must fit."""
+    """Admits senders that the domains name, from where a peer rule of theirs lets them come.
 
-    def __init__(self, domains: DomainDirectory, rules: Iterable[PeerRule] = ()) -> None:
+    A sender without a rule comes from loopback alone, or from `any_address`: what a message says
+    of its sender proves nothing.
+    """
+
+    def __init__(
+        self,
+        domains: DomainDirectory,
+        rules: Iterable[PeerRule] = (),
+        *,
+        any_address: bool = False,
+    ) -> None:
         self._domains = domains
+        self._any_address = any_address
         self._rules: dict[str, list[PeerRule]] = {}
         for rule in rules:
             self._rules.setdefault(rule.sender, []).append(rule)
@@ -52,11 +63,39 @@ class Admission:
         at = Location("MSH", 3)
         if not any(sender in domain.senders for domain in self._domains.all()):
             raise RefusedMessageError("sender", at, came=sender, allowed="identity.domains.senders")
-        rules = self._rules.get(sender)
-        if peer.replayed_by or rules is None:
-            return
-        if not any(rule.admits(peer) for rule in rules):
+        if not (peer.replayed_by or self._may_come(sender, peer)):
             raise RefusedMessageError("peer", at, came=peer.address, allowed="hl7.peers")
+
+    def _may_come(self, sender: str, peer: Peer) -> bool:
+        rules = self._rules.get(sender)
+        if rules is None:
+            return self._any_address or is_loopback(peer.address)
+        return any(rule.admits(peer) for rule in rules)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address, or a name to listen on, is this machine alone."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def refuse_unguarded(bind: str, rules: Sized, *, any_address: bool) -> None:
+    """Let a listener beyond loopback pass only if something says who may connect.
+
+    Raises:
+        ConfigurationError: nothing does.
+    """
+    if rules or any_address or is_loopback(bind):
+        return
+    raise ConfigurationError(
+        f"hl7.bind is {bind}, which other machines reach, and hl7.peers is empty: whoever connects "
+        "could speak as any sender. Allowed: tables [[hl7.peers]] with sender and networks or "
+        "certificates, hl7.bind = 127.0.0.1, or hl7.any_address = true if any address may connect. "
+        "（hl7.bind 对外监听而 hl7.peers 为空，任何人都可冒充发送方；请配置 [[hl7.peers]]，"
+        "或改为仅本机监听，或明确设置 hl7.any_address = true）"
+    )
 
 
 def peer_rules(tables: Iterable[Mapping[str, object]]) -> tuple[PeerRule, ...]:

@@ -1,8 +1,10 @@
 """What every transaction works with, and what it says about itself for the audit trail."""
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from sqlalchemy.orm import Session
 
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
@@ -42,12 +44,25 @@ class ExchangeRecord:
     replayed_by: str = ""
 
 
+class ExchangeTrail(Protocol):
+    """Puts exchanges on record; an answer is only given once it has returned."""
+
+    def __call__(self, record: ExchangeRecord, session: Session | None = None) -> None:
+        """Write one record: as part of the transaction of `session`, else durable on return."""
+        ...
+
+
+class Discretion(Protocol):
+    """Who may be told of whom; access control knows."""
+
+    def __call__(self, sender: str, global_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these persons the sender may find: those who refuse are left out."""
+        ...
+
+
 @dataclass(frozen=True)
 class Hl7Parts:
-    """What the transactions work with; made and closed by whoever makes the node.
-
-    `audit` records one exchange; an answer is only given once it has returned.
-    """
+    """What the transactions work with; made and closed by whoever makes the node."""
 
     database: Database
     clock: Clock
@@ -55,17 +70,29 @@ class Hl7Parts:
     patients: PatientIndex
     feed: PatientFeed
     lookup: PatientLookup
-    audit: Callable[[ExchangeRecord], None]
+    audit: ExchangeTrail
+    may_find: Discretion
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a transaction reports; `recorded` when that is on record already, with the change."""
+
+    global_ids: tuple[str, ...] = ()
+    detail: str = ""
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
 class Asking:
-    """One message being answered."""
+    """One message being answered; `transaction` and `action` are what its record says."""
 
     parts: Hl7Parts
     asked: Asked
     peer: Peer
     message_key: str
+    transaction: str
+    action: Literal["feed", "query"]
     most_answers: int = 100
 
     @property
@@ -73,10 +100,30 @@ class Asking:
         """The sender as the settings name it: "MSH-3|MSH-4"."""
         return self.asked.sender_name
 
+    def may_find(self, global_id: str) -> bool:
+        """Tell whether the sender may be told of this person."""
+        return global_id in self.findable((global_id,))
 
-@dataclass(frozen=True)
-class Done:
-    """What a transaction reports when it has written its answer."""
+    def findable(self, global_ids: Iterable[str]) -> frozenset[str]:
+        """Return which of these persons the sender may be told of."""
+        return self.parts.may_find(self.sender, tuple(global_ids))
 
-    global_ids: tuple[str, ...] = ()
-    detail: str = ""
+    def record(self, done: Done, session: Session | None = None) -> None:
+        """Put what was done on record: with the change that `session` makes, else by itself."""
+        record = ExchangeRecord(
+            transaction=self.transaction,
+            action=self.action,
+            outcome="success",
+            sender=self.sender,
+            address=self.peer.address,
+            detail=detail_of(self.asked, done.detail),
+            global_ids=done.global_ids,
+            replayed_by=self.peer.replayed_by,
+        )
+        self.parts.audit(record, session)
+
+
+def detail_of(asked: Asked, words: str) -> str:
+    """Return what a record says, one line; the trail strikes out what looks like a name by "^"."""
+    said = f"{asked.message_type[:3]}-{asked.event[:3]} {asked.control_id[:64]}: {words}"
+    return "".join(char if char.isprintable() else "?" for char in said)

@@ -39,7 +39,8 @@ _FAREWELL_S = 2.0
 class NodeSettings:
     """The keys of `[hl7]`. TLS is on when a certificate is named; `tls_client_ca` makes it mutual.
 
-    `peers` are tables of sender, networks and certificates (`admission.PeerRule`).
+    `peers` are tables of sender, networks and certificates (`admission.PeerRule`); `any_address`
+    admits senders that no table names from everywhere, not from loopback alone.
     """
 
     bind: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class NodeSettings:
     max_connections_per_address: int = 32
     query_limit: int = 100
     peers: tuple[Mapping[str, object], ...] = ()
+    any_address: bool = False
 
 
 class Hl7Node:

@@ -130,6 +130,9 @@ RULES: Mapping[str, Rule] = {
     "merged-before": Rule("AA", 205, "this merge was carried out before", "该合并此前已执行"),
     "query-parameter": Rule("AE", 103, "the query parameter is not supported", "不支持该查询参数"),
     "query-empty": Rule("AE", 101, "the query names nothing to look for", "查询未给出任何条件"),
+    "query-value": Rule(
+        "AE", 102, "a value without a letter or digit finds nobody", "条件值中没有任何文字或数字"
+    ),
     "query-too-wide": Rule(
         "AE", 207, "too many persons fit: ask more narrowly", "符合条件者过多，请缩小范围"
     ),
@@ -147,15 +150,27 @@ _LONGEST_SHOWN = 64
 
 
 class RefusedMessageError(HubError):
-    """A message is refused. Its text names rule and place only; what came is patient data."""
+    """A message is refused. Its text names rule and place only; what came is patient data.
 
-    def __init__(self, rule: str, at: Location, *, came: str = "", allowed: str = "") -> None:
+    `concerning` are the persons it was about, for the audit record and never for the sender.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        at: Location,
+        *,
+        came: str = "",
+        allowed: str = "",
+        concerning: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(f"{rule} at {at}")
         self.rule_name = rule
         self.rule = RULES[rule]
         self.at = at
         self.came = came
         self.allowed = allowed
+        self.concerning = concerning
 
     @property
     def english(self) -> str:

@@ -143,8 +143,8 @@ def read_message(raw: bytes) -> Hl7Message:
     if any(line.startswith(b"MSH") for line in kept[1:]):
         raise RefusedMessageError("several-headers", Location("MSH", sequence=2))
     if charset.unknown and not all(line.isascii() for line in kept):
-        came = {"came": charset.unknown, "allowed": ALLOWED_NAMES}
-        raise RefusedMessageError("character-set", Location("MSH", 18), **came)
+        at = Location("MSH", 18)
+        raise RefusedMessageError("character-set", at, came=charset.unknown, allowed=ALLOWED_NAMES)
     return Hl7Message(tuple(_segments(kept, delimiters, charset)), charset)
 
 

@@ -51,6 +51,12 @@ def children_of(database: Database, mother: PatientIdentifier) -> tuple[str, ...
         return _naming(session, named | _names(session, [global_id] if global_id else []))
 
 
+def children_naming(database: Database, mother: PatientIdentifier) -> tuple[str, ...]:
+    """Return the global IDs of the persons who name `mother` by exactly this identifier."""
+    with database.read() as session:
+        return _naming(session, {(mother.value.strip(), mother.issuer.oid)})
+
+
 def children_of_persons(database: Database, mothers: Collection[str]) -> tuple[str, ...]:
     """Return the global IDs of the persons who name one of these persons as their mother."""
     with database.read() as session:

@@ -14,7 +14,14 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from patient_index.hl7v2.admission import Admission, PeerRule
-from patient_index.hl7v2.exchange import Asking, Done, ExchangeRecord, Hl7Parts, Peer
+from patient_index.hl7v2.exchange import (
+    Asking,
+    Done,
+    ExchangeRecord,
+    Hl7Parts,
+    Peer,
+    detail_of,
+)
 from patient_index.hl7v2.problems import Location, RefusedMessageError
 from patient_index.hl7v2.query import repeat_query
 from patient_index.hl7v2.quiet import FloodGate
@@ -77,14 +84,20 @@ ROUTES: Mapping[tuple[str, str], Route] = {
 class Hl7Service:
     """Answers HL7 v2 messages; safe to use from many threads.
 
-    `peers` narrow where a sender may come from; `most_answers` bounds a page of a query.
+    `peers` say where a sender may come from, `any_address` that those without a rule may come from
+    beyond loopback; `most_answers` bounds a page of a query.
     """
 
     def __init__(
-        self, parts: Hl7Parts, *, peers: tuple[PeerRule, ...] = (), most_answers: int = 100
+        self,
+        parts: Hl7Parts,
+        *,
+        peers: tuple[PeerRule, ...] = (),
+        any_address: bool = False,
+        most_answers: int = 100,
     ) -> None:
         self._parts = parts
-        self._admission = Admission(parts.domains, peers)
+        self._admission = Admission(parts.domains, peers, any_address=any_address)
         self._most_answers = most_answers
         self._flood = FloodGate()
         # A message taken apart costs a hundred times its bytes: not too many of them at once.
@@ -124,20 +137,19 @@ class Hl7Service:
         _check_header(message)
         route = _route(asked)
         self._admission.admit(asked.sender_name, peer)
-        asking = Asking(self._parts, asked, peer, message_key(message, asked), self._most_answers)
+        asking = Asking(
+            self._parts,
+            asked,
+            peer,
+            message_key(message, asked),
+            route.transaction,
+            route.action,
+            self._most_answers,
+        )
         writer = AnswerWriter(asked, self._parts.clock.now())
         done = route.handle(message, asking, writer)
-        record = ExchangeRecord(
-            transaction=route.transaction,
-            action=route.action,
-            outcome="success",
-            sender=asked.sender_name,
-            address=peer.address,
-            detail=_detail(asked, done.detail),
-            global_ids=done.global_ids,
-            replayed_by=peer.replayed_by,
-        )
-        self._parts.audit(record)
+        if not done.recorded:
+            asking.record(done)
         return Answered(writer.encoded(route.answer), "AA", done.global_ids)
 
     def _refused(
@@ -175,7 +187,8 @@ class Hl7Service:
             outcome="failure" if refusal.rule_name == "internal" else "refused",
             sender=asked.sender_name,
             address=peer.address,
-            detail=_detail(asked, f"{refusal.rule_name} at {refusal.at}{more}"),
+            detail=detail_of(asked, f"{refusal.rule_name} at {refusal.at}{more}"),
+            global_ids=refusal.concerning,
             replayed_by=peer.replayed_by,
         )
         try:
@@ -246,9 +259,3 @@ def _answerable(asked: Asked) -> Asked:
     version = asked.version if asked.version in VERSIONS else "2.5"
     processing_id = asked.processing_id if asked.processing_id in {"P", "T", "D"} else "P"
     return replace(asked, version=version, processing_id=processing_id)
-
-
-def _detail(asked: Asked, words: str) -> str:
-    """For the audit trail, which strikes out whatever looks like a name with "^"."""
-    kind = f"{asked.message_type[:3]}-{asked.event[:3]}"
-    return f"{kind} {asked.control_id[:64]}: {words}"

@@ -2,19 +2,12 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
-from xml.etree import ElementTree as ET
 
 import pytest
 
-from access_control.audit_message import (
-    EVENT_CODES,
-    AuditEvent,
-    audit_message_xml,
-    canonical_message,
-    record_of,
-)
+from access_control.audit_message import AuditEvent, AuditObject, canonical_message, record_of
 from access_control.errors import InvalidAuditEventError
-from access_control.model import Action, Purpose, Role, Subject, SubjectKind
+from access_control.model import Purpose, Role, Subject, SubjectKind
 
 AT = datetime(2026, 11, 21, 8, 0, 0, 250_000, tzinfo=UTC)
 READER = Subject(
@@ -123,43 +116,54 @@ def test_an_event_that_is_no_event_is_refused(changes: dict[str, Any]) -> None:
         _message(**changes)
 
 
-@pytest.mark.parametrize("action", Action)
-def test_every_action_has_a_dicom_event_code(action: Action) -> None:
-    assert action.value in EVENT_CODES
+def test_a_record_written_before_transactions_were_named_is_still_read() -> None:
+    parsed = json.loads(_message())
+    del parsed["event"]["transaction"], parsed["objects"], parsed["object"]["query"]
+    record = record_of(json.dumps(parsed))
+    assert (record.transaction, record.query, record.objects) == ("", "", ())
+
+
+def test_transaction_query_and_further_objects_come_back() -> None:
+    document = AuditObject("document", "1.2.3", (("Repository Unique Id", "1.9"),))
+    record = record_of(_message(transaction="ITI-43", query="a\n  b", objects=(document,)))
+    assert (record.transaction, record.query, record.objects) == ("ITI-43", "a b", (document,))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "indicator"), [("success", "0"), ("refused", "4"), ("failure", "8")]
+    ("detail", "transaction"),
+    [
+        ("ITI-78 retrieve", "ITI-78"),
+        ("ITI-8 ADT-A01 17: registered", "ITI-8"),
+        ("RAD-107 frames", "RAD-107"),
+        ("ITI-999", ""),
+        ("query", ""),
+    ],
 )
-def test_the_xml_has_the_parts_of_a_dicom_audit_message_in_their_order(
-    outcome: str, indicator: str
+def test_the_transaction_is_taken_from_the_detail_when_it_is_not_said(
+    detail: str, transaction: str
 ) -> None:
-    xml = audit_message_xml(record_of(_message(outcome=outcome)), "eirhub")
-    root = ET.fromstring(xml)  # noqa: S314  # our own writing
-    assert root.tag == "AuditMessage"
-    assert [part.tag for part in root] == [
-        "EventIdentification",
-        "ActiveParticipant",
-        "AuditSourceIdentification",
-        "ParticipantObjectIdentification",
-    ]
-    event, person, source, item = root
-    assert event.attrib == {
-        "EventActionCode": "R",
-        "EventDateTime": AT.isoformat(),
-        "EventOutcomeIndicator": indicator,
-    }
-    assert event.find("EventID").attrib["csd-code"] == "110103"  # type: ignore[union-attr]
-    assert person.attrib["UserID"] == "user:user-1"
-    assert [role.attrib["csd-code"] for role in person] == ["clinician", "radiologist"]
-    assert source.attrib == {"AuditSourceID": "eirhub"}
-    assert item.attrib["ParticipantObjectID"] == "1.2.3"
-    assert item.find("ParticipantObjectIDTypeCode").attrib["csd-code"] == "110180"  # type: ignore[union-attr]
+    assert record_of(_message(detail=detail)).transaction == transaction
 
 
-def test_hostile_text_leaves_the_xml_readable_and_is_text_in_it() -> None:
-    hostile = HOSTILE + "<script>&'\"]]>"
-    xml = audit_message_xml(record_of(_message(resource_id=hostile, detail=hostile)), "eirhub")
-    root = ET.fromstring(xml)  # noqa: S314  # our own writing
-    assert root.find(".//script") is None
-    assert b"<script>" not in xml
+def test_a_purpose_that_the_credential_names_is_on_record() -> None:
+    subject = replace(READER, purpose=Purpose.QUALITY)
+    assert record_of(_message(subject=subject, purpose=None)).purpose == "quality"
+
+
+@pytest.mark.parametrize(
+    ("query", "stored"),
+    [
+        ("'P-1^^^&1.2.3&ISO' ('18748-4^^LOINC')", "'P-1^^^&1.2.3&ISO' ('18748-4^^LOINC')"),
+        ("<Value>Wang^XiaoDong</Value>", "<Value>[…]</Value>"),
+        ("name=王小东&x=1", "name=[…]&x=1"),
+    ],
+)
+def test_a_name_that_slips_into_a_query_is_struck_out_and_identifiers_stay(
+    query: str, stored: str
+) -> None:
+    assert record_of(_message(query=query)).query == stored
+
+
+def test_an_object_of_no_kind_is_refused() -> None:
+    with pytest.raises(InvalidAuditEventError):
+        _message(objects=(AuditObject("a b", "1"),))

@@ -219,7 +219,7 @@ def test_the_database_itself_refuses_to_forget_a_statement(
 
 def test_postgresql_refuses_the_same_and_other_databases_have_no_statements() -> None:
     statements = list(append_only_statements(APPEND_ONLY, "postgresql"))
-    assert sum("CREATE TRIGGER" in one for one in statements) == 2
+    assert sum("CREATE TRIGGER" in one for one in statements) == 4
     assert append_only_statements(APPEND_ONLY, "another") == ()
 
 

@@ -74,6 +74,8 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("registrar", "quality", "review_identity", SEARCH),
     ("registrar", "operations", "review_identity", COVERED),
     ("registrar", "patient", "manage_consent", SEARCH),
+    ("registrar", "operations", "administer_documents", RELATION),
+    ("document_source", "treatment", "submit_documents", RELATION),
 ]
 
 # the same for what is no person and no machine; the site asks as `sijing`
@@ -273,6 +275,8 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
         Action.VIEW_AUDIT,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,
+        Action.SUBMIT_DOCUMENTS,
+        Action.ADMINISTER_DOCUMENTS,
     }
 
 
@@ -310,3 +314,15 @@ def test_who_refuses_a_site_is_not_found_by_its_modalities_which_may_still_store
     site, refused = _subject(SubjectKind.SITE, frozenset(), sites), Refusals(site_ids=HERE)
     assert _ruled(site, refused, Action.QUERY, Purpose.TREATMENT) == "consent-refused"
     assert not _ruled(site, refused, Action.STORE, Purpose.TREATMENT)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_credential_that_holds_for_one_purpose_holds_for_no_other(purpose: Purpose) -> None:
+    doctor = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), None)
+    bound = replace(doctor, purpose=purpose)
+    here = SITUATIONS["known"][1]
+    for asked in Purpose:
+        as_before = decide(doctor, Action.VIEW_RECORD, here, asked)
+        now = decide(bound, Action.VIEW_RECORD, here, asked)
+        assert now.allowed is (as_before.allowed and asked is purpose)
+        assert asked is purpose or now.rule == "other-purpose"

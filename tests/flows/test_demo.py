@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -24,3 +26,15 @@ def test_the_demo_verifies_every_step_and_ends_with_zero(tmp_path: Path) -> None
     assert "Traceback" not in log
     for name in ("XiaoDong", "小东", "310117"):
         assert name not in log, "patient data in the log"
+
+
+def test_a_demo_that_is_told_to_end_takes_its_hub_along(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hub_runtime.cli", "demo", "--data", str(tmp_path / "demo")]
+    demo = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert demo.stderr is not None
+    assert demo.stderr.readline(), "the hub runs once the demo has named it"
+    hubs = psutil.Process(demo.pid).children()
+    demo.terminate()
+    demo.communicate(timeout=120)
+    assert hubs
+    assert not any(hub.is_running() for hub in hubs)

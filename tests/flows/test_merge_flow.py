@@ -4,6 +4,7 @@ Two studies of one woman, sent by two townships under two numbers, and one of a 
 are changed by `eirhub identity` in processes of their own, as a registrar would, beside the hub.
 """
 
+import hashlib
 import json
 import logging
 import warnings
@@ -24,6 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from sqlalchemy import select
 from werkzeug.test import Client
 
+from access_control.consent import EVERYONE, ConsentKind
 from access_control.model import Role
 from access_control.shared_links import NewLink, ShareRequest
 from dicom_router.node import DicomNode, NodeParts
@@ -59,8 +61,12 @@ class Seen:
     """Studies that a doctor of the second township alone may see."""
     c_find: dict[str, str]
     """By study: the Patient ID that C-FIND answers."""
-    link: int
-    """HTTP status of the citizen's shared link."""
+    pix: dict[str, frozenset[str]]
+    """By study: what ITI-83 cross-references the site's own number to, beside itself."""
+    kos: dict[str, str]
+    """By study: the SHA-256 of the manifest, as a reader of the whole region retrieves it."""
+    link: tuple[int, str]
+    """HTTP status of the citizen's shared link, and the facts and pictures it shows."""
 
 
 class Flow:
@@ -79,6 +85,7 @@ class Flow:
         self.client = Client(hub.wsgi())
         self.everywhere = self._token("registry", None)
         self.doctor = self._token("doctor", ("jiuting",))
+        self.registrar = self._token("registrar", None, Role.REGISTRAR)
         self.link = self._shared()
 
     def number(self, shown: Shown) -> PatientIdentifier:
@@ -117,11 +124,34 @@ class Flow:
             ),
             qido=frozenset(
                 study["0020000D"]["Value"][0]
-                for study in self._get("/dicom-web/studies", self.doctor).json or ()
+                for study in self.get("/dicom-web/studies", self.doctor).json or ()
             ),
             c_find={one.study: _found_by_peer(port, one) for one in (self.first, self.second)},
-            link=self._shared_status(),
+            pix={one.study: self._cross_references(one) for one in (self.first, self.second)},
+            kos={one.study: self._manifest_digest(one) for one in (self.first, self.second)},
+            link=self.shared_exam(),
         )
+
+    def files(self) -> dict[str, str]:
+        """Return the SHA-256 of every file the archive and the repository keep."""
+        kept = [path for path in self.folder.rglob("*") if path.is_file() and not _changes(path)]
+        assert len(kept) >= 3
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in kept
+        }
+
+    def as_of(self, moment: str) -> dict[str, frozenset[str]]:
+        """By global ID: the numbers that the API says led to it at that moment."""
+        found = {}
+        for one in self.persons:
+            answer = self.get(
+                f"/api/v1/identity/people/{one}/history", self.registrar, as_of=moment
+            )
+            if answer.status_code == 200:
+                numbers = answer.json["identifiers"]
+                found[one] = frozenset(number["value"] for number in numbers)
+        return found
 
     def stored(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row that says what arrived, as it lies in the database."""
@@ -139,29 +169,46 @@ class Flow:
         changes = {"PatientID": patient_id, "SpecificCharacterSet": "GB18030"}
         return store(self.hub, site_id, sample(name, PatientName=name_cn, **changes))
 
-    def _token(self, name: str, sites: tuple[str, ...] | None) -> str:
+    def _token(self, name: str, sites: tuple[str, ...] | None, role: Role = Role.CLINICIAN) -> str:
         expires = self.hub.base.clock.now() + timedelta(days=1)
-        return self.hub.access.tokens.create(name, (Role.CLINICIAN,), sites, expires)
+        return self.hub.access.tokens.create(name, (role,), sites, expires)
 
-    def _get(self, path: str, token: str) -> Any:
-        return self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+    def get(self, path: str, token: str, **query: str) -> Any:
+        return self.client.get(
+            path, query_string=query, headers={"Authorization": f"Bearer {token}"}
+        )
+
+    def _cross_references(self, shown: Shown) -> frozenset[str]:
+        number = self.number(shown)
+        source = f"urn:oid:{number.issuer.oid}|{number.value}"
+        answer = self.get("/fhir/Patient/$ihe-pix", self.everywhere, sourceIdentifier=source)
+        assert answer.status_code == 200, answer.text
+        named = [
+            part["valueIdentifier"]["value"]
+            for part in answer.json.get("parameter", ())
+            if part["name"] == "targetIdentifier"
+        ]
+        return frozenset(named) - {number.value}
+
+    def _manifest_digest(self, shown: Shown) -> str:
+        answer = self._manifest(shown, self.everywhere)
+        begins = answer.index(b"DICM") - 128
+        return hashlib.sha256(answer[begins : answer.index(b"\r\n--", begins)]).hexdigest()
 
     def _timeline(self, global_id: str) -> frozenset[str]:
-        answer = self._get(f"/api/v1/patients/{global_id}/timeline", self.everywhere)
+        answer = self.get(f"/api/v1/patients/{global_id}/timeline", self.everywhere)
         if answer.status_code == 404:
             return frozenset()
         return frozenset(study["study_instance_uid"] for study in answer.json["studies"])
 
     def _retrieved(self, shown: Shown) -> bool:
+        return shown.study.encode() in self._manifest(shown, self.doctor)
+
+    def _manifest(self, shown: Shown, token: str) -> bytes:
         entry = self.hub.registry.manifest_of(shown.study)
         assert entry is not None
-        answer = self._soap(
-            "/xds/repository",
-            self.doctor,
-            wire.retrieve((entry.repository_unique_id, entry.unique_id)),
-            wire.ITI43,
-        )
-        return shown.study.encode() in answer
+        asked = wire.retrieve((entry.repository_unique_id, entry.unique_id))
+        return self._soap("/xds/repository", token, asked, wire.ITI43)
 
     def _documents(self, global_id: str) -> frozenset[tuple[str, str, str]]:
         cx = self.hub.patients.global_identifier(global_id).cx
@@ -195,7 +242,7 @@ class Flow:
             )
         )
 
-    def _shared_status(self) -> int:
+    def shared_exam(self) -> tuple[int, str]:
         browser, door = Client(self.hub.wsgi()), f"/share/{self.link.token}"
         form = BeautifulSoup(browser.get(door).data, "html.parser")
         token = form.select_one("input[name=csrf_token]")
@@ -203,8 +250,18 @@ class Flow:
         said = {"passcode": self.link.passcode, "csrf_token": str(token["value"])}
         opened = browser.post(door, data=said)
         if opened.status_code != 303:
-            return int(opened.status_code)
-        return int(browser.get("/share/exam").status_code)
+            return int(opened.status_code), ""
+        exam = browser.get("/share/exam")
+        page = BeautifulSoup(exam.data, "html.parser")
+        facts = [part.get_text(" ", strip=True) for part in page.select("dl.facts")]
+        pictures = [str(picture["src"]) for picture in page.select(".pictures img")]
+        shown = [hashlib.sha256(browser.get(one).data).hexdigest() for one in pictures]
+        return int(exam.status_code), " ".join([*facts, *shown])
+
+
+def _changes(path: Path) -> bool:
+    """True of what may change: the database and its journal, keys and logs of the running hub."""
+    return ".sqlite" in path.name or "secrets" in path.parts or path.suffix in {".log", ".lock"}
 
 
 def _study_of(entry: etree._Element) -> str:
@@ -233,6 +290,11 @@ def _source_of(entry: etree._Element) -> str:
 
 def _found_by_peer(port: int, shown: Shown) -> str:
     """Ask as the site that sent the study; return the one Patient ID it is answered under."""
+    [patient_id] = _answers_of_peer(port, shown)
+    return patient_id
+
+
+def _answers_of_peer(port: int, shown: Shown) -> list[str]:
     entity = AE(shown.site_id.upper())
     entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
     association = entity.associate("127.0.0.1", port)
@@ -244,8 +306,7 @@ def _found_by_peer(port: int, shown: Shown) -> str:
     answers = association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
     found = [str(answer.PatientID) for _, answer in answers if answer is not None]
     association.release()
-    [patient_id] = found
-    return patient_id
+    return found
 
 
 @pytest.fixture
@@ -279,7 +340,7 @@ def port(flow: Flow) -> Iterator[int]:
 def test_every_reader_follows_a_merge_its_undoing_and_a_relink(flow: Flow, port: int) -> None:
     assert site("sijing", 1).assigning_authority == flow.number(flow.first).issuer
     one, two = flow.persons
-    apart, stored = flow.seen(port), flow.stored()
+    apart, stored, files = flow.seen(port), flow.stored(), flow.files()
     before_merge = flow.hub.base.clock.now().isoformat()
     _require_apart(flow, apart)
 
@@ -287,12 +348,18 @@ def test_every_reader_follows_a_merge_its_undoing_and_a_relink(flow: Flow, port:
     assert (merge["ignored"], merge["global_id"]) == (None, one)
     together = flow.seen(port)
     _require_together(flow, together, survivor=one, gone=two)
+    assert (together.kos, together.link) == (apart.kos, apart.link)
     was = flow.identity("show", flow.written(flow.second), "--as-of", before_merge)
     assert was["global_id"] == two
+    assert flow.as_of(before_merge) == {one: {"S001"}}, "the survivor's past is its own"
+    merged = flow.hub.base.clock.now().isoformat()
+    assert flow.as_of(merged) == {one: {"S001", "J900"}}
     assert flow.stored() == stored
 
     undone = flow.identity("take-back", str(merge["decision_id"]))
     assert flow.seen(port) == apart
+    assert flow.as_of(merged) == {one: {"S001", "J900"}, two: set()}, "it was so, then"
+    assert flow.as_of(before_merge) == {one: {"S001"}, two: {"J900"}}
     assert flow.stored() == stored
 
     flow.identity("link", flow.written(flow.first), two)
@@ -309,6 +376,7 @@ def test_every_reader_follows_a_merge_its_undoing_and_a_relink(flow: Flow, port:
     flow.identity("take-back", str(undone["decision_id"]))
     assert flow.seen(port) == together
     assert flow.stored() == stored
+    assert flow.files() == files
     assert flow.hub.access.audit.verify(lambda _done, _total: None).ok
 
 
@@ -320,6 +388,7 @@ def _require_apart(flow: Flow, seen: Seen) -> None:
     assert {found[:2] for found in seen.registry[two]} == {(second, two)}
     assert seen.manifests == {second}
     assert seen.qido == {second}
+    assert seen.pix == {first: {one}, second: {two}}
     _require_untouched(flow, seen)
 
 
@@ -331,6 +400,8 @@ def _require_together(flow: Flow, seen: Seen, *, survivor: str, gone: str) -> No
     assert seen.manifests == both
     # The person is known at the doctor's site now, so the whole record is open there.
     assert seen.qido == both
+    numbers = {shown.study: flow.number(shown).value for shown in (flow.first, flow.second)}
+    assert seen.pix == {study: {survivor, *numbers.values()} - {numbers[study]} for study in both}
     _require_untouched(flow, seen)
 
 
@@ -341,4 +412,36 @@ def _require_untouched(flow: Flow, seen: Seen) -> None:
     for study, _, source in frozenset().union(*seen.registry.values()):
         assert source == sent[study].cx
     assert flow.stranger.study not in seen.qido
-    assert seen.link == 200
+    status, shown = seen.link
+    assert status == 200
+    # A link is to one examination, whoever its person turns out to be.
+    assert "jiuting" in shown
+    assert "sijing" not in shown
+
+
+def test_a_refusal_follows_its_person_through_a_merge_and_its_undoing(
+    flow: Flow, port: int
+) -> None:
+    """C-FIND, QIDO and the citizen's link tell by the link of today whose pictures these are."""
+    one, two = flow.persons
+    stored = flow.stored()
+    flow.hub.access.consents.record(
+        one, ConsentKind.REFUSE, EVERYONE, by="registrar", reason="came to the desk"
+    )
+    assert _reached(flow, port) == ({flow.second.study}, {flow.second.study}, 200)
+
+    merge = flow.identity("merge", one, two)
+    closed = _reached(flow, port)
+    assert closed[:2] == (set(), set())
+    assert closed[2] != 200
+
+    flow.identity("take-back", str(merge["decision_id"]))
+    assert _reached(flow, port) == ({flow.second.study}, {flow.second.study}, 200)
+    assert flow.stored() == stored
+
+
+def _reached(flow: Flow, port: int) -> tuple[set[str], set[str], int]:
+    """What the sites find by C-FIND, a doctor of the second by QIDO, and the link's status."""
+    found = {one.study for one in (flow.first, flow.second) if _answers_of_peer(port, one)}
+    qido = flow.get("/dicom-web/studies", flow.doctor).json or ()
+    return found, {study["0020000D"]["Value"][0] for study in qido}, flow.shared_exam()[0]

@@ -119,3 +119,25 @@ def test_the_listener_learns_what_was_published_after_the_rows_are_visible(tmp_p
         work.publish(Event(event_id="one", occurred_at=NOON))
     assert seen == [(frozenset({Event}), 2)]
     database.dispose()
+
+
+def test_reads_of_a_thread_join_the_snapshot_they_are_told_to_and_other_threads_do_not(
+    database: Database,
+) -> None:
+    seen: list[int] = []
+
+    def count() -> int:
+        with database.read() as session:
+            return session.scalar(select(func.count()).select_from(Probe)) or 0
+
+    with database.read() as outer:
+        assert outer.scalar(select(func.count()).select_from(Probe)) == 0
+        with database.unit_of_work() as work:
+            work.session.add(Probe(name="a", count=1, at=NOON))
+        with database.joined(outer):
+            assert count() == 0
+            other = threading.Thread(target=lambda: seen.append(count()))
+            other.start()
+            other.join()
+        assert count() == 1
+    assert seen == [1]

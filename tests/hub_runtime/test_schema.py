@@ -7,6 +7,7 @@ from sqlalchemy import text
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_runtime import schema
+from tests.hub_runtime.earlier_rows import register_as_before, require_kept
 
 
 @pytest.fixture
@@ -24,6 +25,14 @@ def test_the_migrations_lead_to_exactly_the_models(empty: Database) -> None:
 
 def test_upgrading_twice_is_harmless(empty: Database) -> None:
     assert schema.upgrade(empty) == schema.upgrade(empty) == schema.head()
+
+
+def test_what_was_registered_before_is_kept_and_found(empty: Database) -> None:
+    schema.upgrade(empty, "0001")
+    register_as_before(empty)
+    schema.upgrade(empty)
+    assert schema.differences(empty) == []
+    require_kept(empty)
 
 
 def test_a_database_of_a_newer_hub_is_refused(empty: Database) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import event
 from stdnum.cn import ric
 
 from hub_kernel.database import Database
@@ -135,27 +134,36 @@ def statement(
     )
 
 
+ON_BOTH = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+"""Marks what has to hold on PostgreSQL too, where several write at once."""
+
+ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+"""Marks what can only happen where several write at once."""
+
+
 @pytest.fixture
-def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
-    """An empty database: embedded, or on the PostgreSQL server that EIRHUB_TEST_POSTGRESQL names.
-
-    The variable holds an SQLAlchemy URL whose user may create databases; each test gets its own.
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock
+) -> Iterator[Database]:
+    """An empty database, embedded unless the test is marked; `EIRHUB_TEST_DATABASE=postgresql`
+    puts every test of the index there that is not marked.
     """
-    server = os.environ.get("EIRHUB_TEST_POSTGRESQL")
-    url = _created(server) if server else f"sqlite:///{tmp_path / 'hub.sqlite'}"
-    database = Database(url, clock=clock)
-    database.create_all()
-    yield database
-    database.dispose()
+    kind = getattr(request, "param", os.environ.get("EIRHUB_TEST_DATABASE", "sqlite"))
+    with _address(kind, request, tmp_path) as url:
+        database = Database(url, clock=clock)
+        if kind == "sqlite":
+            database.create_all()
+        yield database
+        database.dispose()
 
 
-def _created(server: str) -> str:
-    name = f"eirhub_test_{uuid.uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
+@contextmanager
+def _address(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'hub.sqlite'}"
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Run as a program: every change of links, killed one write later each time; argument: a folder.
 
 Prints one JSON object: by change, how many children were killed, how many of those had left
-nothing, and how many everything. With `torn` as second argument every statement commits by itself,
-and the number of half-made changes that were noticed is printed: the control of the test.
+nothing, how many everything, how many half a change, and after how many two readers disagreed. With
+`torn` as second argument every statement commits by itself, so that changes are left half-made: the
+control of the test.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sqlalchemy import event, select  # noqa: E402
+from sqlalchemy import event, select, text  # noqa: E402
 
 from hub_kernel.database import Database  # noqa: E402
 from hub_kernel.events import LinkChanged  # noqa: E402
@@ -38,6 +39,7 @@ from patient_index.model import (  # noqa: E402
     PatientStatement,
     TypedIdentifier,
 )
+from patient_index.same_person import SamePerson  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
 from patient_index.tables import KnownIdentifier, LinkLog, ObservedDemographics  # noqa: E402
 from patient_index.tables_feed import (  # noqa: E402
@@ -56,6 +58,7 @@ EAST, WEST = AssigningAuthority("EAST", "1.2.3.1"), AssigningAuthority("WEST", "
 CARDS = AssigningAuthority("CARDS", "1.2.3.9")
 OLD, NEW = PatientIdentifier("old", EAST), PatientIdentifier("new", EAST)
 LINKED, COMING = PatientIdentifier("linked", WEST), PatientIdentifier("coming", WEST)
+PATIENTS = (OLD, NEW, LINKED, COMING)
 BY = Decided("clerk", "test")
 
 
@@ -142,9 +145,9 @@ def snapshot(path: Path) -> str:
         for table, columns in _TABLES.items():
             rows = session.execute(select(*(getattr(table, name) for name in columns)))
             found[table.__tablename__] = sorted([list(map(str, row)) for row in rows])
-        payloads = [json.loads(text) for text in session.scalars(select(OutboxEvent.payload))]
+        payloads = [json.loads(one) for one in session.scalars(select(OutboxEvent.payload))]
         found["told"] = sorted([one["identifier"]["value"], one["global_id"]] for one in payloads)
-    for one in (OLD, NEW, LINKED, COMING):
+    for one in PATIENTS:
         resolved = hub.index.resolve(one)
         found[one.value] = [resolved, [str(i) for i in hub.index.identifiers_of(resolved or "")]]
         try:
@@ -154,6 +157,55 @@ def snapshot(path: Path) -> str:
         found[one.value].append([line.action for line in hub.index.history(one)])
     hub.database.dispose()
     return json.dumps(found, sort_keys=True)
+
+
+def disagreements(path: Path) -> list[str]:
+    """Which reader says something else than the link log about whom an identifier belongs to."""
+    hub = opened(path, 900)
+    with hub.database.read() as session:
+        payloads = [
+            json.loads(payload)
+            for payload in session.scalars(select(OutboxEvent.payload).order_by(text("rowid")))
+        ]
+    told = {one["identifier"]["value"]: one["global_id"] for one in payloads}
+    found = []
+    for one in PATIENTS:
+        resolved = hub.index.resolve(one)
+        if resolved is None:
+            said = {"history": bool(hub.index.history(one)), "search": bool(_searched(hub, one))}
+            found += [f"{one.value}: {reader}" for reader, says in said.items() if says]
+            continue
+        mine = set(hub.index.identifiers_of(resolved))
+        person, looked_up = hub.index.person(resolved), hub.lookup.person_of(one)
+        agree = {
+            "identifiers": one in mine,
+            "person": person is not None and set(person.identifiers) == mine,
+            "search": _searched(hub, one) == [resolved],
+            "lookup": looked_up is not None and looked_up.global_id == resolved,
+            "consents": set(SamePerson(hub.database).of_holders([one])[one]) == mine,
+            "history": hub.index.history(one)[-1].global_id == resolved,
+            "successor": hub.index.successor(resolved) == resolved,
+            "decisions": _decided_about(hub, one) in {None, resolved},
+            "events": told.get(one.value, resolved) == resolved,
+        }
+        found += [f"{one.value}: {reader}" for reader, agrees in agree.items() if not agrees]
+    hub.database.dispose()
+    return found
+
+
+def _searched(hub: Opened, identifier: PatientIdentifier) -> list[str]:
+    people = hub.index.search(identifier.value, issuers=None, limit=5)
+    return [person.global_id for person in people]
+
+
+def _decided_about(hub: Opened, identifier: PatientIdentifier) -> str | None:
+    """Where the newest decision in force has put the identifier, if one has moved it."""
+    lines = [line for line in hub.index.history(identifier) if line.action != "REGISTER"]
+    if not lines:
+        return None
+    last = lines[-1]
+    made = hub.index.decision(last.decision_id) if last.decision_id is not None else None
+    return last.global_id if made is not None and identifier in made.moved else "no decision"
 
 
 def in_child(path: Path, change: Callable[[Opened], None], kill_at: int | None) -> bool:
@@ -213,7 +265,7 @@ def prepared(name: str) -> Path:
     return path
 
 
-def tried(name: str) -> tuple[int, int, int, int]:
+def tried(name: str) -> tuple[int, ...]:
     base, change = prepared(name), CHANGES[name][1]
     whole = ROOT / f"{name}-whole.sqlite"
     shutil.copy(base, whole)
@@ -221,7 +273,7 @@ def tried(name: str) -> tuple[int, int, int, int]:
     before, after = snapshot(base), snapshot(whole)
     if before == after:
         sys.exit(f"{name} changed nothing")
-    killed = untouched = complete = torn = 0
+    killed = untouched = complete = torn = disagreeing = 0
     for kill_at in range(1, MOST_WRITES):
         path = ROOT / f"{name}-{kill_at}.sqlite"
         shutil.copy(base, path)
@@ -232,11 +284,12 @@ def tried(name: str) -> tuple[int, int, int, int]:
         untouched += left == before
         complete += left == after
         torn += left not in (before, after)
+        disagreeing += bool(disagreements(path))
         if not TORN:
             in_child(path, change, None)  # the sender has no answer and sends it again
             if snapshot(path) != after:
                 sys.exit(f"{name}: kill point {kill_at} was not made good")
-    return killed, untouched, complete, torn
+    return killed, untouched, complete, torn, disagreeing
 
 
 def main() -> None:

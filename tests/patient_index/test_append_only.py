@@ -1,7 +1,7 @@
 """The log is only ever added to: the database itself refuses anything else."""
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -15,7 +15,17 @@ from patient_index.feed import PatientFeed
 from patient_index.model import Decided
 from patient_index.service import PatientIndex
 from patient_index.tables import LinkLog
-from tests.patient_index.conftest import EAST, NORTH, NUMBER, WEST, card, patient, statement
+from tests.patient_index.conftest import (
+    EAST,
+    NORTH,
+    NUMBER,
+    ON_BOTH,
+    ON_POSTGRESQL,
+    WEST,
+    card,
+    patient,
+    statement,
+)
 
 DECIDED = Decided(by="clerk", reason="test")
 APPEND_ONLY = (*tables.APPEND_ONLY, *tables_feed.APPEND_ONLY)
@@ -38,22 +48,34 @@ def _fill(index: PatientIndex, feed: PatientFeed) -> None:
     )
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
+@ON_BOTH
 @pytest.mark.parametrize("verb", ["update", "delete"])
 def test_no_row_can_be_changed_or_deleted(
-    index: PatientIndex, feed: PatientFeed, database: Database, table: str, verb: str
+    index: PatientIndex, feed: PatientFeed, database: Database, verb: str
 ) -> None:
     _fill(index, feed)
-    target = Base.metadata.tables[table]
-    with database.read() as session:
-        assert session.execute(select(target)).first() is not None
-    column = next(iter(target.primary_key.columns)).name
-    change = update(target).values({column: 999}) if verb == "update" else delete(target)
-    with (
-        pytest.raises(DBAPIError, match="append-only"),
-        database.unit_of_work() as unit,
-    ):
-        unit.session.execute(change)
+    for table in APPEND_ONLY:
+        target = Base.metadata.tables[table]
+        with database.read() as session:
+            assert session.execute(select(target)).first() is not None
+        column = next(iter(target.primary_key.columns)).name
+        change = update(target).values({column: 999}) if verb == "update" else delete(target)
+        with (
+            pytest.raises(DBAPIError, match=f"{table} is append-only"),
+            database.unit_of_work() as unit,
+        ):
+            unit.session.execute(change)
+
+
+@ON_POSTGRESQL
+def test_no_table_can_be_emptied_at_once(database: Database) -> None:
+    """SQLite has no TRUNCATE; there, emptying a table is deleting its rows."""
+    for table in APPEND_ONLY:
+        with (
+            pytest.raises(DBAPIError, match="is append-only"),
+            database.unit_of_work() as unit,
+        ):
+            unit.session.execute(text(f"TRUNCATE {table} CASCADE"))
 
 
 def test_every_table_of_the_index_is_append_only() -> None:
@@ -66,6 +88,7 @@ def test_every_table_of_the_index_is_append_only() -> None:
     assert own - set(APPEND_ONLY) == {"match_key", "feed_message"}
 
 
+@ON_BOTH
 def test_undoing_a_link_leaves_every_earlier_line(index: PatientIndex, database: Database) -> None:
     index.observe(patient(EAST, numbers=(NUMBER,)))
     index.observe(patient(WEST, numbers=(NUMBER,)))

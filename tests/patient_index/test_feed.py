@@ -29,6 +29,7 @@ from tests.patient_index.conftest import (
     EAST,
     NORTH,
     NUMBER,
+    ON_BOTH,
     RESIDENTS,
     WEST,
     card,
@@ -38,6 +39,8 @@ from tests.patient_index.conftest import (
     statement,
 )
 from tests.support.clock import FixedClock
+
+pytestmark = ON_BOTH
 
 STRANGER = AssigningAuthority("STRANGER", "1.2.3.999")
 BY_CLERK = Decided(by="clerk", reason="seen at the desk")

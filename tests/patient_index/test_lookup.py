@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from hub_kernel.person_names import parse_person_name
-from patient_index.errors import UnknownDomainError, UnknownIdentifierError
+from patient_index import finding
+from patient_index.errors import (
+    QuestionTooWideError,
+    UnknownDomainError,
+    UnknownIdentifierError,
+)
 from patient_index.feed import PatientFeed
 from patient_index.lookup import PatientLookup
 from patient_index.model import (
@@ -15,6 +20,7 @@ from patient_index.model import (
     Demographics,
     Grade,
     IdentifierKind,
+    Page,
     PatientStatement,
     PersonCriteria,
 )
@@ -138,6 +144,157 @@ def test_a_person_is_found_by(lookup: PatientLookup, wang: str, criteria: Person
 def test_nobody_is_found_by(lookup: PatientLookup, wang: str, criteria: PersonCriteria) -> None:
     assert wang
     assert lookup.find(criteria).persons == ()
+
+
+EMPTY_VALUES = ("%", "_", "*", "%_*", "'", "。", "·", " ")
+
+
+@pytest.mark.parametrize("text", EMPTY_VALUES)
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        lambda text: PersonCriteria(name=text),
+        lambda text: PersonCriteria(family=text),
+        lambda text: PersonCriteria(given=text),
+        lambda text: PersonCriteria(address=Address(street=text)),
+        lambda text: PersonCriteria(address=Address(text=text)),
+        lambda text: PersonCriteria(address=Address(city=text)),
+        lambda text: PersonCriteria(address=Address(province=text)),
+        lambda text: PersonCriteria(address=Address(postal_code=text)),
+        lambda text: PersonCriteria(mother_name=text),
+        lambda text: PersonCriteria(phone=text),
+        lambda text: PersonCriteria(numbers=(text,)),
+        lambda text: PersonCriteria(sex=text),
+    ],
+)
+def test_a_value_without_a_letter_is_nobodys(
+    lookup: PatientLookup, wang: str, criteria: Callable[[str], PersonCriteria], text: str
+) -> None:
+    assert wang
+    assert lookup.find(criteria(text)).persons == ()
+
+
+def test_a_question_without_a_criterion_is_nobodys(lookup: PatientLookup, wang: str) -> None:
+    assert wang
+    assert lookup.find(PersonCriteria()).persons == ()
+    assert lookup.find(PersonCriteria(), issuers={EAST}).persons == ()
+
+
+NAMES = {
+    "apart": "Wang^XiaoDong=王^小东",
+    "whole": "王小东",
+    "letters": "Wang^Xiaodong",
+    "joined": "WANGXIAODONG",
+    "turned": "Xiaodong Wang",
+    "king": "李^王平",
+    "compound": "司马光",
+    "zhuge": "诸葛^亮",
+    "shan": "单^单",
+    "western": "Smith^Ann^Mary Jane",
+    "uighur": "阿卜杜拉·买买提",
+    "newborn": "王梅之子",
+}
+
+
+@pytest.fixture
+def named(feed: PatientFeed) -> Callable[[Page], set[str]]:
+    """People by how their site wrote their name; gives who is on a page by those words."""
+    by_id = {
+        feed.register(statement(EAST, word, name=name, birth_date=None)).global_id: word
+        for word, name in NAMES.items()
+    }
+    return lambda page: {by_id[person.global_id] for person in page.persons}
+
+
+WANGS = {"apart", "whole", "letters", "joined", "newborn"}
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "found"),
+    [
+        ("given", "王", {"king", "turned"}),
+        ("given", "wang", {"king", "turned"}),
+        ("given", "小东", {"apart", "whole", "letters", "joined", "turned"}),
+        ("given", "xiao", {"apart", "whole", "letters", "joined", "turned"}),
+        ("given", "东", set()),
+        ("given", "dong", set()),
+        ("given", "ang", set()),
+        ("given", "马光", set()),
+        ("given", "光", {"compound"}),
+        ("given", "guang", {"compound"}),
+        ("given", "单", {"shan"}),
+        ("given", "dan", {"shan"}),
+        ("given", "shan", set()),
+        ("given", "ann", {"western"}),
+        ("given", "mary", {"western"}),
+        ("given", "jane", {"western"}),
+        ("given", "smith", set()),
+        ("given", "阿卜", {"uighur"}),
+        ("family", "王", WANGS),
+        ("family", "wang", WANGS),
+        ("family", "王小东", {"apart", "whole", "letters", "joined"}),
+        ("family", "司马", {"compound"}),
+        ("family", "sima", {"compound"}),
+        ("family", "诸葛", {"zhuge"}),
+        ("family", "shan", {"shan"}),
+        ("family", "dan", set()),
+        ("family", "小东", {"turned"}),
+        ("family", "xiaodong", {"turned"}),
+        ("family", "smith", {"western"}),
+        ("family", "ann", set()),
+    ],
+)
+def test_a_part_of_a_name_is_found_in_that_part(
+    lookup: PatientLookup, named: Callable[[Page], set[str]], part: str, text: str, found: set[str]
+) -> None:
+    assert named(lookup.find(PersonCriteria(**{part: text}))) == found
+
+
+def test_letters_that_overrun_the_family_name_are_nobodys(
+    lookup: PatientLookup, named: Callable[[Page], set[str]]
+) -> None:
+    assert named(lookup.find(PersonCriteria(family="wangx"))) == {"whole", "joined"}
+
+
+def test_every_part_that_is_asked_for_has_to_hold(
+    lookup: PatientLookup, named: Callable[[Page], set[str]]
+) -> None:
+    assert named(lookup.find(PersonCriteria(family="李", given="王平"))) == {"king"}
+    assert named(lookup.find(PersonCriteria(family="王", given="王平"))) == set()
+    assert named(lookup.find(PersonCriteria(name="王", family="李"))) == set()
+
+
+def test_pages_of_a_part_of_a_name_hold_everybody_once(
+    feed: PatientFeed, lookup: PatientLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_ROWS_AT_ONCE", 3)
+    meant = set()
+    for number in range(12):
+        name = "王^小东" if number % 3 == 0 else "李^东小东"
+        global_id = feed.register(statement(EAST, str(number), name=name)).global_id
+        feed.update(statement(EAST, str(number), name=name, sex="F"))
+        meant |= {global_id} if number % 3 == 0 else set()
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = lookup.find(PersonCriteria(given="小东"), limit=3, cursor=cursor)
+        seen += [one.global_id for one in page.persons]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == sorted(meant)
+
+
+def test_a_part_that_too_many_names_may_hold_is_refused(
+    feed: PatientFeed, lookup: PatientLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(finding, "_MOST_READINGS", 4)
+    for number in range(6):
+        feed.register(statement(EAST, str(number), name="王^小东"))
+    with pytest.raises(QuestionTooWideError):
+        lookup.find(PersonCriteria(given="ang"))
+    assert len(lookup.find(PersonCriteria(given="xiao"), limit=2).persons) == 2
 
 
 def test_a_card_is_found_where_people_type(index: PatientIndex, wang: str) -> None:

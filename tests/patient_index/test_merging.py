@@ -1,7 +1,6 @@
 """Merge, unmerge, relink and take back: every change is a line, and every line can be undone."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from tests.patient_index.conftest import (
     EAST,
     NORTH,
     NUMBER,
+    ON_BOTH,
     WEST,
     CountingGlobalIds,
     identifier,
@@ -34,6 +34,8 @@ from tests.patient_index.conftest import (
 )
 from tests.patient_index.test_feed import STRANGER
 from tests.support.clock import FixedClock
+
+pytestmark = ON_BOTH
 
 BY_SITE = Decided(by="HIS|EAST", reason="A40", rule="site-merge")
 BY_CLERK = Decided(by="clerk", reason="two people after all")
@@ -274,18 +276,18 @@ def test_every_time_has_its_links(
 
 
 def test_every_moved_identifier_is_told_in_the_same_transaction(
-    tmp_path: Path, clock: FixedClock
+    database: Database, clock: FixedClock
 ) -> None:
     outbox = Outbox([Subscriber("reader", LinkChanged, lambda _changed: None)])
-    database = Database(f"sqlite:///{tmp_path / 'told.sqlite'}", clock=clock, outbox=outbox)
-    database.create_all()
-    index = PatientIndex(database, clock, IdentitySettings(), global_ids=CountingGlobalIds())
+    url = database.engine.url.render_as_string(hide_password=False)
+    telling = Database(url, clock=clock, outbox=outbox)
+    index = PatientIndex(telling, clock, IdentitySettings(), global_ids=CountingGlobalIds())
     kept, moved = index.observe(patient(EAST, "1")), index.observe(patient(WEST, "2"))
     outcome = index.merge(kept, moved, BY_CLERK)
     index.take_back(outcome.decision_id or 0, BY_CLERK)
     with database.read() as session:
         told = [decode_event(row.kind, row.payload) for row in session.scalars(select(OutboxEvent))]
-    database.dispose()
+    telling.dispose()
     changes = [(one.identifier, one.global_id) for one in told if isinstance(one, LinkChanged)]
     assert sorted(changes, key=str) == sorted(
         [(identifier(WEST, "2"), kept), (identifier(WEST, "2"), moved)], key=str

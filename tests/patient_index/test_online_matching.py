@@ -24,6 +24,7 @@ from tests.patient_index.conftest import (
     EAST,
     LINKS_FROM_BITS,
     NORTH,
+    ON_BOTH,
     RESIDENTS,
     WEST,
     CountingGlobalIds,
@@ -35,6 +36,8 @@ from tests.patient_index.conftest import (
     statement,
 )
 from tests.support.clock import FixedClock
+
+pytestmark = ON_BOTH
 
 HOME = Address("沪松公路 1 弄 3 号 502 室", "松江区", "上海市", "201615")
 BY_CLERK = Decided(by="clerk", reason="two people")
@@ -113,7 +116,9 @@ def test_twins_are_two_persons(feed: PatientFeed, index: PatientIndex) -> None:
     assert second.linked_by is None
 
 
-def test_two_equal_candidates_ask_instead_of_guessing(feed: PatientFeed) -> None:
+def test_two_equal_candidates_ask_instead_of_guessing(
+    feed: PatientFeed, index: PatientIndex
+) -> None:
     for value in ("1", "2"):
         number = resident_number(serial=f"00{value}")
         feed.register(
@@ -125,6 +130,10 @@ def test_two_equal_candidates_ask_instead_of_guessing(feed: PatientFeed) -> None
     outcome = feed.register(_rare(WEST, "9", sex=""))
     assert outcome.linked_by is None
     assert outcome.review_id is not None
+    [asked] = [one for one in index.open_reviews() if one.review_id == outcome.review_id]
+    assert (asked.explanation.score or 0.0) > LINKS_FROM_BITS
+    reason = asked.explanation.fields[0]
+    assert (reason.field, reason.level) == ("decision", "margin"), "the score alone would link"
 
 
 def test_resident_numbers_that_differ_are_never_linked_by_likeness(feed: PatientFeed) -> None:

@@ -17,6 +17,7 @@ from patient_index.tables import KnownIdentifier, LinkLog, ObservedDemographics
 from tests.patient_index.conftest import (
     EAST,
     NUMBER,
+    ON_BOTH,
     WEST,
     matcher_for_tests,
     patient,
@@ -24,6 +25,8 @@ from tests.patient_index.conftest import (
     statement,
 )
 from tests.support.clock import FixedClock
+
+pytestmark = ON_BOTH
 
 _THREADS = 50
 

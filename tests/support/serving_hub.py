@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-_READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?")
+_READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?(?: hl7=(\S+))?")
 _START_S = 120
 
 
@@ -26,6 +26,7 @@ class RunningHub:
     data: Path
     dicom_port: int
     http: str
+    hl7: str = ""
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -61,7 +62,7 @@ def running_hub(data: Path, *overrides: str, prefix: tuple[str, ...] = ()) -> It
         line = _first_line(process)
         ready = _READY.match(line)
         assert ready, f"the hub did not become ready: {line!r}"
-        yield RunningHub(process, data, int(ready.group(2) or 0), ready.group(3) or "")
+        yield RunningHub(process, data, int(ready[2] or 0), ready[3] or "", ready[4] or "")
     finally:
         if process.poll() is None:
             process.terminate()

@@ -15,16 +15,22 @@ PACKAGES = {
     "dcmj2pnm": "dcmtk",
     "dsrdump": "dcmtk",
     "dcmdump": "dcmtk",
+    "dciodvfy": "dicom3tools",
     "chromium": "chromium",
     "strace": "strace",
     "Orthanc": "orthanc",
     "openssl": "openssl",
+    "postgres": "postgresql",
+    "rsyslogd": "rsyslog rsyslog-openssl",
+    "xmlsec1": "xmlsec1",
 }
+# Where Debian keeps programs that are not everybody's.
+_ELSEWHERE = ("/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))))
 
 
 def require_tool(name: str) -> str:
     """Return the path of a Debian tool; skip by name without it, fail without it in CI."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_ELSEWHERE)))
     if found:
         return found
     reason = f"needs {name}: apt-get install {PACKAGES[name]}"

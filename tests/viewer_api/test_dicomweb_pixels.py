@@ -163,7 +163,9 @@ def transcoded(name: str) -> tuple[FileDataset, FileDataset]:
 
         body = decoded_instance(path.open("rb"), record, decode)
         assert body is not None
-        return dataset, dcmread(io.BytesIO(b"".join(body)))
+        data = b"".join(body.chunks)
+        assert len(data) == body.size
+        return dataset, dcmread(io.BytesIO(data))
 
 
 @pytest.mark.parametrize("name", [*NATIVE, *COMPRESSED[:3], "rtplan.dcm"])

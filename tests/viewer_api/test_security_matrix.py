@@ -49,6 +49,7 @@ class Target:
     shown: Shown
     global_id: str
     words: tuple[bytes, ...]
+    entry_id: str
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,10 @@ def target(region: Region) -> Target:
     global_id = region.hub.patients.resolve(study.patient)
     assert global_id is not None
     words = ("XiaoDong", '小东"', region.ct.series, region.ct.instance, "A-1", global_id)
-    return Target(region.ct, global_id, tuple(word.encode() for word in words))
+    manifest = region.hub.registry.manifest_of(region.ct.study)
+    assert manifest is not None
+    entry_id = manifest.entry_uuid.removeprefix("urn:uuid:")
+    return Target(region.ct, global_id, tuple(word.encode() for word in words), entry_id)
 
 
 def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
@@ -81,6 +85,8 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "review_id": 1,
         "decision_id": 1,
         "message_id": 1,
+        "refusal_id": 1,
+        "entry_id": target.entry_id,
     }
 
 

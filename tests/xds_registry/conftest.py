@@ -1,5 +1,7 @@
-"""The fixtures of `tests.xds_registry.hub`, for every test beside it."""
+"""The fixtures of `hub`, `asking` and `administered`, for every test beside them."""
 
+from tests.xds_registry.administered import desk
+from tests.xds_registry.asking import ask
 from tests.xds_registry.hub import hub, web
 
-__all__ = ["hub", "web"]
+__all__ = ["ask", "desk", "hub", "web"]

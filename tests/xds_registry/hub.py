@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -183,7 +184,11 @@ def serve(application: Callable[..., Any]) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-    server.trigger.pull_trigger(lambda: [channel.close() for channel in list(channels.values())])
+    # The server may wake by itself and close its own trigger before it is pulled.
+    with suppress(OSError):
+        server.trigger.pull_trigger(
+            lambda: [channel.close() for channel in list(channels.values())]
+        )
     thread.join()
 
 

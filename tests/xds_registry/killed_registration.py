@@ -73,7 +73,7 @@ def register(generation: int, kill_at: int | None) -> None:
 
     event.listen(database.engine, "before_cursor_execute", writing)
     event.listen(database.engine, "commit", step)
-    (subscriber,) = registry.subscribers()
+    subscriber = registry.subscribers()[0]
     subscriber.handle(
         StudyCompleted(
             event_id=f"e-{generation}",

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.xds_registry import wire
+from tests.xds_registry.packages import read_package
 from xds_registry.errors import XdsRefusalError
-from xds_registry.mtom import BadMultipartError, media_type_of, read_package
+from xds_registry.mtom import BadMultipartError, media_type_of
 from xds_registry.soap import SoapFaultError, parse_envelope
 from xds_registry.stored_queries import REFERENCE_FILTERS, Parameters, document_filter
 

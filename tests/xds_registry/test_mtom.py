@@ -7,15 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from xds_registry.mtom import (
-    Attachment,
-    BadMultipartError,
-    MultipartLimits,
-    build_package,
-    media_type_of,
-    read_package,
-    refuse_foreign_includes,
-)
+from tests.xds_registry.packages import read_package
+from xds_registry.mtom import Attachment, BadMultipartError, build_package, media_type_of
+from xds_registry.mtom_reading import MultipartLimits, TooLargeError, refuse_foreign_includes
 from xds_registry.vocabulary import XOP
 
 CONTENT_TYPE = 'multipart/related; boundary="b"; type="application/xop+xml"; start="<root@x>"'
@@ -30,13 +24,19 @@ def attachment(name: str, data: bytes) -> Attachment:
     return Attachment(name, "application/dicom", len(data), lambda: iter([data[:3], data[3:]]))
 
 
-@given(st.lists(st.binary(max_size=200), max_size=4), st.binary(min_size=1, max_size=200))
-def test_what_is_written_is_read_back_byte_for_byte(bodies: list[bytes], root: bytes) -> None:
+@given(
+    st.lists(st.one_of(st.binary(max_size=200), st.just(b"\r\n--b\r\n-")), max_size=4),
+    st.binary(min_size=1, max_size=200),
+    st.sampled_from([1, 2, 3, 7, 64, 1 << 20]),
+)
+def test_what_is_written_is_read_back_byte_for_byte(
+    bodies: list[bytes], root: bytes, most_at_once: int
+) -> None:
     named = {f"part-{n}@x": body for n, body in enumerate(bodies)}
     package = build_package(root, tuple(attachment(n, b) for n, b in named.items()), "urn:x")
     data = b"".join(package.chunks)
     assert len(data) == package.length
-    read = read_package(data, package.content_type)
+    read = read_package(data, package.content_type, most_at_once=most_at_once)
     assert read.root == root
     assert {name: read.attachments[name] for name in named} == named
 
@@ -88,6 +88,11 @@ def test_the_root_is_found_by_its_name_wherever_it_stands() -> None:
         (part("root@x", b"r", "Content-Transfer-Encoding: base64\r\n") + b"--b--", CONTENT_TYPE),
         (part("root@x", b"r", f"X: {'x' * 9000}\r\n") + b"--b--", CONTENT_TYPE),
         (b"".join(part(f"{n}@x", b"") for n in range(10_000)) + b"--b--", CONTENT_TYPE),
+        (part("root@x", b"r") + part("a@x", b"1") * 2 + b"--b--", CONTENT_TYPE),
+        (part("root@x", b"r") * 2 + b"--b--", CONTENT_TYPE),
+        (part("root@x", b"r") + part("a" * 600, b"1") + b"--b--", CONTENT_TYPE),
+        (b"x" * 100_000 + part("root@x", b"r") + b"--b--", CONTENT_TYPE),
+        (b"--b" + b" " * 1000 + b"\r\n\r\nr\r\n--b--", CONTENT_TYPE),
     ],
     ids=[
         "no-boundary",
@@ -101,6 +106,11 @@ def test_the_root_is_found_by_its_name_wherever_it_stands() -> None:
         "base64",
         "huge-header",
         "10k-parts",
+        "same-content-id",
+        "two-roots",
+        "long-content-id",
+        "long-preamble",
+        "long-boundary-line",
     ],
 )
 def test_a_malformed_or_excessive_package_is_refused(data: bytes, content_type: str) -> None:
@@ -113,6 +123,25 @@ def test_as_many_parts_as_the_limit_are_let_through() -> None:
     assert read_package(data, CONTENT_TYPE, MultipartLimits(parts=3)).root == b"r"
     with pytest.raises(BadMultipartError, match="more than 1"):
         read_package(data, CONTENT_TYPE, MultipartLimits(parts=1))
+
+
+def test_a_root_longer_than_its_bound_is_refused_before_it_ends() -> None:
+    def endless() -> bytes:
+        return part("root@x", b"")[:-2] + b"r" * 5000  # and no end of it
+
+    with pytest.raises(TooLargeError, match="1000"):
+        read_package(endless(), CONTENT_TYPE, MultipartLimits(root_bytes=1000), most_at_once=100)
+
+
+def test_folded_headers_and_empty_parts_are_read() -> None:
+    folded = b"--b\r\nContent-Type: text/plain;\r\n charset=UTF-8\r\nContent-ID: <e@x>\r\n\r\n"
+    data = part("root@x", b"r") + folded + b"\r\n--b--"
+    assert read_package(data, CONTENT_TYPE).attachments == {"e@x": b""}
+
+
+def test_what_stands_before_and_behind_the_parts_is_no_part() -> None:
+    data = b"preamble\r\n" + part("root@x", b"r") + b"--b--\r\nepilogue --b nothing"
+    assert read_package(data, CONTENT_TYPE).root == b"r"
 
 
 @pytest.mark.parametrize(

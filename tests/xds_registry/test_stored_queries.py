@@ -202,8 +202,8 @@ def test_a_missing_parameter_is_named() -> None:
 def test_one_of_two_parameters_is_needed_and_no_more() -> None:
     both = parameters(("$a", "'1'"), ("$b", "'2'"))
     with pytest.raises(XdsRefusalError) as refused:
-        both.either("$a", "$b")
+        both.one_of("$a", "$b")
     assert refused.value.code == ErrorCode.STORED_QUERY_PARAM_NUMBER
     with pytest.raises(XdsRefusalError) as missing:
-        parameters().either("$a", "$b")
+        parameters().one_of("$a", "$b")
     assert missing.value.code == ErrorCode.STORED_QUERY_MISSING_PARAM

@@ -144,7 +144,7 @@ def test_the_same_event_again_changes_nothing(hub: Hub, registered: list[StudyRe
     hub.know()
     send(hub, 1)
     complete(hub)
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     event = new_event(
         StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="t1", generation=1
     )
@@ -158,7 +158,7 @@ def test_the_same_event_again_changes_nothing(hub: Hub, registered: list[StudyRe
 def test_the_same_event_at_once_registers_once(hub: Hub) -> None:
     hub.know()
     send(hub, 1)
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     event = new_event(
         StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="t1", generation=1
     )
@@ -171,7 +171,7 @@ def test_the_same_event_at_once_registers_once(hub: Hub) -> None:
 def test_an_event_that_was_overtaken_changes_nothing(hub: Hub) -> None:
     hub.know()
     send(hub, 1)
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     completed = new_event(
         StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="t1", generation=2
     )
@@ -184,7 +184,7 @@ def test_a_patient_without_a_global_id_is_tried_again(hub: Hub) -> None:
     send(hub, 1)
     complete(hub)
     assert hub.registry.manifest_of(STUDY) is None
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     event = new_event(
         StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="t1", generation=1
     )
@@ -197,7 +197,7 @@ def test_a_patient_without_a_global_id_is_tried_again(hub: Hub) -> None:
 
 
 def test_a_study_the_archive_does_not_know_is_tried_again(hub: Hub) -> None:
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     event = new_event(
         StudyCompleted, hub.clock, study_instance_uid="9.9", site_id="t1", generation=1
     )
@@ -211,7 +211,7 @@ def test_the_event_is_written_in_the_transaction_that_registers(hub: Hub) -> Non
     send(hub, 1)
     hub.clock.advance(seconds=61)
     hub.archive.complete_quiet_studies()
-    (subscriber,) = hub.registry.subscribers()
+    subscriber = hub.registry.subscribers()[0]
     event = new_event(
         StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="t1", generation=1
     )

@@ -138,9 +138,9 @@ def test_an_answer_is_not_kept_by_caches(web: Web, token: str) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_audit_records_hold_no_query_values(hub: Hub, web: Web, token: str) -> None:
+def test_audit_records_hold_no_names(hub: Hub, web: Web, token: str) -> None:
     slots = (
-        ("$XDSDocumentEntryPatientId", "'Wang XiaoDong^^^&1.2.3&ISO'"),
+        ("$XDSDocumentEntryPatientId", "'Wang^XiaoDong^^^&1.2.3&ISO'"),
         ("$XDSDocumentEntryStatus", wire.APPROVED),
     )
     web.post(web.registry, wire.query(wire.FIND_DOCUMENTS, slots), token)

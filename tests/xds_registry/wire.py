@@ -23,9 +23,16 @@ GET_SUBMISSION_SETS = "urn:uuid:51224314-5390-4169-9b91-b1980040715a"
 GET_SUBMISSION_SET_AND_CONTENTS = "urn:uuid:e8e3cb2c-e39c-46b9-99e4-c12f57260b83"
 GET_RELATED_DOCUMENTS = "urn:uuid:d90e5407-b356-4d91-a89f-873917b4b0e6"
 FIND_DOCUMENTS_BY_REFERENCE_ID = "urn:uuid:12941a89-e02e-4be5-967c-ce4bfc8fe492"
+FIND_FOLDERS = "urn:uuid:958f3006-baad-4929-a4de-ff1114824431"
+GET_FOLDERS = "urn:uuid:5737b14c-8a1a-4539-b659-e03a34a5e1e4"
+GET_FOLDER_AND_CONTENTS = "urn:uuid:b909a503-523d-4517-8acf-8e5834dfc4c7"
+GET_FOLDERS_FOR_DOCUMENT = "urn:uuid:10cae35a-c7f9-4cf5-b61e-fc3278ffb578"
+FIND_DOCUMENTS_FOR_MULTIPLE_PATIENTS = "urn:uuid:3d1bdb10-39a2-11de-89c2-2f44d94eaa9f"
+FIND_FOLDERS_FOR_MULTIPLE_PATIENTS = "urn:uuid:50d3f5ac-39a2-11de-a1ca-b366239e58df"
 APPROVED = "('urn:oasis:names:tc:ebxml-regrep:StatusType:Approved')"
 DEPRECATED = "('urn:oasis:names:tc:ebxml-regrep:StatusType:Deprecated')"
 ITI18 = "urn:ihe:iti:2007:RegistryStoredQuery"
+ITI51 = "urn:ihe:iti:2009:MultiPatientStoredQuery"
 ITI43 = "urn:ihe:iti:2007:RetrieveDocumentSet"
 
 Slots = Sequence[tuple[str, str]]
@@ -43,17 +50,26 @@ def envelope(body: etree._Element, action: str, reply_to: str = "") -> bytes:
     return etree.tostring(root)
 
 
-def query(query_id: str, slots: Slots, return_type: str = "LeafClass") -> bytes:
+def query(
+    query_id: str,
+    slots: Slots,
+    return_type: str = "LeafClass",
+    *,
+    action: str = ITI18,
+    home: str = "",
+) -> bytes:
     request = etree.Element(f"{{{QUERY}}}AdhocQueryRequest")
     option = etree.SubElement(request, f"{{{QUERY}}}ResponseOption")
     option.set("returnType", return_type)
     option.set("returnComposedObjects", "true")
     adhoc = etree.SubElement(request, f"{{{RIM}}}AdhocQuery", id=query_id)
+    if home:
+        adhoc.set("home", home)
     for name, value in slots:
         slot = etree.SubElement(adhoc, f"{{{RIM}}}Slot", name=name)
         values = etree.SubElement(slot, f"{{{RIM}}}ValueList")
         etree.SubElement(values, f"{{{RIM}}}Value").text = value
-    return envelope(request, ITI18)
+    return envelope(request, action)
 
 
 def retrieve(*requests_: tuple[str, str], home: str = "") -> bytes:

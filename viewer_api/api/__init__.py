@@ -2,7 +2,16 @@
 
 from flask import Blueprint
 
-from viewer_api.api import consents, description, identity, links, patients, studies, subject
+from viewer_api.api import (
+    consents,
+    description,
+    identity,
+    links,
+    patients,
+    studies,
+    subject,
+    submissions,
+)
 
 
 def blueprints() -> list[Blueprint]:
@@ -14,5 +23,6 @@ def blueprints() -> list[Blueprint]:
         links.blueprint,
         identity.blueprint,
         consents.blueprint,
+        submissions.blueprint,
         description.blueprint,
     ]

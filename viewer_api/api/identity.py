@@ -13,6 +13,7 @@ from viewer_api.api.forms import identifier_form, moment, person_form
 from viewer_api.api.parameters import json_body, whole_number
 from viewer_api.errors import BadQueryError
 from viewer_api.identity_desk import DECIDED, WAITING, Case
+from viewer_api.identity_queue import page_of
 from viewer_api.pages.identity_drift import require_drift
 from viewer_api.security import signed_in
 from viewer_api.services import services
@@ -34,11 +35,15 @@ def reviews() -> Response:
     state = request.args.get("state", WAITING)
     if state not in _STATES:
         raise BadQueryError(f"state must be one of {', '.join(_STATES)}")
-    start = whole_number("start", default=0, most=10_000)
+    start = whole_number("start", default=0, most=10_000_000)
     limit = whole_number("limit", default=50, least=1, most=100)
-    found, more = identity_desk.cases(state, limit=limit, offset=start)
+    found = page_of(state, limit=limit, start=start)
     return jsonify(
-        {"reviews": [_case_form(case) for case in found], "next": start + limit if more else None}
+        {
+            "reviews": [_case_form(case) for case in found.cases],
+            "total": found.total,
+            "next": found.next,
+        }
     )
 
 

@@ -73,6 +73,24 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
         },
     ],
+    "api_submissions.page": [
+        {
+            "name": "state",
+            "in": "query",
+            "schema": {"enum": ["open", "replayed", "dismissed"], "default": "open"},
+        },
+        {
+            "name": "before",
+            "in": "query",
+            "description": "The number of the last submission of the page before",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
+        },
+    ],
     "api_identity.history": [
         {
             "name": "as_of",
@@ -117,4 +135,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "api_identity.move": _texts("value", "oid", "other", "reason"),
     "api_identity.take_back": _texts("reason"),
     "api_consents.record": _texts("kind", "scope", "reason"),
+    "api_submissions.replay": _texts("xml"),
+    "api_submissions.dismiss": _texts("reason"),
 }

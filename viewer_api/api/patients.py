@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from access_control.model import Action, Resource
 from viewer_api.api.forms import person_form, study_form
 from viewer_api.errors import BadQueryError
+from viewer_api.found_people import require_search, shown
 from viewer_api.security import (
     current_subject,
     person_resource,
@@ -33,12 +34,14 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
 @signed_in
 def search() -> Response:
     """Answer the people whom `q` names: a name, pinyin, initials or any number."""
-    require(Action.FIND_PATIENT, Resource(kind="patient"))
+    require_search()
     text = request.args.get("q", "").strip()
     if not 1 <= len(text) <= _LONGEST_TEXT or "\0" in text:
         raise BadQueryError(f"q must have 1 to {_LONGEST_TEXT} characters")
     found = services().patients.search(text, issuers=_issuers_of_subject(), limit=_limit())
-    return jsonify({"patients": [person_form(person) for person in shown_persons(found)]})
+    people = shown_persons(found)
+    shown(people)
+    return jsonify({"patients": [person_form(person) for person in people]})
 
 
 @blueprint.get("/patients/<string:global_id>/timeline")

@@ -1,12 +1,20 @@
-"""DICOMweb: QIDO-RS and WADO-RS (DICOM PS3.18 10.4 and 10.6)."""
+"""DICOMweb: QIDO-RS, WADO-RS and WADO-URI (DICOM PS3.18 9, 10.4 and 10.6)."""
 
 from flask import Blueprint
 
-from viewer_api.dicomweb import bulkdata, frames, metadata, rendered, retrieve, search
+from viewer_api.dicomweb import (
+    bulkdata,
+    frames,
+    metadata,
+    rendered,
+    retrieve,
+    search,
+    wado_uri,
+)
 
 
 def blueprints() -> list[Blueprint]:
-    """Return the blueprints that answer under `/dicom-web`."""
+    """Return the blueprints that answer under `/dicom-web` and `/wado`."""
     return [
         search.blueprint,
         retrieve.blueprint,
@@ -14,4 +22,5 @@ def blueprints() -> list[Blueprint]:
         frames.blueprint,
         bulkdata.blueprint,
         rendered.blueprint,
+        wado_uri.blueprint,
     ]

@@ -14,8 +14,8 @@ from eir_versions.errors import (
 )
 from eir_versions.model import RenderRequest
 from viewer_api.dicomweb.located import located, located_instance
-from viewer_api.dicomweb.media_types import choose
-from viewer_api.dicomweb.rendering_parameters import parse_rendering
+from viewer_api.dicomweb.media_types import Accepted, choose
+from viewer_api.dicomweb.rendering_parameters import RenderingParameters, parse_rendering
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.errors import UnusableBytesError
 from viewer_api.security import signed_in
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("dicomweb_rendered", __name__, url_prefix="/dicom-web")
 
-_PICTURE_TYPES = ("image/jpeg", "image/png")
+PICTURE_TYPES = ("image/jpeg", "image/png")
 _DEFAULT_QUALITY = 90
 _STUDY = "/studies/<uid:study>"
 _SERIES = f"{_STUDY}/series/<uid:series>"
@@ -74,11 +74,11 @@ def instance_thumbnail(study: str, series: str, instance: str) -> Response:
     return _picture(lambda: services().eir.thumbnail(instance_uid=found.sop_instance_uid))
 
 
-def _rendered(found: InstanceRecord, frame: int) -> Response:
-    if not 1 <= frame <= found.number_of_frames:
-        abort(404)
-    wanted = parse_rendering(request.args)
-    media_type = choose(accepted_by_asker(), _PICTURE_TYPES)
+def picture_of(
+    found: InstanceRecord, frame: int, wanted: RenderingParameters, accepted: list[Accepted]
+) -> Response:
+    """Answer one frame, that exists, as the picture the asker wants, or 304 where it is at hand."""
+    media_type = choose(accepted, PICTURE_TYPES)
     return _picture(
         lambda: services().eir.rendered(
             RenderRequest(
@@ -89,17 +89,24 @@ def _rendered(found: InstanceRecord, frame: int) -> Response:
                 media_type=media_type,
                 quality=wanted.quality or _DEFAULT_QUALITY,
             )
-        )
+        ),
+        accepted,
     )
 
 
-def _picture(make: Callable[[], Picture]) -> Response:
+def _rendered(found: InstanceRecord, frame: int) -> Response:
+    if not 1 <= frame <= found.number_of_frames:
+        abort(404)
+    return picture_of(found, frame, parse_rendering(request.args), accepted_by_asker())
+
+
+def _picture(make: Callable[[], Picture], accepted: list[Accepted] | None = None) -> Response:
     """Answer the picture, or 304 where the asker holds it already; it is asked for every time."""
     try:
         picture = make()
     except (UnrenderableInstanceError, FrameNotFoundError, RenditionLostError) as error:
         raise UnusableBytesError("no picture can be made of this") from error
-    choose(accepted_by_asker(), (picture.media_type,))
+    choose(accepted or accepted_by_asker(), (picture.media_type,))
     answer = Response(picture.data, content_type=picture.media_type)
     answer.set_etag(picture.sha256)
     # Kept by the browser, shown only after the hub has said again that this reader may.

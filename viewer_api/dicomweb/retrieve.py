@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
+from image_archive.errors import UnreadableInstanceError
+from image_archive.exporting import as_stored
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.located import dicomweb_root, located, located_instance
 from viewer_api.dicomweb.media_types import (
@@ -16,17 +18,13 @@ from viewer_api.dicomweb.media_types import (
     instance_representation,
     parse_accept,
 )
-from viewer_api.dicomweb.multipart import Part, multipart_response, pieces, single_response
-from viewer_api.dicomweb.part10 import exported_head
-from viewer_api.dicomweb.stored_object import skip_to_dataset
+from viewer_api.dicomweb.multipart import Part, multipart_response, single_response
 from viewer_api.dicomweb.transcoding import decoded_instance
-from viewer_api.errors import NotAcceptableError
+from viewer_api.errors import NotAcceptableError, UnusableBytesError
 from viewer_api.security import signed_in
 from viewer_api.services import ViewerServices, services
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from image_archive.model import InstanceRecord
 
 blueprint = Blueprint("dicomweb_retrieve", __name__, url_prefix="/dicom-web")
@@ -88,18 +86,14 @@ def _part(given: ViewerServices, found: InstanceRecord, chosen: Representation, 
         file = given.archive.backend.open(found.storage_key)
         decoded = decoded_instance(file, found, given.eir.native_frame)
         if decoded is not None:
-            return Part(chosen.content_type, decoded, location)
+            return Part(chosen.content_type, decoded.chunks, location)
     content_type = f"{DICOM}; transfer-syntax={found.transfer_syntax_uid}"
     return Part(content_type, _as_stored(given, found), location)
 
 
 def _as_stored(given: ViewerServices, found: InstanceRecord) -> Iterator[bytes]:
     """Open the dataset now, so that a missing one is an error and not an empty part."""
-    file = given.archive.backend.open(found.storage_key)
-    skipped = skip_to_dataset(file, found.transfer_syntax_uid)
-    return _head_and_dataset(found, file, found.dataset_bytes - skipped)
-
-
-def _head_and_dataset(found: InstanceRecord, file: BinaryIO, length: int) -> Iterator[bytes]:
-    yield exported_head(found.sop_class_uid, found.sop_instance_uid, found.transfer_syntax_uid)
-    yield from pieces(file, length)
+    try:
+        return as_stored(given.archive.backend, found).open()
+    except UnreadableInstanceError as error:
+        raise UnusableBytesError("the stored object cannot be read") from error

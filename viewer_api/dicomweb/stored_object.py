@@ -116,34 +116,6 @@ def offset_table(stored: StoredObject) -> tuple[int, ...]:
     return struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4])
 
 
-def skip_to_dataset(file: BinaryIO, transfer_syntax: str) -> int:
-    """Leave the Part 10 stream `file` at its dataset; return how many bytes of that were skipped.
-
-    Skipped are elements of groups 0000 and 0002 inside the dataset: whoever reads on would take
-    them for file meta information and trust another transfer syntax than the true one.
-
-    Raises:
-        UnusableBytesError: the bytes are not a readable object.
-    """
-    implicit = transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
-    little_endian = transfer_syntax != EXPLICIT_VR_BIG_ENDIAN
-    try:
-        skip_file_meta(file)
-        start = file.tell()
-        first = struct.unpack("<H" if little_endian else ">H", file.read(2))[0]
-        file.seek(start)
-        if first in {0x0000, 0x0002} and transfer_syntax != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-            read_dataset(file, implicit, little_endian, stop_when=_is_data)
-        return file.tell() - start
-    except (ArchiveError, *READ_ERRORS) as error:
-        file.close()
-        raise UnusableBytesError("the stored object cannot be read") from error
-
-
-def _is_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag.group not in {0x0000, 0x0002}
-
-
 def _read(file: BinaryIO, transfer_syntax: str) -> StoredObject:
     skip_file_meta(file)
     if transfer_syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:

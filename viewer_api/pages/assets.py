@@ -20,6 +20,7 @@ blueprint = Blueprint("assets", __name__)
 
 _STATIC = Path(__file__).resolve().parent.parent / "static"
 _OWN = {
+    "document.css": "text/css; charset=utf-8",
     "hub.css": "text/css; charset=utf-8",
     "find.js": "text/javascript; charset=utf-8",
     "identity.css": "text/css; charset=utf-8",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template, request
 
-from access_control.model import Action, Resource
 from image_archive.query import IndexQuery, Level
+from viewer_api.found_people import require_search, shown
 from viewer_api.pages.people import PersonLine, SiteBook, person_lines, site_book
-from viewer_api.security import current_subject, require, shown_persons, signed_in
+from viewer_api.security import current_subject, shown_persons, signed_in
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ def results() -> str:
 
 
 def _found() -> Findings:
-    require(Action.FIND_PATIENT, Resource(kind="patient"))
+    require_search()
     question = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST_QUESTION]
     if not question:
+        shown(())
         return Findings("", [], more=False)
     book = site_book()
     persons = shown_persons(_persons(question, book))
+    shown(persons[:_MOST_ROWS])
     return Findings(
         question=question,
         lines=person_lines(persons[:_MOST_ROWS], book),

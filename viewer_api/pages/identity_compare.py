@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HALF_WIDTH = 48
 _MOST_BITS = 20.0
+# Which rule spoke and why a person was asked: said in words above the fields.
+_NO_FIELDS = frozenset({"identifier", "decision"})
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def compared(mine: Person, theirs: Person, explanation: Explanation | None = Non
     used = explanation or Explanation()
     if used.score is None:
         used = _weighed_now(mine, theirs, used)
-    rows = [_row(note) for note in used.fields if note.field != "identifier"]
-    rows.sort(key=lambda row: not (row.mine or row.theirs))
+    rows = weighed_rows(used)
     weighed = {note.field for note in used.fields}
     rows = [*_plain_rows(mine, theirs, weighed), *rows]
     book = site_book()
@@ -82,6 +83,12 @@ def compared(mine: Person, theirs: Person, explanation: Explanation | None = Non
         weights=used.weights,
         thresholds=_thresholds(),
     )
+
+
+def weighed_rows(explanation: Explanation) -> list[CompareRow]:
+    """Return what each field was worth; what concerns no field of the two comes last."""
+    rows = [_row(note) for note in explanation.fields if note.field not in _NO_FIELDS]
+    return sorted(rows, key=lambda row: not (row.mine or row.theirs))
 
 
 def _thresholds() -> tuple[float, float] | None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 
+from access_control.model import Action, Purpose
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from patient_index.model import LinkEntry
 from viewer_api import identity_changes, identity_desk
-from viewer_api.pages.identity_compare import compared
+from viewer_api.found_people import require_search, shown
+from viewer_api.pages.identity_compare import compared, weighed_rows
 from viewer_api.pages.identity_words import decider_word, log_word, rule_word
 from viewer_api.pages.language import local_time
 from viewer_api.pages.people import person_lines, site_book
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from hub_kernel.identifiers import PatientIdentifier
     from patient_index.model import Decision, Person
+    from viewer_api.pages.identity_compare import CompareRow
     from viewer_api.pages.words import LazyText
 
 blueprint = Blueprint("identity_people", __name__)
@@ -53,6 +56,14 @@ class LogLine:
     decision: Decision | None = None
 
     @property
+    def fields(self) -> tuple[CompareRow, ...]:
+        """What each field was worth, for what was weighed."""
+        if self.decision is None:
+            return ()
+        rows = weighed_rows(self.decision.explanation)
+        return tuple(row for row in rows if not row.nothing_said)
+
+    @property
     def can_take_back(self) -> bool:
         """True for a change of links that nobody has taken back."""
         return (
@@ -66,7 +77,7 @@ class LogLine:
 @signed_in
 def page() -> str:
     """Find a person by name or number, to look after their identity."""
-    identity_desk.require_desk()
+    require_search(Action.REVIEW_IDENTITY, Purpose.QUALITY)
     question = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST]
     book = site_book()
     found = (
@@ -76,7 +87,9 @@ def page() -> str:
         if question
         else []
     )
-    lines = person_lines([person for person in found if identity_desk.may_see(person)], book)
+    seen = [person for person in found if identity_desk.may_see(person)]
+    shown(seen, Action.REVIEW_IDENTITY)
+    lines = person_lines(seen, book)
     return render_template("identity_people.html", question=question, lines=lines)
 
 

@@ -11,8 +11,9 @@ from hub_kernel.errors import InvalidValueError
 from patient_index.errors import UnknownReviewError
 from viewer_api import identity_desk
 from viewer_api.identity_desk import ASKED, DECIDED, WAITING, Case
+from viewer_api.identity_queue import following, page_of
 from viewer_api.pages.identity_compare import compared
-from viewer_api.pages.identity_words import decider_word, rule_word
+from viewer_api.pages.identity_words import asked_word, decider_word
 from viewer_api.pages.words import lazy_gettext
 from viewer_api.security import signed_in
 
@@ -62,16 +63,15 @@ def page() -> str:
     state = request.args.get("state", WAITING)
     state = state if state in STATES else WAITING
     start = _number(request.args.get("start", "")) or 0
-    shown, more = identity_desk.cases(state, limit=_ROWS, offset=start)
+    shown = page_of(state, limit=_ROWS, start=start)
     return render_template(
         "identity_queue.html",
-        cases=shown,
+        queue=shown,
+        cases=shown.cases,
         state=state,
         states=STATES,
         verdicts=VERDICT_WORDS,
-        rule_word=rule_word,
-        start=start,
-        more=start + _ROWS if more else None,
+        asked_word=asked_word,
         done=_done(),
     )
 
@@ -89,7 +89,7 @@ def decide(review_id: int) -> Response:
     """Carry out a decision and go on to the next question."""
     found = _case(review_id)
     verdict, reason = request.form.get("verdict", ""), request.form.get("reason", "")
-    following, _ = _following(review_id)
+    behind, _ = following(review_id)
     try:
         if verdict == "take-back":
             identity_desk.take_back(found, reason)
@@ -101,8 +101,8 @@ def decide(review_id: int) -> Response:
         # Decided meanwhile by somebody else: show how it stands now.
         return redirect(url_for("identity_review.case", review_id=review_id), code=303)
     place = (
-        url_for("identity_review.case", review_id=following, done=review_id, did=verdict)
-        if following
+        url_for("identity_review.case", review_id=behind, done=review_id, did=verdict)
+        if behind
         else url_for("identity_review.page", done=review_id, did=verdict)
     )
     return redirect(place, code=303)
@@ -110,7 +110,7 @@ def decide(review_id: int) -> Response:
 
 def _shown(found: Case) -> str:
     both = found.mine is not None and found.theirs is not None and len(found.people) == 2
-    following, waiting = _following(found.review.review_id)
+    behind, waiting = following(found.review.review_id)
     answer = found.answer
     return render_template(
         "identity_case.html",
@@ -118,10 +118,10 @@ def _shown(found: Case) -> str:
         pair=compared(found.mine, found.theirs, found.review.explanation)  # type: ignore[arg-type]
         if both
         else None,
-        rule=rule_word(found.review.rule, found.review.reason),
+        rule=asked_word(found.review),
         verdict=VERDICT_WORDS.get(found.verdict, found.verdict),
         decided_by=decider_word(answer.by, identity_desk.deciders()) if answer else "",
-        following=following,
+        following=behind,
         waiting=waiting,
         done=_done(),
     )
@@ -132,14 +132,6 @@ def _case(review_id: int) -> Case:
         return identity_desk.case_of(review_id)
     except UnknownReviewError:
         abort(404)
-
-
-def _following(review_id: int) -> tuple[int | None, int]:
-    """Return the question that waits behind this one, at the end the first, and how many wait."""
-    waiting = [one.review.review_id for one in identity_desk.cases(WAITING, limit=500)[0]]
-    place = waiting.index(review_id) if review_id in waiting else -1
-    others = [*waiting[place + 1 :], *waiting[: max(place, 0)]]
-    return (others[0] if others else None), len(others)
 
 
 def _done() -> Done | None:

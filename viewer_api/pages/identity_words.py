@@ -12,6 +12,7 @@ from viewer_api.pages.words import gettext, lazy_gettext
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from patient_index.model import Review
     from viewer_api.pages.words import LazyText
 
 FIELD_WORDS: Mapping[str, LazyText] = {
@@ -117,6 +118,15 @@ LOG_WORDS: Mapping[str, LazyText] = {
     "IGNORED": lazy_gettext("Ignored"),
 }
 
+# Why records that are alike were asked about and not linked; the score alone is the usual reason.
+ASKED_WORDS: Mapping[str, LazyText] = {
+    "margin": lazy_gettext("Alike enough to link, but another person is about as close"),
+    "name-uncertain": lazy_gettext("The records are alike, but a name could not be read for sure"),
+    "name-unknown": lazy_gettext("The records are alike, but one has no name"),
+    "several-numbers": lazy_gettext("The records are alike, but their resident ID numbers differ"),
+    "another-child": lazy_gettext("The records are alike, but it may be a child of the same birth"),
+}
+
 # How a field is shown: grey when it agrees, coloured when it does not, quiet when nothing is known.
 AGREES, NEAR, DIFFERS, SILENT = "agrees", "near", "differs", "silent"
 _AGREEING = frozenset({"same", "variant", "same_number"})
@@ -151,6 +161,14 @@ def tone_of(level: str) -> str:
     if level in _AGREEING:
         return AGREES
     return DIFFERS if level in _DIFFERING else NEAR
+
+
+def asked_word(review: Review) -> str:
+    """Return why a question was asked."""
+    for note in review.explanation.fields:
+        if note.field == "decision" and note.level in ASKED_WORDS:
+            return str(ASKED_WORDS[note.level])
+    return rule_word(review.rule, review.reason)
 
 
 def decider_word(by: str, names: Mapping[str, str]) -> str:

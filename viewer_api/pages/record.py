@@ -10,19 +10,23 @@ from flask import Blueprint, render_template, request
 
 from access_control.model import Action, Resource
 from image_archive.model import StudyState
+from viewer_api.pages.document_words import DocumentCard, document_card
 from viewer_api.pages.people import PersonLine, SiteBook, person_line, site_book
 from viewer_api.pages.vocabulary import DISCIPLINE_WORDS, disciplines_of
-from viewer_api.security import person_resource, refuse, require, signed_in
+from viewer_api.pages.words import gettext
+from viewer_api.security import permitted, person_resource, refuse, require, signed_in
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from datetime import date
+    from collections.abc import Sequence
 
     from image_archive.model import StudyRecord
 
 blueprint = Blueprint("record", __name__)
 
-_MOST_EXAMS = 100
+_MOST_CARDS = 100
+# Stands beside the disciplines in their filter: what was written, not what was made of pictures.
+_DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,45 @@ class ExamCard:
         """The UID its address and thumbnail hang on."""
         return self.study.study_instance_uid
 
+    @property
+    def year(self) -> int | None:
+        """The year it was made in, None where no date is known."""
+        return self.study.study_date.year if self.study.study_date else None
+
+    @property
+    def moment(self) -> tuple[bool, str, str, str]:
+        """What the axis is ordered by."""
+        day, time = self.study.study_date, self.study.study_time.replace(":", "")[:6]
+        return day is not None, day.isoformat() if day else "", time, self.study_instance_uid
+
+
+@dataclass(frozen=True)
+class PaperCard:
+    """One registered document on the axis."""
+
+    document: DocumentCard
+
+    @property
+    def year(self) -> int | None:
+        """The year it is about, None where no date is known."""
+        return self.document.day.year if self.document.day else None
+
+    @property
+    def moment(self) -> tuple[bool, str, str, str]:
+        """What the axis is ordered by."""
+        day, time = self.document.day, self.document.clock.replace(":", "")
+        return day is not None, day.isoformat() if day else "", time, self.document.entry_id
+
+
+Card = ExamCard | PaperCard
+
 
 @dataclass(frozen=True)
 class Year:
-    """One year of the axis, newest study first; `year` is None for studies without a date."""
+    """One year of the axis, newest first; `year` is None for what has no date."""
 
     year: int | None
-    exams: tuple[ExamCard, ...]
+    cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +94,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Record:
-    """What the page shows: `start` studies are newer, at `older` the next ones begin."""
+    """What the page shows: `start` cards are newer, at `older` the next ones begin.
+
+    `shown` and `total` count examinations, `documents` what is registered beside them.
+    """
 
     line: PersonLine
     discipline: str
@@ -70,6 +109,7 @@ class Record:
     sites: tuple[Choice, ...]
     shown: int
     total: int
+    documents: int
 
 
 @blueprint.get("/patients/<global_id>")
@@ -79,14 +119,24 @@ def page(global_id: str) -> str:
     person = services().patients.person(global_id)
     if person is None:
         refuse(Action.VIEW_RECORD, Resource("patient", global_id), detail="unknown")
-    require(Action.VIEW_RECORD, person_resource(person))
+    resource = person_resource(person)
+    require(Action.VIEW_RECORD, resource)
     book = site_book()
     studies = services().index.studies_of(person.identifiers)
     line = person_line(person, book, studies)
-    return render_template("record.html", record=_record(line, studies, book))
+    documents: list[DocumentCard] = []
+    if permitted(Action.RETRIEVE_DOCUMENT, resource):
+        found = services().registry.documents.of(global_id)
+        documents = [document_card(one, book) for one in found]
+    return render_template("record.html", record=_record(line, studies, documents, book))
 
 
-def _record(line: PersonLine, studies: list[StudyRecord], book: SiteBook) -> Record:
+def _record(
+    line: PersonLine,
+    studies: list[StudyRecord],
+    documents: list[DocumentCard],
+    book: SiteBook,
+) -> Record:
     discipline, site_id = request.args.get("discipline", ""), request.args.get("site", "")
     shown = [
         study
@@ -94,27 +144,33 @@ def _record(line: PersonLine, studies: list[StudyRecord], book: SiteBook) -> Rec
         if (not discipline or discipline in disciplines_of(study.modalities))
         and (not site_id or study.site_id == site_id)
     ]
-    shown.sort(key=_moment, reverse=True)
+    papers = [
+        one
+        for one in documents
+        if discipline in {"", _DOCUMENTS} and (not site_id or site_id in one.site_ids)
+    ]
+    cards: list[Card] = [*(_card(study, book) for study in shown), *map(PaperCard, papers)]
+    cards.sort(key=lambda card: card.moment, reverse=True)
     start = _start()
-    end = start + _MOST_EXAMS
+    end = start + _MOST_CARDS
     return Record(
         line=line,
         discipline=discipline,
         site=site_id,
         start=start,
-        older=end if end < len(shown) else None,
-        years=_years(shown[start:end], book),
-        disciplines=_discipline_choices(studies, discipline),
-        sites=_site_choices(studies, site_id, book),
+        older=end if end < len(cards) else None,
+        years=_years(cards[start:end]),
+        disciplines=_discipline_choices(studies, documents, discipline),
+        sites=_site_choices(studies, documents, site_id, book),
         shown=len(shown),
         total=len(studies),
+        documents=len(papers),
     )
 
 
-def _years(studies: list[StudyRecord], book: SiteBook) -> tuple[Year, ...]:
+def _years(cards: Sequence[Card]) -> tuple[Year, ...]:
     return tuple(
-        Year(year, tuple(_card(study, book) for study in group))
-        for year, group in groupby(studies, key=_year)
+        Year(year, tuple(group)) for year, group in groupby(cards, key=lambda card: card.year)
     )
 
 
@@ -127,30 +183,25 @@ def _card(study: StudyRecord, book: SiteBook) -> ExamCard:
     return ExamCard(study, book.name(study.site_id), complete=study.state is StudyState.COMPLETE)
 
 
-def _year(study: StudyRecord) -> int | None:
-    return study.study_date.year if study.study_date else None
-
-
-def _moment(study: StudyRecord) -> tuple[bool, date | str, str, str]:
-    return (
-        study.study_date is not None,
-        study.study_date or "",
-        study.study_time,
-        study.study_instance_uid,
-    )
-
-
-def _discipline_choices(studies: list[StudyRecord], chosen: str) -> tuple[Choice, ...]:
+def _discipline_choices(
+    studies: list[StudyRecord], documents: list[DocumentCard], chosen: str
+) -> tuple[Choice, ...]:
     present = {name for study in studies for name in disciplines_of(study.modalities)}
-    return tuple(
+    choices = [
         Choice(name, str(word), chosen=name == chosen)
         for name, word in DISCIPLINE_WORDS.items()
         if name in present
-    )
+    ]
+    if documents:
+        choices.append(Choice(_DOCUMENTS, gettext("Documents"), chosen=chosen == _DOCUMENTS))
+    return tuple(choices)
 
 
-def _site_choices(studies: list[StudyRecord], chosen: str, book: SiteBook) -> tuple[Choice, ...]:
+def _site_choices(
+    studies: list[StudyRecord], documents: list[DocumentCard], chosen: str, book: SiteBook
+) -> tuple[Choice, ...]:
+    present = {study.site_id for study in studies}
+    present.update(site_id for document in documents for site_id in document.site_ids)
     return tuple(
-        Choice(site_id, book.name(site_id), chosen=site_id == chosen)
-        for site_id in sorted({study.site_id for study in studies})
+        Choice(site_id, book.name(site_id), chosen=site_id == chosen) for site_id in sorted(present)
     )

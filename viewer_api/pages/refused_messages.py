@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Response
 
-    from patient_index.hl7v2.refusals import RefusedMessage, RefusedMessages, ReplayOutcome
+    from patient_index.hl7v2.refusals import RefusedMessage, ReplayOutcome
     from viewer_api.pages.words import LazyText
 
 blueprint = Blueprint("refused_messages", __name__)
@@ -54,7 +54,7 @@ def page() -> str:
     _require("list")
     state = request.args.get("state", OPEN)
     state = state if state in STATES else OPEN
-    found = _desk().page(state, limit=_ROWS + 1, before=_before())
+    found = services().refused_messages.page(state, limit=_ROWS + 1, before=_before())
     return render_template(
         "messages_refused.html",
         messages=found[:_ROWS],
@@ -79,7 +79,9 @@ def replay(message_id: int) -> Response | tuple[str, int]:
     found = _found(message_id)
     corrected = request.form.get("text", "")[:_LONGEST_TEXT]
     try:
-        outcome = _desk().replay(message_id, corrected, current_subject().subject_id)
+        outcome = services().refused_messages.replay(
+            message_id, corrected, current_subject().subject_id
+        )
     except InvalidValueError:
         return _here(message_id)
     _on_record(message_id, "replayed" if outcome.accepted else "refused again")
@@ -94,7 +96,7 @@ def dismiss(message_id: int) -> Response:
     """Close a message that is not to be sent again."""
     _found(message_id)
     try:
-        _desk().dismiss(
+        services().refused_messages.dismiss(
             message_id, current_subject().subject_id, request.form.get("reason", "")[:400]
         )
     except InvalidValueError:
@@ -154,16 +156,9 @@ def _require(detail: str) -> None:
 def _found(message_id: int) -> RefusedMessage:
     _require(f"refused message {message_id}")
     try:
-        return _desk().get(message_id)
+        return services().refused_messages.get(message_id)
     except NotFoundError:
         abort(404)
-
-
-def _desk() -> RefusedMessages:
-    desk = services().refused_messages
-    if desk is None:
-        abort(404)
-    return desk
 
 
 def _here(message_id: int) -> Response:

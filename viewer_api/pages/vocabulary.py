@@ -93,6 +93,7 @@ SEX_WORDS = {
 ROLE_WORDS = {
     "auditor": lazy_gettext("Auditor"),
     "clinician": lazy_gettext("Clinician"),
+    "document_source": lazy_gettext("Document source"),
     "engineer": lazy_gettext("Engineer"),
     "manager": lazy_gettext("Manager"),
     "radiologist": lazy_gettext("Radiologist"),

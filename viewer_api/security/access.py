@@ -32,7 +32,12 @@ _REMEMBERED = 4096
 # A viewer fetches a study in hundreds of requests. They are one access (as in the audit message
 # "DICOM Instances Accessed", PS3.15 A.5.3.6); a changed or refused access is always recorded.
 _ONE_ACCESS_MANY_REQUESTS = frozenset(
-    {Action.VIEW_DIAGNOSTIC, Action.VIEW_CLINICAL, Action.VIEW_PUBLIC}
+    {
+        Action.VIEW_DIAGNOSTIC,
+        Action.VIEW_CLINICAL,
+        Action.VIEW_PUBLIC,
+        Action.RETRIEVE_DOCUMENT,
+    }
 )
 
 

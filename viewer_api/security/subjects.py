@@ -33,7 +33,8 @@ _TRIAL = Subject(
     sites=None,
 )
 _MARK = "eirhub_open_to_everyone"
-_MACHINE_PATHS = ("/dicom-web/", "/api/", "/metrics")
+_MACHINE_PATHS = ("/dicom-web/", "/wado", "/api/", "/metrics")
+_TRIAL_PATHS = ("/dicom-web/", "/wado")
 
 
 def install_sign_in(app: Flask) -> None:
@@ -117,4 +118,4 @@ def _machines_need_no_proof() -> bool:
     # Trials only; the start refuses this setting unless every listener is on loopback.
     if services().settings.access.machine_authentication != "none":
         return False
-    return request.path.startswith("/dicom-web/")
+    return request.path.startswith(_TRIAL_PATHS)

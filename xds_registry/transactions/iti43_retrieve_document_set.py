@@ -20,6 +20,7 @@ from xds_registry.soap import FaultCode, SoapFaultError
 ACTION = "urn:ihe:iti:2007:RetrieveDocumentSet"
 ANSWER_ACTION = "urn:ihe:iti:2007:RetrieveDocumentSetResponse"
 REQUEST_TAG = f"{{{v.XDS_B}}}RetrieveDocumentSetRequest"
+RESPONSE_TAG = f"{{{v.XDS_B}}}RetrieveDocumentSetResponse"
 _MOST_DOCUMENTS = 1_000
 
 
@@ -69,12 +70,10 @@ def retrieve_document_set(body: etree._Element, retrieval: Retrieval) -> Retriev
     Raises:
         SoapFaultError: no document is asked for, or too many.
     """
-    outcomes = tuple(_outcome(request, retrieval) for request in _requests(body))
-    payload = etree.Element(
-        f"{{{v.XDS_B}}}RetrieveDocumentSetResponse", nsmap={"xdsb": v.XDS_B, "xop": v.XOP}
-    )
+    outcomes = tuple(_outcome(request, retrieval) for request in read_document_requests(body))
+    payload = etree.Element(RESPONSE_TAG, nsmap={"xdsb": v.XDS_B, "xop": v.XOP})
     refusals = [outcome.refusal for outcome in outcomes if outcome.refusal]
-    payload.append(registry_response(_status(len(outcomes), len(refusals)), refusals))
+    payload.append(registry_response(status_of(len(outcomes), len(refusals)), refusals))
     attachments = []
     for number, outcome in enumerate(outcomes, start=1):
         if outcome.document is None:
@@ -84,7 +83,12 @@ def retrieve_document_set(body: etree._Element, retrieval: Retrieval) -> Retriev
     return RetrieveAnswer(payload, tuple(attachments), outcomes)
 
 
-def _requests(body: etree._Element) -> Sequence[DocumentRequest]:
+def read_document_requests(body: etree._Element) -> Sequence[DocumentRequest]:
+    """Return the documents that `body` names, each once, in their order.
+
+    Raises:
+        SoapFaultError: it names none, or too many.
+    """
     requests = list(dict.fromkeys(_read(body)))
     if not requests or len(requests) > _MOST_DOCUMENTS:
         raise SoapFaultError(
@@ -133,7 +137,8 @@ def _document(request: DocumentRequest, retrieval: Retrieval) -> RepositoryDocum
     return found[0]
 
 
-def _status(asked: int, refused: int) -> str:
+def status_of(asked: int, refused: int) -> str:
+    """Return the response status when `refused` of `asked` documents were refused."""
     if not refused:
         return v.RESPONSE_SUCCESS
     return v.RESPONSE_FAILURE if refused == asked else v.RESPONSE_PARTIAL

@@ -1,12 +1,15 @@
 """ITI-8 and ITI-30 Patient Identity Feed: ADT in, one acknowledgement out (ITI TF-2 3.8, 3.30).
 
-Nothing is acknowledged before the index has it durably; a message repeated under the same control
-ID by the same sender is answered as before and does nothing twice.
+Nothing is acknowledged before the index has it durably, with its audit record in one transaction;
+a message repeated under the same control ID by the same sender is answered as before and does
+nothing twice.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
 
 from hub_kernel.errors import InvalidValueError
 from hub_kernel.identifiers import PatientIdentifier
@@ -16,6 +19,7 @@ from patient_index.errors import (
     UnknownDomainError,
     UnknownIdentifierError,
 )
+from patient_index.feed import Recorded
 from patient_index.hl7v2.exchange import Asking, Done
 from patient_index.hl7v2.identifiers import Authorities, patient_identifiers
 from patient_index.hl7v2.pid_reading import read_statement
@@ -56,7 +60,7 @@ def register_patient(message: Hl7Message, asking: Asking, writer: AnswerWriter) 
     pid = message.required("PID")
     statement = read_statement(pid, _authorities(asking))
     with _refusals_at(pid):
-        outcome = asking.parts.feed.register(statement, asking.message_key)
+        outcome = asking.parts.feed.register(statement, asking.message_key, _recorded(asking))
     return _accepted(outcome, writer)
 
 
@@ -65,7 +69,7 @@ def update_patient(message: Hl7Message, asking: Asking, writer: AnswerWriter) ->
     pid = message.required("PID")
     statement = read_statement(pid, _authorities(asking))
     with _refusals_at(pid):
-        outcome = asking.parts.feed.update(statement, asking.message_key)
+        outcome = asking.parts.feed.update(statement, asking.message_key, _recorded(asking))
     return _accepted(outcome, writer)
 
 
@@ -78,23 +82,33 @@ def merge_patients(message: Hl7Message, asking: Asking, writer: AnswerWriter) ->
     pairs = [pair for pid, mrg in _pairs(message) for pair in _merges(pid, mrg, asking)]
     outcomes = [_merged(pair, f"{asking.message_key}:{n}", asking) for n, pair in enumerate(pairs)]
     writer.acknowledge("AA")
-    repeated = sum(outcome.ignored == Ignored.ALREADY_MERGED for outcome in outcomes)
     for (_, _, mrg), outcome in zip(pairs, outcomes, strict=True):
         if outcome.ignored:
             note = RefusedMessageError("merged-before", mrg.place(1, 1))
             writer.error(note, severity="I")
     ids = tuple(dict.fromkeys(outcome.global_id for outcome in outcomes))
-    return Done(ids, f"{len(outcomes) - repeated} merged, {repeated} merged before")
+    return Done(ids, recorded=True)
 
 
 def _accepted(outcome: FeedOutcome, writer: AnswerWriter) -> Done:
     writer.acknowledge("AA")
+    return _registered(outcome)
+
+
+def _recorded(asking: Asking) -> Recorded[FeedOutcome]:
+    def recorded(session: Session, outcome: FeedOutcome) -> None:
+        asking.record(_registered(outcome), session)
+
+    return recorded
+
+
+def _registered(outcome: FeedOutcome) -> Done:
     detail = "new person" if outcome.created else "known person"
     if outcome.linked_by:
         detail += f", linked by {outcome.linked_by}"
     if outcome.review_id is not None:
         detail += f", review {outcome.review_id}"
-    return Done((outcome.global_id,), detail)
+    return Done((outcome.global_id,), detail, recorded=True)
 
 
 def _authorities(asking: Asking) -> Authorities:
@@ -145,15 +159,24 @@ def _merged(pair: Merge, message_key: str, asking: Asking) -> MergeOutcome:
     survivor, subsumed, mrg = pair
     by = asking.peer.replayed_by or asking.sender
     decided = Decided(by=by, reason=f"A40 {asking.asked.control_id}", rule="feed")
+
+    def recorded(session: Session, outcome: MergeOutcome) -> None:
+        if not outcome.ignored or _merged_before(outcome):
+            words = "merged before" if outcome.ignored else "merged"
+            asking.record(Done((outcome.global_id,), words), session)
+
     with _refusals_at(mrg):
-        outcome = asking.parts.feed.merge(survivor, subsumed, decided, message_key)
-    repeated = outcome.ignored == Ignored.ALREADY_MERGED
-    if repeated and outcome.global_id == outcome.subsumed_global_id:
-        return outcome
-    if outcome.ignored:
+        outcome = asking.parts.feed.merge(survivor, subsumed, decided, message_key, recorded)
+    if outcome.ignored and not _merged_before(outcome):
         allowed = _INSTEAD[outcome.ignored]
         raise RefusedMessageError("merge-ignored", mrg.place(1, 1), allowed=allowed)
     return outcome
+
+
+def _merged_before(outcome: MergeOutcome) -> bool:
+    """Tell whether the two are one since an earlier message: repeating it is no mistake."""
+    one = outcome.global_id == outcome.subsumed_global_id
+    return outcome.ignored == Ignored.ALREADY_MERGED and one
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """ITI-9 PIX Query: one identifier in, the person's other identifiers out (ITI TF-2 3.9).
 
-An unknown identifier and an unknown domain are errors, named to the component; a known person
-without an identifier in the domains asked for is "not found". An identifier that its issuer merged
-into another is no longer known by itself; the survivor's answer has it at the end.
+An unknown identifier and an unknown domain are errors, named to the component; a person who refuses
+to be found by the asker is answered like one whom nobody knows. A known person without an
+identifier in the domains asked for is "not found". An identifier that its issuer merged into
+another is no longer known by itself; the survivor's answer has it at the end.
 """
 
 from hub_kernel.identifiers import PatientIdentifier
@@ -28,6 +29,9 @@ def query_identifiers(message: Hl7Message, asking: Asking, writer: AnswerWriter)
     except UnknownIdentifierError as error:
         raise RefusedMessageError("unknown-identifier", qpd.place(3, 1)) from error
     person = known[0].value
+    if not asking.may_find(person):
+        at = qpd.place(3, 1)
+        raise RefusedMessageError("unknown-identifier", at, concerning=(person,))
     merged = merged_identifiers(asking.parts.database, person)
     if identifier in merged:
         raise RefusedMessageError("merged-identifier", qpd.place(3, 1))

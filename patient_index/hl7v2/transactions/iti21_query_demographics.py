@@ -3,14 +3,19 @@
 The parameters of QPD-3 are a table; all that are given have to agree. Pediatric parameters
 (mother's name and identifier, telephone) are among them. A query that is cancelled (QCN^J01) leaves
 nothing behind: a continuation pointer carries all there is.
+
+Who refuses to be found by the asker leaves no trace: not in a page, its length or its pointer, nor
+as a mother whose children are looked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
 from hub_kernel.errors import InvalidValueError
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
-from patient_index.errors import UnknownDomainError
+from patient_index.errors import QuestionTooWideError, UnknownDomainError
 from patient_index.hl7v2.exchange import Asking, Done
 from patient_index.hl7v2.pid_writing import pdq_person
 from patient_index.hl7v2.problems import Location, RefusedMessageError
@@ -23,11 +28,12 @@ from patient_index.hl7v2.query import (
     require_immediate,
 )
 from patient_index.hl7v2.reading import Hl7Message, Segment
-from patient_index.hl7v2.relations import children_of, children_of_persons
+from patient_index.hl7v2.relations import children_naming, children_of, children_of_persons
 from patient_index.hl7v2.transactions.iti09_query_identifiers import domains_wanted
 from patient_index.hl7v2.values import SEXES, read_time_stamp
 from patient_index.hl7v2.writing import AnswerWriter
-from patient_index.model import Address, Page, Person, PersonCriteria, TypedIdentifier
+from patient_index.model import Address, Person, PersonCriteria, TypedIdentifier
+from patient_index.text_keys import folded
 
 PARAMETERS: Mapping[str, str] = {
     "PID.3": "number",
@@ -36,7 +42,7 @@ PARAMETERS: Mapping[str, str] = {
     "PID.3.4.1": "namespace",
     "PID.3.4.2": "oid",
     "PID.3.4.3": "oid_type",
-    "PID.5": "family",
+    "PID.5": "name",
     "PID.5.1": "family",
     "PID.5.1.1": "family",
     "PID.5.2": "given",
@@ -68,6 +74,7 @@ PARAMETERS: Mapping[str, str] = {
 }
 """Every parameter of QPD-3 that is understood, and what it is called here."""
 
+_COMPARABLE = ">= 1 letter or digit, then *"
 _ALLOWED = "@PID.3, 5, 6, 7, 8, 11, 13, 19, 21"
 _MOST_MOTHERS = 500
 _WILDCARDS = "*%"
@@ -86,9 +93,13 @@ class _Given:
             at = qpd.place(3, 1, place)
             if name not in PARAMETERS:
                 raise RefusedMessageError("query-parameter", at, came=name, allowed=_ALLOWED)
-            text = repetition.text(2).rstrip(_WILDCARDS)
+            text = repetition.text(2)
+            if text and not folded(text):
+                # A wildcard alone would mean everybody, punctuation would mean nobody.
+                at = qpd.place(3, 2, place)
+                raise RefusedMessageError("query-value", at, came=text, allowed=_COMPARABLE)
             if text:
-                self._values[PARAMETERS[name]] = (text, place)
+                self._values[PARAMETERS[name]] = (text.rstrip(_WILDCARDS), place)
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -111,15 +122,14 @@ def query_demographics(message: Hl7Message, asking: Asking, writer: AnswerWriter
         raise RefusedMessageError("query-empty", qpd.place(3), allowed=_ALLOWED)
     wanted = domains_wanted(qpd, 8, asking)
     criteria = _criteria(given, asking)
-    page = _page(message, qpd, criteria, wanted, asking) if criteria else Page(())
-    shown = [(person, _identifiers(person, wanted, asking)) for person in page.persons]
-    shown = [(person, identifiers) for person, identifiers in shown if identifiers]
-    add_query_answer(writer, qpd, "OK" if shown else "NF")
-    for sequence, (person, identifiers) in enumerate(shown, start=1):
-        pdq_person(writer, sequence, identifiers, person.demographics)
-    if page.next_cursor is not None:
-        writer.add("DSC", {1: writer.value(pointer_to(qpd, page.next_cursor)), 2: "I"})
-    return Done(tuple(person.global_id for person, _ in shown), f"{len(shown)} persons")
+    answer = _answer(message, qpd, criteria, wanted, asking) if criteria else _Answer(())
+    add_query_answer(writer, qpd, "OK" if answer.rows else "NF")
+    for sequence, row in enumerate(answer.rows, start=1):
+        pdq_person(writer, sequence, row.identifiers, row.person.demographics)
+    if answer.next_cursor is not None:
+        writer.add("DSC", {1: writer.value(pointer_to(qpd, answer.next_cursor)), 2: "I"})
+    found = tuple(row.person.global_id for row in answer.rows)
+    return Done(found, f"{len(found)} persons")
 
 
 def cancel_query(message: Hl7Message, _asking: Asking, writer: AnswerWriter) -> Done:
@@ -129,25 +139,69 @@ def cancel_query(message: Hl7Message, _asking: Asking, writer: AnswerWriter) -> 
     return Done(detail="cancelled")
 
 
-def _page(
+@dataclass(frozen=True)
+class _Row:
+    """A person who may be shown, with the identifiers that are asked for."""
+
+    person: Person
+    identifiers: tuple[TypedIdentifier, ...]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One page; `next_cursor` is the last person shown when there is another to show."""
+
+    rows: tuple[_Row, ...]
+    next_cursor: str | None = None
+
+
+def _answer(
     message: Hl7Message,
     qpd: Segment,
     criteria: PersonCriteria,
     wanted: tuple[str, ...] | None,
     asking: Asking,
-) -> Page:
+) -> _Answer:
     limit = quantity(message, asking.most_answers)
     cursor = cursor_of(message, qpd)
-    issuers = frozenset(_authority(oid, asking) for oid in wanted) if wanted else None
-    if issuers and any(issuer.oid == asking.parts.patients.issuer.oid for issuer in issuers):
-        issuers = None  # everybody has a global ID
     try:
-        return asking.parts.lookup.find(criteria, issuers=issuers, limit=limit, cursor=cursor)
+        rows = list(islice(_rows(criteria, wanted, cursor, limit, asking), limit + 1))
+    except QuestionTooWideError as error:
+        raise RefusedMessageError("query-too-wide", qpd.place(3)) from error
     except InvalidValueError as error:
         dsc = message.first("DSC")
         if dsc is not None and cursor is not None:
             raise foreign_pointer(dsc.place(1)) from error
         raise RefusedMessageError("invalid-value", qpd.place(3)) from error
+    more = len(rows) > limit
+    return _Answer(tuple(rows[:limit]), rows[limit - 1].person.global_id if more else None)
+
+
+def _rows(
+    criteria: PersonCriteria,
+    wanted: tuple[str, ...] | None,
+    cursor: str | None,
+    limit: int,
+    asking: Asking,
+) -> Iterator[_Row]:
+    """Give those who may be shown, in the order of the index; who may not takes no place."""
+    issuers = frozenset(_authority(oid, asking) for oid in wanted) if wanted else None
+    if issuers and any(issuer.oid == asking.parts.patients.issuer.oid for issuer in issuers):
+        issuers = None  # everybody has a global ID
+    find = asking.parts.lookup.find
+    after: str | None = cursor
+    while True:
+        page = find(criteria, issuers=issuers, limit=limit + 1, cursor=after)
+        mothers = {person.mother_named_by for person in page.persons} - {""}
+        told = asking.findable({person.global_id for person in page.persons} | mothers)
+        for person in page.persons:
+            identifiers = _identifiers(person, wanted, asking)
+            if person.global_id in told and identifiers:
+                named = not person.mother_named_by or person.mother_named_by in told
+                yield _Row(person if named else person.without_mothers_record(), identifiers)
+        after = page.next_cursor
+        if after is None:
+            return
 
 
 def _criteria(given: _Given, asking: Asking) -> PersonCriteria | None:
@@ -161,6 +215,7 @@ def _criteria(given: _Given, asking: Asking) -> PersonCriteria | None:
     return PersonCriteria(
         identifiers=(identifier,) if identifier else (),
         numbers=(number,) if number and identifier is None else (),
+        name=given.text("name"),
         family=given.text("family"),
         given=given.text("given"),
         born_from=born[0] if born else None,
@@ -203,7 +258,11 @@ def _children(given: _Given, asking: Asking) -> tuple[str, ...] | None:
     mother = _identifier(given, "mother_", asking)
     if mother is None:
         raise RefusedMessageError("domain-missing", given.place("mother_number"))
-    found = children_of(asking.parts.database, mother)
+    holder = asking.parts.lookup.resolve(mother)
+    # What the child's own record says of its mother is the child's; the rest is hers to refuse.
+    hers = holder is None or asking.may_find(holder)
+    find_children = children_of if hers else children_naming
+    found = find_children(asking.parts.database, mother)
     return found if by_name is None else tuple(one for one in found if one in set(by_name))
 
 
@@ -219,7 +278,7 @@ def _children_by_name(given: _Given, asking: Asking) -> tuple[str, ...] | None:
     if named.next_cursor or stated.next_cursor:
         at = given.place("mother_family", "mother_given")
         raise RefusedMessageError("query-too-wide", at, allowed=f"<= {_MOST_MOTHERS}")
-    mothers = [one.global_id for one in named.persons]
+    mothers = asking.findable(one.global_id for one in named.persons)
     children = children_of_persons(asking.parts.database, mothers)
     return tuple({*children, *(one.global_id for one in stated.persons)})
 

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,27 +17,29 @@ from waitress.server import create_server
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from access_control.audit import AuditEvent, AuditQuery, AuditRecord, AuditTrail
-from access_control.model import ANONYMOUS, Action, Purpose, Resource, Role, Site, Subject
-from access_control.policy import decide
+from access_control.audit import AuditQuery, AuditRecord, AuditTrail
+from access_control.consent import Consents
+from access_control.model import Role, Site
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
 from hub_kernel.database import Database
+from hub_kernel.fhir.requests import Limits
+from hub_kernel.fhir.validation import require_valid
+from hub_kernel.fhir.xml_format import read_xml
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.outbox import Outbox
 from hub_kernel.settings import IdentitySettings
+from hub_runtime.identity import FhirAccess
+from hub_runtime.machine_authentication import AUTHENTICATIONS
 from patient_index.domains import Domain, DomainDirectory
 from patient_index.feed import PatientFeed
-from patient_index.fhir.access import AuditFact, Found
 from patient_index.fhir.exchange import Context
-from patient_index.fhir.requests import Limits
 from patient_index.fhir.systems import Systems
-from patient_index.fhir.validation import require_valid
 from patient_index.fhir.wsgi import Endpoint, FhirApplication
-from patient_index.fhir.xml_format import read_xml
 from patient_index.lookup import PatientLookup
 from patient_index.matcher import Matcher
 from patient_index.matching import load_weights
+from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
 
@@ -57,59 +59,10 @@ NUMBER = "11010819600506001" + ric.calc_check_digit("110108196005060010")
 
 
 @dataclass(frozen=True)
-class HubAccess:
-    """Access control as the hub wires it: tokens, `decide`, the audit trail."""
+class HubAccess(FhirAccess):
+    """Access control as the hub wires it, and what the tests hand out."""
 
-    database: Database
     tokens: MachineTokens
-    sites: SiteDirectory
-    audit: AuditTrail
-
-    def authenticate(self, environ: dict[str, Any]) -> Subject | None:
-        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return self.tokens.subject(token) if scheme == "Bearer" else None
-
-    def may_search(self, caller: Subject) -> bool:
-        return decide(caller, Action.FIND_PATIENT, Resource("patient"), Purpose.TREATMENT).allowed
-
-    def may_find(self, caller: Subject, found: Found) -> bool:
-        oids = {issuer.oid for issuer in found.issuers}
-        known_at = frozenset(
-            site.site_id for site in self.sites.all() if site.assigning_authority.oid in oids
-        )
-        resource = Resource("patient", found.global_id, known_at)
-        return decide(caller, Action.FIND_PATIENT, resource, Purpose.TREATMENT).allowed
-
-    def reach(self, caller: Subject) -> frozenset[AssigningAuthority] | None:
-        if caller.sites is None:
-            return None
-        return frozenset(
-            site.assigning_authority for site in self.sites.all() if site.site_id in caller.sites
-        )
-
-    def sender(self, caller: Subject, domain: Domain) -> str | None:
-        for sender in domain.senders if domain.may_assign else ():
-            site = next((one for one in self.sites.all() if one.site_id == sender), None)
-            if site is None and sender != caller.display:
-                continue
-            origin = Resource("patient", origin_site_id=site.site_id if site else "")
-            if decide(caller, Action.STORE, origin, Purpose.TREATMENT).allowed:
-                return sender
-        return None
-
-    def record(self, facts: Sequence[AuditFact], caller: Subject | None, address: str) -> None:
-        with self.database.unit_of_work() as work:
-            for fact in facts:
-                event = AuditEvent(
-                    action=fact.action,
-                    outcome=fact.outcome,
-                    subject=caller or ANONYMOUS,
-                    resource_kind="patient",
-                    resource_id=fact.global_id,
-                    address=address,
-                    detail=fact.detail,
-                )
-                self.audit.record(work.session, event)
 
 
 @dataclass
@@ -238,8 +191,14 @@ def build(tmp_path: Path, clock: FixedClock) -> FhirHub:
     )
     matcher = Matcher(load_weights(None))
     patients = PatientIndex(database, clock, IdentitySettings(), matcher=matcher)
+    tokens = MachineTokens(database, clock)
     access = HubAccess(
-        database, MachineTokens(database, clock), sites, AuditTrail(database, clock, b"k" * 32)
+        database=database,
+        authenticated=AUTHENTICATIONS["token"](tokens),
+        sites=sites,
+        consents=Consents(database, clock, SamePerson(database)),
+        audit=AuditTrail(database, clock, b"k" * 32),
+        tokens=tokens,
     )
     context = Context(
         feed=PatientFeed(patients, domains),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from access_control.model import Role
-from patient_index.fhir.xml_format import write_xml
+from hub_kernel.fhir.xml_format import write_xml
 from tests.patient_index.fhir.hub import (
     ALIAS,
     MOTHERS,
@@ -295,6 +295,12 @@ class TestRefusals:
     ) -> None:
         response = asked_hub.send(method, path, patient("L-1"))
         assert (response.status_code, response.headers["Allow"]) == (405, allowed)
+        [issue] = outcome(response)
+        text = issue["details"]["text"]
+        assert issue["diagnostics"].isascii()
+        assert ("不删除" in text) == (method == "DELETE")
+        assert ("不支持" in text) == (method != "DELETE")
+        assert asked_hub.get(f"Patient?identifier={SYSTEM_1}|L-1").json()["total"] == 1
 
 
 class TestMerge:

@@ -1,10 +1,11 @@
 """A patient index with an HL7 v2 node in front of it, on any free port."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy.orm import Session
 
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
@@ -39,6 +40,7 @@ class Region:
     parts: Hl7Parts
     audited: list[ExchangeRecord] = field(default_factory=list)
     listeners: list[Callable[[ExchangeRecord], None]] = field(default_factory=list)
+    refusing: set[str] = field(default_factory=set)
 
     def on_audit(self, listener: Callable[[ExchangeRecord], None]) -> None:
         """Call `listener` before each record is written."""
@@ -64,11 +66,15 @@ def build_region(
     lookup = PatientLookup(patients, directory)
     audited: list[ExchangeRecord] = []
     listeners: list[Callable[[ExchangeRecord], None]] = []
+    refusing: set[str] = set()
 
-    def audit(record: ExchangeRecord) -> None:
+    def audit(record: ExchangeRecord, _session: Session | None = None) -> None:
         for listener in listeners:
             listener(record)
         audited.append(record)
+
+    def may_find(_sender: str, global_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(global_ids) - refusing
 
     parts = Hl7Parts(
         database=database,
@@ -78,10 +84,10 @@ def build_region(
         feed=PatientFeed(patients, directory),
         lookup=lookup,
         audit=audit,
+        may_find=may_find,
     )
-    return Region(
-        patients, directory, Hl7Service(parts, peers=peers), lookup, parts, audited, listeners
-    )
+    service = Hl7Service(parts, peers=peers)
+    return Region(patients, directory, service, lookup, parts, audited, listeners, refusing)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from hub_kernel.errors import ConfigurationError
 from patient_index.domains import Domain, DomainDirectory
-from patient_index.hl7v2.admission import Admission, peer_rules
+from patient_index.hl7v2.admission import Admission, peer_rules, refuse_unguarded
 from patient_index.hl7v2.exchange import Peer
 from patient_index.hl7v2.problems import RefusedMessageError
 
@@ -41,8 +41,32 @@ def test_a_sender_is_admitted_from_where_its_rule_says(sender: str, peer: Peer, 
     assert caught.value.rule_name == rule
 
 
-def test_a_known_sender_without_a_rule_may_come_from_anywhere() -> None:
-    Admission(DOMAINS).admit("RIS|EAST", Peer("192.0.2.1"))
+@pytest.mark.parametrize(
+    ("address", "settings"),
+    [("127.0.0.1", {}), ("::1", {}), ("192.0.2.1", {"any_address": True})],
+)
+def test_a_sender_without_a_rule_comes_from_loopback_or_any_address(
+    address: str, settings: dict[str, bool]
+) -> None:
+    Admission(DOMAINS, RULES[:1], **settings).admit("RIS|EAST", Peer(address))
+
+
+def test_a_sender_without_a_rule_is_refused_from_elsewhere() -> None:
+    with pytest.raises(RefusedMessageError, match="peer at MSH-3"):
+        Admission(DOMAINS, RULES[:1]).admit("RIS|EAST", Peer("192.0.2.1"))
+
+
+@pytest.mark.parametrize("bind", [".".join("0000"), "::", "10.1.2.3", "hub.example.cn", ""])
+def test_a_listener_that_others_reach_needs_rules(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"hl7\.bind.*\[\[hl7\.peers\]\].*any_address"):
+        refuse_unguarded(bind, (), any_address=False)
+    refuse_unguarded(bind, (), any_address=True)
+    refuse_unguarded(bind, RULES, any_address=False)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.7", "::1", "localhost"])
+def test_a_listener_on_loopback_needs_no_rules(bind: str) -> None:
+    refuse_unguarded(bind, (), any_address=False)
 
 
 @pytest.mark.parametrize(

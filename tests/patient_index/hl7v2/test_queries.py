@@ -97,10 +97,32 @@ def test_a_query_that_makes_no_sense_is_an_error_with_its_place(
     assert count(answer, "PID") == 0
 
 
-@pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "_", "*" * 3000, "*?*?*?"])
+@pytest.mark.parametrize("text", ["' OR 1=1 --", "%x", "_ang", "王%", "w?ng", "x" * 3000])
 def test_search_patterns_and_sql_are_text(sender: Sender, people: Region, text: str) -> None:
     answer = sender.ask(pdq(f"@PID.5.1^{text}~@PID.8^M"))
     assert value(answer, "MSA.1") == "AA"
+    assert count(answer, "PID") == (2 if text == "王%" else 0)
+
+
+FIELDS = ("PID.3.1", "PID.5", "PID.5.1", "PID.5.2", "PID.6.1", "PID.11.1", "PID.11.3", "PID.11.4",
+          "PID.11.5", "PID.13.7", "PID.19.1")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["%", "_", "*", "%%_*", "*" * 3000, "*?*?*?", "' -- .", "。", " "])
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_value_without_a_letter_finds_nobody_and_names_its_place(
+    sender: Sender, people: Region, name: str, text: str
+) -> None:
+    answer = sender.ask(pdq(f"@PID.8^M~@{name}^{text}"))
+    if not text.strip():
+        # An empty value is a parameter that was not given: the others decide.
+        assert value(answer, "QAK.2") == "OK"
+        return
+    assert value(answer, "MSA.1") == "AE"
+    assert repetitions(answer, "ERR", 2)[0] == "QPD^1^3^2^2"
+    assert value(answer, "ERR.5.1") == "query-value"
+    assert "条件值" in str(answer)
+    assert count(answer, "PID") == 0
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(sender: Sender, people: Region) -> None:

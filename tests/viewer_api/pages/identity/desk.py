@@ -15,6 +15,7 @@ from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
 from hub_runtime.bootstrap import Hub
+from hub_runtime.hl7_node import ExchangeAudit, SenderRights
 from patient_index.domains import Domain, DomainDirectory
 from patient_index.feed import PatientFeed
 from patient_index.hl7v2.exchange import Hl7Parts
@@ -132,7 +133,11 @@ class Desk:
 
 def resident_number(number: int) -> str:
     """Return a valid resident ID number of a woman born on 1980-01-01 (GB 11643)."""
-    body = f"31011719800101{number % 500 * 2:03d}"
+    return valid_number(f"31011719800101{number % 500 * 2:03d}")
+
+
+def valid_number(body: str) -> str:
+    """Return these seventeen digits with their check digit."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(int(digit) * weight for digit, weight in zip(body, weights, strict=True))
     return body + "10X98765432"[total % 11]
@@ -159,9 +164,16 @@ def open_desk(data: Path) -> Iterator[Desk]:
         feed = PatientFeed(patients, domains)
         lookup = PatientLookup(patients, domains)
         parts = Hl7Parts(
-            hub.database, hub.base.clock, domains, patients, feed, lookup, lambda _record: None
+            database=hub.database,
+            clock=hub.base.clock,
+            domains=domains,
+            patients=patients,
+            feed=feed,
+            lookup=lookup,
+            audit=ExchangeAudit(hub.database, hub.access.audit),
+            may_find=SenderRights(hub.access.consents, hub.access.sites, domains),
         )
-        hl7 = Hl7Service(parts)
+        hl7 = Hl7Service(parts, any_address=True)
         yield Desk(Region(hub, create_app(_services(hub, hl7))), feed, hl7, patients)
 
 

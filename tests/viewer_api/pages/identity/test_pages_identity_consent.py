@@ -40,6 +40,8 @@ class Walk:
     def values(self) -> dict[str, str | int]:
         version = self.desk.hub.eir.version(CHEST_CT, "public")
         assert version is not None
+        manifest = self.desk.hub.registry.manifest_of(CHEST_CT)
+        assert manifest is not None
         return {
             "study": CHEST_CT,
             "study_uid": CHEST_CT,
@@ -58,6 +60,8 @@ class Walk:
             "review_id": 1,
             "decision_id": 1,
             "message_id": 1,
+            "refusal_id": 1,
+            "entry_id": manifest.entry_uuid.removeprefix("urn:uuid:"),
         }
 
     def addresses(self) -> Iterator[str]:

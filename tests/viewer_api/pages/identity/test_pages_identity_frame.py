@@ -36,6 +36,7 @@ PAGES = (
     "/identity/people/{person}/accesses",
     "/identity/messages",
     "/identity/messages/{message}",
+    "/submissions/refused",
     "/identity/drift",
 )
 

@@ -173,3 +173,20 @@ def test_a_site_registrar_merges_nobody_of_other_sites(
     )
     assert answer.status_code == 404
     assert people(desk, pair)[0] == one
+
+
+def test_a_link_made_by_likeness_explains_itself_field_by_field(
+    desk: Desk, registrar: Browser, numbers: Iterator[int]
+) -> None:
+    number = next(numbers)
+    said = {"phone": f"137{number:08d}", "address": f"松江区荣乐东路 {number} 弄 2 号 601 室"}
+    desk.arrives("sijing", f"M{number}", "Murong^Xue=慕容^雪", "1958-11-30", "F", **said)
+    outcome = desk.arrives("jiuting", f"N{number}", "Murong^Xue=慕容^雪", "1958-11-30", "F", **said)
+    assert outcome.linked_by == "matched-record"
+    page = registrar.page(f"/identity/people/{desk.person('sijing', f'M{number}')}")
+    rows = {row.th.get_text(): row for row in page.select(".log table tbody tr")}
+    assert {"Family name", "Given name", "Birth date", "Telephone", "Starting point"} <= set(rows)
+    assert "1958-11-30" in rows["Birth date"].get_text()
+    worth = [float(row.select_one("td.num").get_text()) for row in rows.values()]
+    total = float(page.select_one(".log table tfoot td.num").get_text())
+    assert abs(sum(worth) - total) < 0.1 * len(worth)

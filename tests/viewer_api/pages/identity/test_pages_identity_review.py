@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 
 from access_control.audit import AuditQuery
 from tests.viewer_api.pages.conftest import Browser, soup
-from tests.viewer_api.pages.identity.desk import Desk
+from tests.viewer_api.pages.identity.desk import Desk, resident_number, valid_number
 
 
 @pytest.fixture
@@ -219,3 +219,64 @@ def test_the_desk_reads_chinese(signed_in: Callable[..., Browser], review: tuple
     page = soup(signed_in("registrar", "zh").get(f"/identity/reviews/{review[1]}"))
     assert page.h1.get_text() == "他们是同一个人吗？"
     assert "可能借用证件" in page.get_text()
+
+
+def test_records_that_would_link_but_for_a_second_candidate_are_asked_about_for_that_reason(
+    desk: Desk, signed_in: Callable[..., Browser], numbers: Iterator[int]
+) -> None:
+    number = next(numbers)
+    said = {"phone": f"136{number:08d}", "address": "松江区谷阳北路 77 弄 5 号 301 室"}
+    for at in range(2):
+        desk.arrives(
+            "sijing", f"T{number}-{at}", "Dongfang^Shuo=东方^朔", "1961-07-08",
+            resident_id=resident_number_of_a_man(number, at), **said,
+        )  # fmt: skip
+    outcome = desk.arrives("jiuting", f"T{number}", "Dongfang^Shuo=东方^朔", "1961-07-08", **said)
+    assert outcome.review_id is not None
+    url = f"/identity/reviews/{outcome.review_id}"
+    page = signed_in("registrar").page(url)
+    assert "another person is about as close" in page.select_one(".case-head").get_text()
+    assert "decision" not in page.select_one(".versus").get_text().lower()
+    assert "另有他人同样接近" in signed_in("registrar", "zh").page(url).get_text()
+
+
+def resident_number_of_a_man(number: int, at: int) -> str:
+    return valid_number(f"31011719610708{(number % 400) * 2 + at * 2 + 1:03d}")
+
+
+def test_of_numbers_in_common_those_that_contradict_most_come_first(
+    desk: Desk, registrar: Browser, numbers: Iterator[int]
+) -> None:
+    """A borrowed card mixes two people; a mistyped day only keeps one person in two places."""
+    number = next(numbers)
+    mistyped = desk.arrives(
+        "sijing", f"E{number}", "Puyang^Qing=濮阳^晴", "1980-01-01", "F",
+        resident_id=resident_number(number),
+    )  # fmt: skip
+    mistyped = desk.arrives(
+        "jiuting", f"F{number}", "Puyang^Qing=濮阳^晴", "1980-01-02", "F",
+        resident_id=resident_number(number),
+    )  # fmt: skip
+    borrowed = desk.asks_about_a_borrowed_card(next(numbers))
+    order = cases(registrar)
+    places = [order.index(f"/identity/reviews/{one}") for one in (borrowed, mistyped.review_id)]
+    assert places == sorted(places)
+
+
+def test_a_long_queue_is_paged_from_end_to_end_and_back(
+    desk: Desk, registrar: Browser, numbers: Iterator[int]
+) -> None:
+    for _ in range(52):
+        desk.asks_about_a_borrowed_card(next(numbers))
+    first = registrar.page("/identity")
+    assert len(first.select("ol.queue li")) == 50
+    everything = cases(registrar)
+    assert len(everything) == len(set(everything)) > 50
+    assert f"1 to 50 of {len(everything)}" in first.get_text()
+    second = registrar.page(first.select_one("a[rel=next]")["href"])
+    assert not first.select("a[rel=prev]")
+    back = registrar.page(second.select_one("a[rel=prev]")["href"])
+    shown = [link["href"] for link in back.select("ol.queue a")]
+    assert shown == everything[:50]
+    beyond = registrar.page("/identity?start=99999")
+    assert beyond.select("ol.queue li"), "the last page, not an empty one"

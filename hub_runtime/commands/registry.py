@@ -1,0 +1,106 @@
+"""`eirhub registry`: prove that archive, index, manifests, entries and renditions still agree."""
+
+import sys
+from collections.abc import Iterator
+
+import click
+from sqlalchemy import func, select
+
+from eir_versions.tables import EirVersionPictureRow
+from hub_kernel.database import Database
+from hub_kernel.settings import Settings
+from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.options import Progress, answer, json_option, with_settings
+from xds_registry.verification import (
+    LedgerPicture,
+    RegistryVerification,
+    VerifiedParts,
+    register_again,
+)
+from xds_registry.verification_findings import Drift, RegistryReport
+
+_PICTURES_PER_QUERY = 500
+
+
+@click.group()
+def registry() -> None:
+    """The registry of documents."""
+
+
+@registry.command("verify")
+@click.option(
+    "--repair", is_flag=True, help="Have the manifests that are missing registered once more."
+)
+@json_option
+@with_settings
+def verify_registry(settings: Settings, *, repair: bool, as_json: bool) -> None:
+    """Compare archive, index, manifests, entries and renditions; exit 1 and name each drift."""
+    progress = Progress("verifying")
+    with opened_hub(settings) as hub:
+        parts = verified_parts(hub)
+        report = RegistryVerification(parts, progress).run()
+        again = register_again(parts, report.drifts) if repair else 0
+    progress.close()
+    found = {"drifts": [_as_data(drift) for drift in report.drifts], "registered_again": again}
+    counts = {
+        name: getattr(report, name)
+        for name in ("studies", "entries", "documents", "pictures", "waiting")
+    }
+    answer(counts | found, "\n".join(_words(report, again)), as_json=as_json)
+    sys.exit(1 if report.drifts else 0)
+
+
+def verified_parts(hub: Hub) -> VerifiedParts:
+    """Return what of `hub` is compared with each other."""
+    return VerifiedParts(
+        hub.database,
+        hub.base.backend,
+        hub.index,
+        hub.settings.registry.repository_unique_id,
+        lambda: _pictures(hub.database),
+        lambda: _picture_count(hub.database),
+    )
+
+
+def _as_data(drift: Drift) -> dict[str, str]:
+    return {
+        "kind": str(drift.kind),
+        "subject": drift.subject,
+        "what": drift.what,
+        "remedy": drift.remedy,
+    }
+
+
+def _words(report: RegistryReport, again: int) -> Iterator[str]:
+    yield (
+        f"{report.studies} studies, {report.entries} entries, {report.documents} documents and "
+        f"{report.pictures} pictures compared, {len(report.drifts)} drifts"
+    )
+    if report.waiting:
+        yield f"{report.waiting} studies wait for their manifest; the task engine owes it to them"
+    yield from (f"  {drift.what}: {drift.remedy}" for drift in report.drifts)
+    if again:
+        yield f"{again} studies will be registered by the running hub; verify again afterwards"
+
+
+def _picture_count(database: Database) -> int:
+    with database.read() as session:
+        return session.scalar(select(func.count()).select_from(EirVersionPictureRow)) or 0
+
+
+def _pictures(database: Database) -> Iterator[LedgerPicture]:
+    last = ""
+    row = EirVersionPictureRow
+    while True:
+        page = (
+            select(row.picture_id, row.storage_key, row.sha256)
+            .where(row.picture_id > last)
+            .order_by(row.picture_id)
+            .limit(_PICTURES_PER_QUERY)
+        )
+        with database.read() as session:
+            found = session.execute(page).all()
+        if not found:
+            return
+        yield from (LedgerPicture(*one) for one in found)
+        last = found[-1].picture_id

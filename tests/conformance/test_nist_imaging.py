@@ -1,0 +1,499 @@
+"""The published kit's tests of images and of other communities: RAD-69, RAD-75, XCA.
+
+The kit lies in ../shared/conformance/nist; its driver sends the requests. The images that the tests
+are about are not in the kit: here images of our own lie under the UIDs that the requests name, so
+that what a test says of statuses, errors, communities and documents can be judged. What it says of
+the pixels (`sameDcmImgs`) and of what the hub sent on to a simulator of the toolkit (`sameReqImgs`)
+cannot. What the driver cannot judge of an answer is judged here, from the plan's own
+`Standard`. Every step passes but those named here with the reason.
+"""
+
+import io
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from lxml import etree
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from hub_kernel.events import ObservedPatient
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from hub_kernel.person_names import PersonName
+from tests.conformance.nist_assertions import kit_with_assertions, tell
+from tests.conformance.nist_driver import completed_tests, run_driver
+from tests.support.tools import require_conformance
+from tests.xds_registry import wire
+from tests.xds_registry.districts import District, Named, running_district
+from tests.xds_registry.imaging_wire import ITI38, RAD69, RAD75, XDSI
+from tests.xds_registry.trial import served
+from xds_registry.gateways.communities import Community
+
+AUTHORITY = "1.3.6.1.4.1.21367.2005.13.20.1000"
+ROOT = "1.3.6.1.4.1.21367.13"
+SOURCE_HOME, SOURCE = f"urn:oid:{ROOT}.70.200", f"{ROOT}.80.110"
+GATEWAY_HOME, SOURCE_E, SOURCE_F = f"urn:oid:{ROOT}.70.201", f"{ROOT}.71.201.1", f"{ROOT}.71.201.2"
+HOME_A, SOURCE_A = f"urn:oid:{ROOT}.70.101", f"{ROOT}.71.101"
+HOME_B, SOURCE_B = f"urn:oid:{ROOT}.70.102", f"{ROOT}.71.102"
+
+SUBMITTED = "compares a submission to the toolkit's repository with one that is not in the kit"
+HAND = "one manifest of the kit's images is judged, and the kit ships none of those images"
+WADO = "the driver sends no WADO request; the same cases are in tests/viewer_api/test_wado_uri.py"
+TWO_SOURCES = "a gateway before two imaging sources: a hub is the one source of its community"
+READ_ME = "an introduction without a step"
+ASYNCHRONOUS = "the asynchronous exchange is not offered: no address of a message is called"
+
+SOURCE_TESTS = (
+    "ids_2018-4803b", "ids_2018-4803c", "ids_4810", "ids_4811", "ids_4812", "ids_4820",
+)  # fmt: skip
+RESPONDING_TESTS = (
+    "rig_2018-5421a", "rig_2018-5421b", "rig_2018-5422a", "rig_2018-5422b", "rig_2018-5424a",
+    "rig_2018-5424b", "rig_2018-5424c", "rig_5420", "rig_5422", "rig_5424", "rig_5425", "rig_5426",
+    "rig_5427",
+)  # fmt: skip
+OTHER_SOURCE_TESTS = ("rig_5428",)
+INITIATING_TESTS = (
+    "iig_2018-5401a", "iig_2018-5403a", "iig_2018-5404b", "iig_2018-5405b", "iig_5400", "iig_5401",
+    "iig_5402", "iig_5403", "iig_5407", "iig_5408", "iig_5409"
+)  # fmt: skip
+
+# The tests of the kit in this area that cannot be run, and why.
+NOT_APPLICABLE = {
+    "ids-1001": HAND,
+    "ids_2018-4800": READ_ME,
+    "ids_2018-4801a": SUBMITTED,
+    "ids_2018-4801b": SUBMITTED,
+    "ids_2018-4801c": SUBMITTED,
+    "ids_2018-4802a": WADO,
+    "ids_4800": READ_ME,
+    "ids_4802": SUBMITTED,
+    "ids_4806": WADO,
+    "ids_4807": WADO,
+    "ids_4808": WADO,
+    "ids_4809": WADO,
+    "idc_2018-4830": READ_ME,
+    "idc_2018-4832a": "asks a document consumer to act; the hub is none",
+    "idc_2018-4832b": "asks a document consumer to act; the hub is none",
+    "idc_4830": READ_ME,
+    "idc_4835": "asks a document consumer to act; the hub is none",
+    "idc_4837": "asks a document consumer to act; the hub is none",
+    "idc_4838": "asks a document consumer to act; the hub is none",
+    "iig_5399": READ_ME,
+    "rig_2018-5423a": TWO_SOURCES,
+    "rig_5429": TWO_SOURCES,
+    "12300": "its data are loaded by 15824, which is not in the kit",
+    "12336": ASYNCHRONOUS,
+    "rsnaedge-1001": "its request is not in the kit",
+    "15813": "its data are found by 15811, which is not in the kit",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request of a test and what its plan says of the answer."""
+
+    name: str
+    request: Path
+    plans: tuple[Path, ...]
+    is_gateway: bool
+
+
+def kit() -> Path:
+    return require_conformance("nist").parent
+
+
+def cases(test: str) -> Iterator[Case]:
+    """Every request for images in a test, whether its index lists it or not."""
+    folder = kit() / "nist" / "tests" / test
+    for plan in sorted(folder.glob("*/testplan.xml")):
+        (named,) = _texts(plan, "MetadataFile") or [None]
+        if named is not None:
+            others = tuple(sorted(folder.glob("Validate*/testplan.xml")))
+            section = plan.parent.name
+            plans = (plan, *others) if section.startswith("Rad") else (plan,)
+            yield Case(f"{test}/{section}", plan.parent / named, plans, test.startswith("rig"))
+
+
+def _texts(plan: Path, name: str) -> list[str]:
+    return [str(one.text).strip() for one in _parsed(plan).iter(name)]
+
+
+def _parsed(path: Path) -> etree._Element:
+    return etree.fromstring(path.read_bytes().strip())
+
+
+# ---- images of our own under the kit's UIDs ----
+
+
+def load_images(district: District, tests: Iterable[str], repository: str) -> None:
+    """Store an image under every UID that `tests` ask this repository for, but for made-up ones."""
+    known: dict[str, tuple[str, str]] = {}
+    for test in tests:
+        for case in cases(test):
+            for study_uid, series_uid, instance_uid in _asked(case.request, repository):
+                known.setdefault(instance_uid, (study_uid, series_uid))
+    for instance_uid, (study_uid, series_uid) in known.items():
+        if study_uid and series_uid and not instance_uid.endswith((".999", ".987654")):
+            district.store(_image(study_uid, series_uid, instance_uid))
+
+
+def _asked(path: Path, repository: str) -> Iterator[tuple[str, str, str]]:
+    for study in _parsed(path).iter(f"{{{XDSI}}}StudyRequest"):
+        for series in study.iter(f"{{{XDSI}}}SeriesRequest"):
+            for one in series.iter(f"{{{wire.XDSB}}}DocumentRequest"):
+                if one.findtext(f"{{{wire.XDSB}}}RepositoryUniqueId") == repository:
+                    instance = one.findtext(f"{{{wire.XDSB}}}DocumentUniqueId") or ""
+                    yield study.get("studyInstanceUID"), series.get("seriesInstanceUID"), instance
+
+
+def _image(study_uid: str, series_uid: str, instance_uid: str) -> bytes:
+    """A picture in JPEG lossless: as such, or decoded, it answers every syntax the tests list."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(str(get_testdata_file("JPEG-LL.dcm")))
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
+        dataset.PatientID = "IMAGES"
+        target = io.BytesIO()
+        dataset.save_as(target, enforce_file_format=True)
+    return target.getvalue()
+
+
+# ---- what the driver cannot judge ----
+
+
+def judged(case: Case, url: str) -> dict[str, list[str]]:
+    """Send the request of a case; return what is wrong by step, and nothing where all is right."""
+    action = RAD75 if case.is_gateway else RAD69
+    response = requests.post(
+        url,
+        wire.envelope(_parsed(case.request), action),
+        headers={"Content-Type": "application/soap+xml"},
+        timeout=60,
+    )
+    answer, parts = wire.unpack(response)
+    found: dict[str, list[str]] = {}
+    for plan in case.plans:
+        for step in _parsed(plan).iter("TestStep"):
+            asserts = [one.get("process") for one in step.iter("Assert")]
+            standard = step.find("Standard/ResponseBody/*")
+            if standard is not None and set(asserts) & JUDGES.keys():
+                wrong = [w for one in asserts for w in JUDGES[one](answer, parts, standard)]
+                found[f"{case.name}/{step.get('id')}"] = wrong
+    return found
+
+
+def _same_images(
+    answer: etree._Element, parts: Mapping[str, bytes], standard: etree._Element
+) -> Iterator[str]:
+    """Status and documents; an empty repository in the standard stands for any."""
+    if wire.status(answer) != wire.status(standard):
+        yield f"status {wire.status(answer)}"
+    if _documents(answer) != _documents(standard):
+        yield f"documents {sorted(_documents(answer) - _documents(standard))}"
+    for part in parts.values():
+        uid = dcmread(io.BytesIO(part), stop_before_pixels=True).SOPInstanceUID
+        if uid not in {document for document, _, _ in _documents(answer)}:
+            yield f"the bytes of {uid}"
+
+
+def _documents(payload: etree._Element) -> set[tuple[str, str, str]]:
+    """The (document, community, media type) of every DocumentResponse."""
+    names = ("DocumentUniqueId", "HomeCommunityId", "mimeType")
+    return {
+        tuple((one.findtext(f"{{{wire.XDSB}}}{name}") or "").strip() for name in names)
+        for one in payload.iter(f"{{{wire.XDSB}}}DocumentResponse")
+    }
+
+
+def _same_homes(
+    answer: etree._Element, _parts: Mapping[str, bytes], standard: etree._Element
+) -> Iterator[str]:
+    ours, theirs = ({home for _, home, _ in _documents(one)} for one in (answer, standard))
+    if ours != theirs:
+        yield f"communities {ours}"
+
+
+def _errors(
+    answer: etree._Element, _parts: Mapping[str, bytes], standard: etree._Element
+) -> Iterator[str]:
+    """There are errors, with the codes the standard names where it names any."""
+    if not wire.errors(answer):
+        yield "no error"
+    named = set(wire.errors(standard)) - {TOOLKITS_OWN}
+    if named and set(wire.errors(answer)) != named:
+        yield f"errors {wire.errors(answer)}"
+
+
+# A word of the toolkit's for XDSUnknownRepositoryId, in no table of the profiles.
+TOOLKITS_OWN = "XDSIUnknownIdsUid"
+Judge = Callable[[etree._Element, Mapping[str, bytes], etree._Element], Iterator[str]]
+JUDGES: Mapping[str, Judge] = {
+    "sameRetImgs": _same_images,
+    "matchHomeCommunityIds": _same_homes,
+    "registryErrorListNotEmpty": _errors,
+}
+
+
+# ---- the hubs ----
+
+
+@pytest.fixture(scope="module")
+def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, District]]:
+    """The hubs under the names that the tests give to communities and sources."""
+    domain = kit() / "nist" / "environment" / "codes.xml"
+    folder = tmp_path_factory.mktemp("nist")
+    with ExitStack() as stack:
+
+        def start(number: int, name: str, home: str, source: str, *others: Community) -> District:
+            named = Named(number, home, source, domain, AUTHORITY, trial=True)
+            return stack.enter_context(running_district(folder / name, named, others))
+
+        hubs = {
+            "ids": start(1, "ids", SOURCE_HOME, SOURCE),
+            "rig": start(2, "rig", GATEWAY_HOME, SOURCE_E),
+            "rig-f": start(3, "rig-f", GATEWAY_HOME, SOURCE_F),
+            "a": start(4, "a", HOME_A, SOURCE_A),
+            "b": start(5, "b", HOME_B, SOURCE_B),
+        }
+        others = (hubs["a"].as_community(), hubs["b"].as_community())
+        hubs["iig"] = start(6, "iig", f"urn:oid:{ROOT}.70.300", f"{ROOT}.71.300", *others)
+        load_images(hubs["ids"], SOURCE_TESTS, SOURCE)
+        load_images(hubs["rig"], RESPONDING_TESTS, SOURCE_E)
+        load_images(hubs["rig-f"], OTHER_SOURCE_TESTS, SOURCE_F)
+        load_images(hubs["a"], INITIATING_TESTS, SOURCE_A)
+        load_images(hubs["b"], INITIATING_TESTS, SOURCE_B)
+        yield hubs
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tests against one hub: how many steps the driver passes, and how many are judged here."""
+
+    hub: str
+    endpoint: str
+    tests: Sequence[str]
+    sent: int
+    judged: int
+
+
+RUNS = (
+    Run("ids", "imaging", SOURCE_TESTS, 16, 15),
+    Run("rig", "gateway", RESPONDING_TESTS, 13, 13),
+    Run("rig-f", "gateway", OTHER_SOURCE_TESTS, 1, 1),
+    Run("iig", "imaging", INITIATING_TESTS, 11, 11),
+)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.hub)
+def test_requests_for_images(hubs: dict[str, District], tmp_path: Path, run: Run) -> None:
+    url = f"{hubs[run.hub].url}/xds/{run.endpoint}"
+    folder = completed_tests(kit(), tmp_path, run.tests, {})
+    index = folder / "ids_4812" / "index-all-cases.idx"
+    if index.exists():
+        (folder / "ids_4812" / "index.idx").write_text(index.read_text())
+    steps = run_driver(kit(), folder, run.tests, [f"--{run.endpoint}", url])
+    assert not [name for name, step in steps.items() if step.outcome == "fail"], steps
+    wrong: dict[str, list[str]] = {}
+    for test in run.tests:
+        for case in cases(test):
+            wrong |= judged(case, url)
+    assert {name: why for name, why in wrong.items() if why} == {}
+    passed = Counter(step.outcome for step in steps.values())["pass"]
+    assert (passed, len(wrong)) == (run.sent, run.judged)
+
+
+# ---- documents ----
+
+PID = f"NIST-1^^^&{AUTHORITY}&ISO"
+RESPONDING_SECTIONS = (
+    "12093/objectref", "12306/finddocs", "12308/retrieve_one", "12308/retrieve_two",
+    "12309/finddocs", "12310/finddocs", "12311/getdocs", "12313/retrieve_two",
+)  # fmt: skip
+
+
+def know(district: District, *values: str) -> None:
+    """Make people of the kit's own patient domain known."""
+    issuer = AssigningAuthority("NIST", AUTHORITY)
+    for value in values:
+        identifier = PatientIdentifier(value, issuer)
+        name = PersonName(alphabetic=f"TEST^{value}")
+        district.hub.patients.observe(
+            ObservedPatient(identifier=identifier, name=name, birth_date=date(1970, 1, 1), sex="M")
+        )
+
+
+def options(district: District, pid: str = PID, **changes: str) -> list[str]:
+    given = {name: f"{district.url}/xds/{name}" for name in ("registry", "repository", "gateway")}
+    given |= changes
+    return ["--pid", pid, *(word for name, url in given.items() for word in (f"--{name}", url))]
+
+
+def test_another_community_asks_for_documents(hubs: dict[str, District], tmp_path: Path) -> None:
+    tests = ["12318", *dict.fromkeys(one.split("/")[0] for one in RESPONDING_SECTIONS)]
+    tests += ["15815", "15831"]
+    hub = hubs["rig"]
+    know(hub, "NIST-1")
+    folder = completed_tests(kit(), tmp_path, tests, {"$repositoryuid$": SOURCE_E})
+    tell(folder / "12318" / "init", "$patientid", PID)
+    for section in RESPONDING_SECTIONS:
+        tell(folder / section, "$home$", GATEWAY_HOME)
+    steps = run_driver(kit_with_assertions(kit(), tmp_path), folder, tests, options(hub))
+    assert {name: step for name, step in steps.items() if step.outcome != "pass"} == {}
+    assert len(steps) == 12
+
+
+@pytest.mark.parametrize("section", ["MissingCommunity", "UnknownCommunity"])
+def test_a_query_without_the_right_community_has_the_right_error(
+    hubs: dict[str, District], section: str
+) -> None:
+    folder = kit() / "nist" / "tests" / "15815" / section
+    request = wire.envelope(_parsed(folder / "query.xml"), ITI38)
+    answer = wire.payload(hubs["rig"].post("/xds/gateway", request))
+    assert wire.errors(answer) == _texts(folder / "testplan.xml", "ExpectedErrorCode")
+    homes = [one.get("location") for one in answer.iter("{*}RegistryError")]
+    assert wire.status(answer) == "Failure"
+    assert len(homes) == 1
+
+
+def test_a_registry_that_is_also_a_gateway_names_its_community(
+    hubs: dict[str, District], tmp_path: Path
+) -> None:
+    hub = hubs["rig-f"]
+    know(hub, "NIST-1")
+    tests = ["12344", "12342"]
+    folder = completed_tests(kit(), tmp_path, tests, {"$configHome$": GATEWAY_HOME})
+    for section in ("pid", "uuid"):
+        plan = folder / "12342" / section / "testplan.xml"
+        _change(plan, "../../testdata/12344", "../12344/submit_doc")
+    _change(
+        folder / "12342" / "uuid" / "testplan.xml",
+        "<Metadata>query1.xml</Metadata>",
+        "<MetadataFile>../query1.xml</MetadataFile>",
+    )
+    _change(
+        folder / "12344" / "rplc" / "testplan.xml",
+        'step="submit_doc_for_rplc"',
+        'step="submit_doc_for_rplc" testdir="../12344/submit_doc_for_rplc"',
+    )
+    steps = run_driver(kit_with_assertions(kit(), tmp_path), folder, tests, options(hub))
+    unlike = {name for name, step in steps.items() if step.outcome != "pass"}
+    # Two steps of the data are for the toolkit's own memory and send nothing.
+    assert unlike == {
+        "12344/new_patient_id/new_patient_id",
+        "12344/reset_patient_id/reset_patient_id",
+    }, steps
+    assert len(steps) == 9
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Sections of the tests of an initiating gateway that are about one patient."""
+
+    patient: str
+    sections: Mapping[str, Sequence[str]]
+    passed: int
+    loaded_into: Sequence[str]
+
+
+ASKINGS = (
+    Asking(
+        "ONE",
+        {
+            "15807": ("onedoc1", "twodoc"),
+            "15808": (
+                "SingleDocumentFindDocuments",
+                "SingleDocumentGetDocuments",
+                "TwoDocumentsFindDocuments",
+            ),
+            "15809": ("OneDocRetrieve", "TwoDocRetrieve"),
+        },
+        15,
+        ("a", "a"),
+    ),
+    Asking(
+        "BOTH",
+        {
+            "15807": ("onedoc2", "onedoc3"),
+            "15810": ("TwoRGFindDocuments", "RG1Retrieve", "RG2Retrieve"),
+        },
+        24,
+        ("a", "b"),
+    ),
+)
+# The driver keeps no number that a report counts, and compares with nothing.
+COUNTED = "15810/TwoRGFindDocuments/Count"
+
+
+@pytest.mark.parametrize("asking", ASKINGS, ids=lambda asking: asking.patient)
+def test_documents_of_other_communities(
+    hubs: dict[str, District], tmp_path: Path, asking: Asking
+) -> None:
+    for name in ("a", "b", "iig"):
+        know(hubs[name], asking.patient, "TWO")
+    folder = completed_tests(kit(), tmp_path, list(asking.sections), {})
+    for test, sections in asking.sections.items():
+        (folder / test / "index.idx").write_text("\n".join(sections))
+    for section, name in zip(asking.sections["15807"], asking.loaded_into, strict=True):
+        _say(folder / "15807" / section / "testplan.xml", hubs[name].named)
+    if "twodoc" in asking.sections["15807"]:
+        plan = folder / "15807" / "twodoc" / "testplan.xml"
+        _change(plan, "<XDSb/>", "<XDSb/><AltPatientId/>")
+    applications = iter([hubs[name].registry.repository_app for name in asking.loaded_into])
+    own = hubs["iig"]
+    pid, other = (f"{name}^^^&{AUTHORITY}&ISO" for name in (asking.patient, "TWO"))
+
+    def repository(environ: dict[str, Any], start_response: Any) -> Any:
+        """Each document goes to the next community; what is retrieved comes by way of ours."""
+        application = next(applications, own.registry.repository_app)
+        return application(environ, start_response)
+
+    with served(repository) as base:
+        steps = run_driver(
+            kit_with_assertions(kit(), tmp_path),
+            folder,
+            list(asking.sections),
+            options(own, pid, repository=f"{base}/xds/repository", altpid=other),
+        )
+    unlike = {name: step for name, step in steps.items() if step.outcome != "pass"}
+    assert set(unlike) <= {COUNTED}, unlike
+    assert len(steps) - len(unlike) == asking.passed
+
+
+def _change(plan: Path, old: str, new: str) -> None:
+    """Write what the driver understands where the plan says it in the toolkit's own way."""
+    text = plan.read_text("utf-8")
+    assert old in text, plan
+    plan.write_text(text.replace(old, new), "utf-8")
+
+
+def _say(plan: Path, named: Named) -> None:
+    """Tell the plan of a submission what the toolkit reads from its own settings."""
+    reports = "".join(
+        f"<Report name=\"{name}\" section=\"InputMetadata\">'{value}'</Report>"
+        for name, value in (
+            ("$testdata_home$", named.home_id), ("$testdata_repid$", named.repository_id),
+        )
+    )  # fmt: skip
+    end = "</ProvideAndRegisterTransaction>"
+    _change(plan, end, reports + end)
+
+
+def test_every_test_of_the_area_is_run_or_has_its_reason() -> None:
+    area = ("ids", "idc_", "iig_", "rig_", "rsnaedge", "123", "1581")
+    listed = ("12093", "12300", "12306", "12308", "12309", "12310", "12311", "12313", "12318",
+              "12336", "12342", "15808", "15809", "15810", "15813", "15815", "15831")  # fmt: skip
+    there = {one.name for one in (kit() / "nist" / "tests").iterdir()}
+    ours = {name for name in there if name.startswith(area[:5])} | set(listed)
+    run = {test for one in RUNS for test in one.tests}
+    run |= {section.split("/")[0] for section in RESPONDING_SECTIONS} | {"12318", "15815", "15831"}
+    run |= {"12342", "15808", "15809", "15810"}
+    assert ours == run | set(NOT_APPLICABLE)
+    assert not run & set(NOT_APPLICABLE)

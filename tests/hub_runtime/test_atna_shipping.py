@@ -1,0 +1,426 @@
+"""Shipping the audit trail to real TLS receivers: nothing lost, in order, whatever they do."""
+
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+from sqlalchemy import text
+
+from access_control.atna import AuditSource
+from access_control.atna_cursor import AuditCursor
+from access_control.atna_syslog import SyslogReceiver, octet_counted
+from access_control.audit import AuditEvent, AuditTrail
+from access_control.model import Role, Subject, SubjectKind
+from hub_kernel.database import Database
+from hub_kernel.errors import ConfigurationError
+from hub_kernel.metrics import Metrics
+from hub_runtime.atna_shipping import AuditShipping, Pace, ShippingParts
+from tests.support.certificates import Authority, Certified
+from tests.support.clock import FixedClock
+from tests.support.syslog_receiver import Receiver, receiving, reset, split_frames
+from tests.support.tools import require_conformance, require_tool
+
+SUBJECT = Subject(SubjectKind.MACHINE, "m-1", "pacs", frozenset({Role.CLINICIAN}), None)
+EVENT = AuditEvent("query_registry", "success", SUBJECT, "patient", "E1", "127.0.0.1", "query")
+_SYSLOG = re.compile(
+    rb"<85>1 (\d{4}-\d\d-\d\dT[\d:.]+Z) (\S+) eirhub (\d+) (\S+) "
+    rb'\[meta sequenceId="(\d+)"\] \xef\xbb\xbf(<\?xml.*)',
+    re.DOTALL,
+)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("syslog"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Certified:
+    return authority.issue("repository")
+
+
+@pytest.fixture(scope="module")
+def hub_certificate(authority: Authority) -> Certified:
+    return authority.issue("hub")
+
+
+@pytest.fixture
+def trail(database: Database, clock: FixedClock) -> AuditTrail:
+    return AuditTrail(database, clock, b"k" * 32)
+
+
+@pytest.fixture
+def write(database: Database, trail: AuditTrail) -> Callable[[int], None]:
+    def write(count: int) -> None:
+        with database.unit_of_work() as work:
+            for _ in range(count):
+                trail.record(work.session, EVENT)
+
+    return write
+
+
+class Shipping:
+    """A hub's shipping to one receiver; made anew it is a hub that was started anew."""
+
+    def __init__(self, database: Database, clock: FixedClock, to: SyslogReceiver) -> None:
+        self.metrics = Metrics()
+        parts = ShippingParts(
+            database, clock, self.metrics, AuditSource(), Pace(batch=10, first_wait_s=5)
+        )
+        self.shipping = AuditShipping(parts, to)
+
+    def ship(self) -> int:
+        return self.shipping.ship()
+
+    @property
+    def waiting(self) -> tuple[float, float]:
+        value = self.metrics.registry.get_sample_value
+        return (
+            value("eirhub_audit_unshipped_records") or 0.0,
+            value("eirhub_audit_unshipped_seconds") or 0.0,
+        )
+
+
+@pytest.fixture
+def ship_to(database: Database, clock: FixedClock, authority: Authority) -> Callable[..., Shipping]:
+    def make(port: int, **changes: Any) -> Shipping:
+        to = SyslogReceiver("127.0.0.1", port, authority.file, patience_s=3)
+        return Shipping(database, clock, replace(to, **changes))
+
+    return make
+
+
+@pytest.fixture
+def receiver(server: Certified, authority: Authority) -> Iterator[Receiver]:
+    with receiving(server, authority) as receiver:
+        yield receiver
+
+
+def sequences(messages: list[bytes]) -> list[int]:
+    found = [_SYSLOG.fullmatch(message) for message in messages]
+    assert all(found), messages
+    return [int(one[5]) for one in found if one]
+
+
+def test_every_record_arrives_once_in_order_and_valid(
+    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
+) -> None:
+    write(25)
+    shipping = ship_to(receiver.port)
+    assert shipping.ship() == 25
+    assert sequences(receiver.messages) == list(range(1, 26))
+    assert shipping.waiting == (0.0, 0.0)
+    assert shipping.ship() == 0
+    assert receiver.connections == 3  # 10 + 10 + 5, and none when nothing waits
+    schema = etree.XMLSchema(etree.parse(require_conformance("atna", "dicom2017c.xsd")))
+    for one in receiver.messages:
+        match = _SYSLOG.fullmatch(one)
+        assert match
+        schema.assertValid(etree.fromstring(match[6]))
+        assert match[4] == b"IHE+RFC-3881"
+
+
+def test_the_frame_counts_octets_and_not_characters() -> None:
+    assert octet_counted("王".encode()) == b"3 \xe7\x8e\x8b"
+
+
+def test_a_receiver_that_was_away_for_days_gets_everything(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    clock: FixedClock,
+    server: Certified,
+    authority: Authority,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    shipping = ship_to(port)
+    write(12)
+    for _ in range(50):
+        assert shipping.ship() == 0
+        clock.advance(seconds=3600)
+        write(1)
+    assert shipping.ship() == 0
+    assert shipping.waiting[0] == 62
+    assert shipping.waiting[1] > 49 * 3600
+    with receiving(server, authority, port=port) as receiver:
+        assert ship_to(port).ship() == 62  # after a restart of the hub
+        assert sequences(receiver.messages) == list(range(1, 63))
+
+
+def test_after_a_failure_it_waits_longer_each_time_and_then_tries_again(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    clock: FixedClock,
+    receiver: Receiver,
+) -> None:
+    def hang_up(connection: ssl.SSLSocket, _: Receiver) -> bool:
+        reset(connection)
+        return False
+
+    receiver.misdeed = hang_up
+    write(1)
+    shipping = ship_to(receiver.port)
+    attempts_at = []
+    started = clock.now()
+    for _ in range(700):
+        before = receiver.connections
+        shipping.ship()
+        if receiver.connections > before:
+            attempts_at.append((clock.now() - started) // timedelta(seconds=1))
+        clock.advance(seconds=1)
+    assert attempts_at == [0, 5, 15, 35, 75, 155, 315, 615]
+    receiver.misdeed = None
+    clock.advance(seconds=300)
+    assert shipping.ship() == 1
+
+
+def _reset_in_the_middle(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
+    receiver.broken_off.append(connection.recv(700))
+    reset(connection)
+    return False
+
+
+def _leave_early_in_order(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
+    """Close in the best of manners after the first bytes: the rest was never read."""
+    receiver.broken_off.append(connection.recv(100))
+    return False
+
+
+def _read_nothing_and_stay(connection: ssl.SSLSocket, _: Receiver) -> bool:
+    """A receiver that hangs: it neither reads nor leaves, until the hub has lost patience."""
+    connection.settimeout(20)
+    while True:
+        ready = socket.socket.recv(connection, 1, socket.MSG_PEEK)  # ciphertext, left unread
+        if not ready:
+            return False
+        if _is_gone(connection):
+            return False
+
+
+def _is_gone(connection: ssl.SSLSocket) -> bool:
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return state[0] != 1  # no longer ESTABLISHED
+
+
+@pytest.mark.parametrize(
+    "misdeed",
+    [_reset_in_the_middle, _leave_early_in_order, _read_nothing_and_stay],
+    ids=lambda misdeed: misdeed.__name__.strip("_"),
+)
+def test_what_a_receiver_did_not_read_to_the_end_is_sent_again(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    clock: FixedClock,
+    receiver: Receiver,
+    misdeed: Any,
+) -> None:
+    write(15)
+    shipping = ship_to(receiver.port, patience_s=1)
+    receiver.misdeed = misdeed
+    assert shipping.ship() == 0
+    assert shipping.waiting[0] == 15
+    receiver.misdeed = None
+    clock.advance(seconds=5)
+    assert shipping.ship() == 15
+    assert sequences(receiver.messages) == list(range(1, 16))
+
+
+def test_a_sender_that_trusts_its_own_socket_loses_what_is_kept_here(
+    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
+) -> None:
+    """The control: sendall alone reports success for what the receiver never read."""
+    receiver.misdeed = _leave_early_in_order
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", receiver.port), timeout=5)
+    with context.wrap_socket(plain) as naive:
+        naive.sendall(octet_counted(b"x" * 2000))  # no error, and yet it is gone
+    assert receiver.messages == []
+
+
+def test_a_slow_receiver_gets_everything_once(
+    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
+) -> None:
+    def read_slowly(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        stream = b""
+        while data := connection.recv(200):
+            stream += data
+        receiver.misdeed = None
+        receiver.messages += split_frames(stream)[0]
+        return False
+
+    receiver.misdeed = read_slowly
+    write(15)
+    assert ship_to(receiver.port).ship() == 15
+    assert sequences(receiver.messages) == list(range(1, 16))
+
+
+def test_a_receiver_that_ends_without_a_goodbye_has_received(
+    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
+) -> None:
+    receiver.says_goodbye = False
+    write(3)
+    assert ship_to(receiver.port).ship() == 3
+    assert sequences(receiver.messages) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["of another authority", "expired", "of another host"])
+def test_a_receiver_that_does_not_prove_itself_gets_nothing(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    authority: Authority,
+    tmp_path: Path,
+    kind: str,
+    clock: FixedClock,
+) -> None:
+    shown = {
+        "of another authority": lambda: Authority(tmp_path).issue("repository"),
+        "expired": lambda: authority.issue("expired", days=(-9, -1)),
+        "of another host": lambda: authority.issue("repository"),
+    }[kind]()
+    write(3)
+    with receiving(shown, authority) as receiver:
+        host = "localhost" if kind == "of another host" else "127.0.0.1"
+        shipping = ship_to(receiver.port, host=host)
+        assert shipping.ship() == 0
+        assert (receiver.messages, receiver.broken_off) == ([], [])
+        assert receiver.connections == 1
+        assert shipping.waiting[0] == 3
+
+
+def test_the_hub_proves_itself_where_that_is_demanded(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    server: Certified,
+    authority: Authority,
+    hub_certificate: Certified,
+) -> None:
+    write(3)
+    with receiving(server, authority, demands_certificate=True) as receiver:
+        assert ship_to(receiver.port).ship() == 0
+        assert receiver.messages == []
+        with_own = ship_to(
+            receiver.port,
+            certificate=hub_certificate.certificate_file,
+            key=hub_certificate.key_file,
+        )
+        assert with_own.ship() == 3
+        assert receiver.peers == [hub_certificate.der]
+
+
+def test_two_processes_never_ship_the_same_at_the_same_time(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    database: Database,
+    clock: FixedClock,
+    receiver: Receiver,
+) -> None:
+    write(3)
+    other = AuditCursor(database, clock, f"127.0.0.1:{receiver.port}")
+    assert other.hold() == 0
+    assert ship_to(receiver.port).ship() == 0
+    assert receiver.connections == 0
+    clock.advance(seconds=301)  # the other has died
+    assert ship_to(receiver.port).ship() == 3
+    assert other.move(2) is False
+
+
+def test_a_record_that_was_tampered_with_does_not_stop_the_others(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    database: Database,
+    receiver: Receiver,
+) -> None:
+    write(3)
+    with database.unit_of_work() as work:
+        work.session.execute(text("DROP TRIGGER audit_record_no_update"))
+        work.session.execute(text("UPDATE audit_record SET message = '{' WHERE sequence = 2"))
+    assert ship_to(receiver.port).ship() == 3
+    assert sequences(receiver.messages) == [1, 2, 3]
+    assert b"record 2 of the audit trail cannot be read" in receiver.messages[1]
+
+
+def test_wrong_files_show_at_the_start(ship_to: Callable[..., Shipping], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        ship_to(1, ca_file=tmp_path / "missing.pem")
+    (tmp_path / "rubbish.pem").write_text("rubbish")
+    with pytest.raises(ConfigurationError):
+        ship_to(1, certificate=tmp_path / "rubbish.pem", key=tmp_path / "rubbish.pem")
+
+
+def test_rsyslog_receives_every_record(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    server: Certified,
+    authority: Authority,
+    hub_certificate: Certified,
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    log = tmp_path / "received"
+    (tmp_path / "rsyslog.conf").write_text(
+        f"""global(workDirectory="{tmp_path}" maxMessageSize="64k"
+          defaultNetstreamDriver="ossl"
+          defaultNetstreamDriverCAFile="{authority.file}"
+          defaultNetstreamDriverCertFile="{server.certificate_file}"
+          defaultNetstreamDriverKeyFile="{server.key_file}")
+        module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1"
+          streamDriver.authMode="x509/certvalid")
+        input(type="imtcp" port="{port}" address="127.0.0.1")
+        template(name="raw" type="string" string="%structured-data% %msgid% %msg%\\n")
+        action(type="omfile" file="{log}" template="raw")
+        """
+    )
+    command = [require_tool("rsyslogd"), "-n", "-f", str(tmp_path / "rsyslog.conf")]
+    process = subprocess.Popen([*command, "-i", str(tmp_path / "pid")])
+    try:
+        write(25)
+        own = {"certificate": hub_certificate.certificate_file, "key": hub_certificate.key_file}
+        shipping, shipped, deadline = ship_to(port, **own), 0, time.monotonic() + 20
+        while not shipped and time.monotonic() < deadline:
+            shipping = ship_to(port, **own)
+            shipped = shipping.ship()
+        assert shipped == 25
+        while time.monotonic() < deadline:
+            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+            if len(lines) >= 25:
+                break
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert [int(line.partition('"')[2].partition('"')[0]) for line in lines] == list(range(1, 26))
+    assert all(" IHE+RFC-3881 " in line and "</AuditMessage>" in line for line in lines)
+
+
+def test_what_was_received_without_being_noted_is_sent_again(
+    write: Callable[[int], None],
+    ship_to: Callable[..., Shipping],
+    database: Database,
+    clock: FixedClock,
+    receiver: Receiver,
+) -> None:
+    """As after a crash between receipt and note: here another process took over in that moment."""
+    other = AuditCursor(database, clock, f"127.0.0.1:{receiver.port}")
+
+    def take_over(_: ssl.SSLSocket, receiver: Receiver) -> bool:
+        receiver.misdeed = None
+        clock.advance(seconds=301)
+        return other.hold() == 0
+
+    receiver.misdeed = take_over
+    write(3)
+    assert ship_to(receiver.port).ship() == 0
+    other.release()
+    assert ship_to(receiver.port).ship() == 3
+    assert sequences(receiver.messages) == [1, 2, 3, 1, 2, 3]

@@ -1,0 +1,387 @@
+"""ITI-53: who is told what and when, and what becomes of it while a consumer is away."""
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+from lxml import etree
+from sqlalchemy import func, select
+
+from access_control.audit import AuditQuery
+from access_control.consent import EVERYONE, ConsentKind
+from access_control.model import Role
+from tests.xds_registry import studies, wire
+from tests.xds_registry.hub import OTHER_TOWNSHIP, Hub
+from tests.xds_registry.samples import IMAGES, MR, STUDY_TYPE, submission, urn
+from tests.xds_registry.submitted import ITI42, of, request
+from tests.xds_registry.subscribing import (
+    FULL,
+    MINIMAL,
+    NOTIFY,
+    OF_ANYBODY,
+    OF_PATIENT,
+    PATIENT,
+    SETS,
+    SETS_OF_ANYBODY,
+    UNSUBSCRIBE,
+    WSNT,
+    Broker,
+    Consumer,
+    listening,
+    open_broker,
+    reopened,
+    subscribe,
+)
+from xds_registry import store
+from xds_registry.model import Submission
+from xds_registry.subscriptions_consumers import NotificationSettings
+from xds_registry.subscriptions_events import documents_registered
+from xds_registry.tables_subscriptions import PARKED, PENDING, ConsumerRow, NotificationRow
+
+CLASS = ("$XDSDocumentEntryClassCode", f"('{IMAGES.key}')")
+DAY = 86_400.0
+Slots = list[tuple[str, str]]
+
+
+@pytest.fixture
+def consumer() -> Iterator[Consumer]:
+    with listening() as opened:
+        yield opened
+
+
+def allowing(*consumers: Consumer, **changes: Any) -> NotificationSettings:
+    prefixes = tuple(one.address.removesuffix("notify") for one in consumers)
+    return NotificationSettings(allowed_consumers=prefixes, **changes)
+
+
+@pytest.fixture
+def broker(hub: Hub, consumer: Consumer) -> Iterator[Broker]:
+    with open_broker(hub, allowing(consumer, parked_after_days=3, answer_s=1.0)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cx(hub: Hub) -> str:
+    return hub.global_cx(hub.know())
+
+
+def register(hub: Hub, what: Submission) -> None:
+    """Register as every transaction does: with what it says to the hub."""
+    with hub.database.unit_of_work() as work:
+        store.register(work.session, what)
+        work.publish(documents_registered(what, work.clock))
+
+
+def counts(hub: Hub) -> dict[str, int]:
+    query = select(NotificationRow.state, func.count()).group_by(NotificationRow.state)
+    with hub.database.read() as session:
+        return {row[0]: row[1] for row in session.execute(query)}
+
+
+def told(hub: Hub, outcome: str) -> list[str]:
+    """Whom the records of ITI-53 with this outcome are about."""
+    records = hub.audit.search(AuditQuery()).records
+    return [
+        one.resource_id for one in records if (one.transaction, one.outcome) == ("ITI-53", outcome)
+    ]
+
+
+def test_a_document_that_is_registered_over_the_wire_is_told_in_full(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    reference = broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'"), CLASS))
+    source = hub.token("source", None, role=Role.DOCUMENT_SOURCE)
+    sent = of(cx, "one", "two")
+    headers = {"Content-Type": "application/soap+xml", "Authorization": f"Bearer {source}"}
+    response = _post(f"{broker.base}/xds/registry", wire.envelope(request(sent), ITI42), headers)
+    assert wire.status(wire.payload(response)) == "Success", response.text
+    broker.settle()
+    (message,) = consumer.taken
+    (body,) = message.find(f"{{{wire.SOAP}}}Body")
+    broker.schema.assertValid(body)
+    header = message.find(f"{{{wire.SOAP}}}Header")
+    assert header.findtext(f"{{{wire.WSA}}}Action") == NOTIFY
+    assert header.findtext(f"{{{wire.WSA}}}To") == consumer.address
+    said = body.find(f"{{{WSNT}}}NotificationMessage")
+    address = f"{{{wire.WSA}}}Address"
+    assert said.findtext(f"{{{WSNT}}}SubscriptionReference/{address}") == reference
+    assert said.findtext(f"{{{WSNT}}}ProducerReference/{address}") == broker.address
+    assert said.findtext(f"{{{WSNT}}}Topic") == FULL
+    (ids,) = consumer.ids()
+    assert sorted(ids) == sorted(one.entry_uuid for one in sent.entries)
+    assert len(body.findall(f".//{{{wire.RIM}}}ExtrinsicObject")) == 2
+    assert counts(hub) == {}
+
+
+def test_a_completed_study_is_told_like_any_document(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    archive = hub.archive
+    archive.store_file(studies.instance("1.2.3.4", 1, 1), studies.ORIGIN)
+    hub.clock.advance(seconds=61)
+    archive.complete_quiet_studies()
+    broker.settle()
+    manifest = hub.registry.manifest_of("1.2.3.4")
+    assert manifest is not None
+    assert consumer.ids() == [[manifest.entry_uuid]]
+
+
+def test_minimal_is_references_alone(broker: Broker, consumer: Consumer, hub: Hub, cx: str) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'"), topic=MINIMAL))
+    register(hub, of(cx, "one"))
+    broker.settle()
+    (message,) = consumer.taken
+    (body,) = message.find(f"{{{wire.SOAP}}}Body")
+    broker.schema.assertValid(body)
+    assert consumer.ids() == [[urn("one")]]
+    assert body.find(f".//{{{wire.RIM}}}ExtrinsicObject") is None
+    assert cx.encode() not in etree.tostring(body)
+
+
+def test_a_submission_set_is_told_by_recipient_and_author(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    slot = ("$XDSSubmissionSetIntendedRecipient", "('Some Hospital%','%Welby%')")
+    broker.subscribe(subscribe(consumer.address, slot, topic=SETS, query_id=SETS_OF_ANYBODY))
+    for name, recipients in (("a", ("Some Hospital^^^",)), ("b", ("Another^^^",)), ("c", ())):
+        sent = of(cx, name)
+        made = replace(sent.submission_set, intended_recipients=recipients)
+        register(hub, replace(sent, submission_set=made))
+    broker.settle()
+    (message,) = consumer.taken
+    (body,) = message.find(f"{{{wire.SOAP}}}Body")
+    broker.schema.assertValid(body)
+    assert consumer.ids() == [[of(cx, "a").submission_set.entry_uuid]]
+
+
+@pytest.mark.parametrize(
+    ("query_id", "slots", "expected"),
+    [
+        (OF_PATIENT, [CLASS], ["images"]),
+        (OF_PATIENT, [("$XDSDocumentEntryEventCodeList", f"('{MR.key}')")], ["mr"]),
+        (OF_PATIENT, [("$XDSDocumentEntryAuthorPerson", "('%Li%')")], []),
+        (OF_ANYBODY, [CLASS], ["images", "other"]),
+    ],
+)
+def test_what_matches_is_what_the_stored_query_would_find(
+    broker: Broker, consumer: Consumer, query_id: str, slots: Slots, expected: list[str]
+) -> None:
+    hub = broker.hub
+    cx, other = (hub.global_cx(hub.know(value)) for value in ("L-1", "L-2"))
+    wanted = [(PATIENT, f"'{cx}'"), *slots] if query_id == OF_PATIENT else slots
+    broker.subscribe(subscribe(consumer.address, *wanted, query_id=query_id))
+    register(hub, of(cx, "images"))
+    register(hub, of(cx, "mr", class_code=STUDY_TYPE, event_codes=(MR,)))
+    register(hub, of(other, "other"))
+    broker.settle()
+    assert [one for ids in consumer.ids() for one in ids] == [urn(name) for name in expected]
+
+
+def test_what_was_there_before_or_comes_after_is_not_told(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    register(hub, of(cx, "before"))
+    hub.clock.advance(seconds=1)
+    wanted = subscribe(consumer.address, (PATIENT, f"'{cx}'"), ends="P1D")
+    left = broker.subscribe(wanted)
+    broker.subscribe(wanted)
+    register(hub, of(cx, "within"))
+    broker.post(etree.Element(f"{{{WSNT}}}Unsubscribe"), UNSUBSCRIBE, "", left)
+    broker.settle()
+    hub.clock.advance(seconds=DAY)
+    register(hub, of(cx, "after"))
+    broker.settle()
+    assert consumer.ids() == [[urn("within")]]
+
+
+def test_who_is_known_elsewhere_only_is_not_told_of_and_it_is_written_down(
+    broker: Broker, consumer: Consumer, hub: Hub
+) -> None:
+    here, there = hub.know(), hub.know("O-1", OTHER_TOWNSHIP)
+    reader = hub.token("of t2", frozenset({"t2"}))
+    broker.subscribe(subscribe(consumer.address, CLASS, query_id=OF_ANYBODY), reader)
+    both = of(hub.global_cx(here), "here"), of(hub.global_cx(there), "there")
+    for sent in both:
+        register(hub, sent)
+    broker.settle()
+    assert consumer.ids() == [[urn("there")]]
+    assert told(hub, "success") == [there] and told(hub, "refused") == [here]
+    assert hub.audit.verify().ok
+
+
+def test_consent_is_asked_at_the_moment_of_telling(
+    broker: Broker, consumer: Consumer, hub: Hub
+) -> None:
+    person = hub.know()
+    cx = hub.global_cx(person)
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    consumer.status = 503
+    register(hub, of(cx, "one"))
+    broker.settle()
+    assert counts(hub) == {PENDING: 1}
+    hub.consents.record(person, ConsentKind.REFUSE, EVERYONE, by="clerk", reason="at the desk")
+    consumer.status = 202
+    hub.clock.advance(seconds=DAY)
+    broker.settle()
+    assert consumer.taken == [] and counts(hub) == {}
+    assert told(hub, "refused") == [person]
+
+
+def test_a_revoked_subscriber_is_told_nothing_more(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    (token,) = (one for one in hub.tokens.all() if one.name == "subscriber")
+    hub.tokens.revoke(token.token_id)
+    register(hub, of(cx, "one"))
+    broker.settle()
+    assert consumer.asked == 0 and counts(hub) == {}
+    assert told(hub, "refused") == [""]
+
+
+def test_a_consumer_that_is_no_longer_configured_is_not_connected_to(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    register(hub, of(cx, "one"))
+    broker.registry = reopened(hub, NotificationSettings())
+    broker.settle()
+    assert consumer.asked == 0 and counts(hub) == {PENDING: 1}
+
+
+@pytest.mark.parametrize("status", [500, 404, 301, 307])
+def test_a_failing_consumer_is_left_alone_longer_each_time_and_then_told_in_order(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str, status: int
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    consumer.status = status
+    with listening() as trap:
+        consumer.location = trap.address
+        for name in ("one", "two"):
+            register(hub, of(cx, name))
+        pauses = []
+        for attempt in range(1, 6):
+            broker.settle()
+            assert consumer.asked == attempt  # the second one is not even tried
+            broker.settle()
+            assert consumer.asked == attempt
+            pauses.append(_due_in(hub))
+            hub.clock.advance(seconds=pauses[-1] + 1)
+        assert pauses == sorted(pauses) and pauses[-1] > 5 * pauses[0]
+        consumer.status = 200
+        broker.settle()
+        assert trap.asked == 0
+    assert consumer.ids() == [[urn("one")], [urn("two")]]
+    with hub.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(ConsumerRow)) == 0
+
+
+def test_what_is_not_taken_for_days_is_parked_and_can_be_tried_again(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    consumer.status = 500
+    register(hub, of(cx, "old"))
+    broker.settle()
+    hub.clock.advance(seconds=2 * DAY)
+    register(hub, of(cx, "young"))
+    hub.clock.advance(seconds=1.5 * DAY)
+    broker.settle()
+    assert counts(hub) == {PARKED: 1, PENDING: 1}
+    assert told(hub, "failure") == [""]
+    consumer.status = 202
+    hub.clock.advance(seconds=DAY)
+    broker.settle()
+    assert consumer.ids() == [[urn("young")]]
+    assert broker.registry.broker.retry_parked(consumer.address) == 1
+    broker.settle()
+    assert consumer.ids() == [[urn("young")], [urn("old")]]
+
+
+def test_a_slow_or_dead_consumer_does_not_keep_the_others_waiting(
+    hub: Hub, consumer: Consumer, cx: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        slow = Consumer(f"http://127.0.0.1:{silent.getsockname()[1]}/notify")
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            dead = Consumer(f"http://127.0.0.1:{gone.getsockname()[1]}/notify")
+        settings = allowing(slow, dead, consumer, answer_s=0.5, connect_s=0.5)
+        with open_broker(hub, settings) as broker:
+            for one in (slow, dead, consumer):
+                broker.subscribe(subscribe(one.address, (PATIENT, f"'{cx}'")))
+            for name in ("one", "two"):
+                register(hub, of(cx, name))
+            began = time.monotonic()
+            broker.settle()
+            assert time.monotonic() - began < 10
+    assert consumer.ids() == [[urn("one")], [urn("two")]]
+    assert counts(hub) == {PENDING: 4}
+
+
+def test_an_event_that_is_delivered_twice_is_told_once_and_a_message_keeps_its_id(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    sent = of(cx, "one")
+    with hub.database.unit_of_work() as work:
+        store.register(work.session, sent)
+    event = documents_registered(sent, hub.clock)
+    for _ in range(2):
+        broker.registry.broker.match(event)
+    assert counts(hub) == {PENDING: 1}
+    broker.settle()
+    broker.registry.broker.match(event)  # as after a kill between the sending and its record
+    broker.settle()
+    first, second = consumer.message_ids()
+    assert first == second
+
+
+def test_a_refused_submission_tells_nobody(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    source = hub.token("source", None, role=Role.DOCUMENT_SOURCE)
+    headers = {"Content-Type": "application/soap+xml", "Authorization": f"Bearer {source}"}
+    bad = of("nobody^^^&1.2.3&ISO", "one")
+    response = _post(f"{broker.base}/xds/registry", wire.envelope(request(bad), ITI42), headers)
+    assert wire.status(wire.payload(response)) == "Failure"
+    broker.settle()
+    assert consumer.asked == 0
+
+
+def test_an_end_of_subscription_takes_what_was_owed_with_it(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'"), ends="P1D"))
+    consumer.status = 500
+    register(hub, of(cx, "one"))
+    broker.settle()
+    hub.clock.advance(seconds=DAY)
+    assert broker.registry.broker.purge() == 1
+    assert counts(hub) == {} and broker.registry.broker.purge() == 0
+
+
+def test_an_empty_submission_matches_no_document(
+    broker: Broker, consumer: Consumer, hub: Hub, cx: str
+) -> None:
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    empty = submission(name="nothing")
+    made = replace(empty.submission_set, patient_id=cx, linked_identifier=cx)
+    register(hub, replace(empty, submission_set=made))
+    broker.settle()
+    assert consumer.asked == 0
+
+
+def _due_in(hub: Hub) -> float:
+    with hub.database.read() as session:
+        row = session.scalars(select(ConsumerRow)).one()
+        return (row.due_at - hub.clock.now()).total_seconds()
+
+
+def _post(url: str, data: bytes, headers: dict[str, str]) -> requests.Response:
+    return requests.post(url, data, headers=headers, timeout=10)

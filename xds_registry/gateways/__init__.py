@@ -1,0 +1,1 @@
+"""Cross-community access: asking other communities, and being asked (XCA, XCA-I)."""

@@ -1,0 +1,15 @@
+"""What a registered submission says to the rest of the hub."""
+
+from hub_kernel.clock import Clock
+from hub_kernel.events import DocumentsRegistered, new_event
+from xds_registry.model import Submission
+
+
+def documents_registered(submission: Submission, clock: Clock) -> DocumentsRegistered:
+    """Return the event that becomes true with the transaction that registers `submission`."""
+    return new_event(
+        DocumentsRegistered,
+        clock,
+        submission_set_uuid=submission.submission_set.entry_uuid,
+        entry_uuids=tuple(entry.entry_uuid for entry in submission.entries),
+    )
