@@ -4,6 +4,7 @@ import copy
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -129,8 +130,17 @@ def _channels(
     def make(server: Any, sock: Any, addr: Any, adj: Any, **how: Any) -> HTTPChannel | None:
         try:
             return channel(server, sock, addr, adj, **how)
-        except OSError:
+        except OSError as gone:
+            _close_half_made(gone)
             sock.close()
             return None
 
     return make if context else channel
+
+
+def _close_half_made(error: OSError) -> None:
+    """Close what `ssl` leaves open when a peer is gone just while its socket is wrapped."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        half_made = frame.f_locals.get("self")
+        if isinstance(half_made, ssl.SSLSocket):
+            half_made.close()

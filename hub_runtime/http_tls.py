@@ -103,7 +103,11 @@ class TlsChannel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         sock.getpeername()  # a peer that is gone already is noticed while closing is still simple
         sock.settimeout(0)
         secure = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        super().__init__(server, secure, addr, adj, map=map)
+        try:
+            super().__init__(server, secure, addr, adj, map=map)
+        except OSError:
+            secure.close()
+            raise
 
     def readable(self) -> bool:
         """Wait for the peer's part of the handshake, then as any channel."""

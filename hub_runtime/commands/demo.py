@@ -1,5 +1,6 @@
 """`eirhub demo`: play a region on this machine and show where to look."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -19,6 +20,10 @@ from hub_runtime.demo.story import Story, play, prepare
 from hub_runtime.options import read_settings
 
 
+class _ToldToEndError(BaseException):
+    """SIGTERM came; no handler of ordinary errors may mistake it for one."""
+
+
 @click.command()
 @click.option(
     "--exit", "then_exit", is_flag=True, help="Verify every step, then end; 0 if all held."
@@ -31,6 +36,15 @@ from hub_runtime.options import read_settings
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting.")
 def demo(*, then_exit: bool, data: Path | None, overrides: tuple[str, ...]) -> None:
     """Start a hub, push real studies from three townships, print where to look."""
+    try:
+        _play(data, overrides, then_exit=then_exit)
+    except _ToldToEndError:
+        # Everything is put away; threads of a step that was broken off would wait for ever.
+        sys.stdout.flush()
+        os._exit(128 + signal.SIGTERM)
+
+
+def _play(data: Path | None, overrides: tuple[str, ...], *, then_exit: bool) -> None:
     with _folder(data) as folder:
         chosen = [*_free_ports(then_exit=then_exit), *overrides]
         settings = read_settings((shipped_config("demo.toml"),), folder, tuple(chosen))
@@ -59,7 +73,7 @@ def _end_on_sigterm(running: DemoHub) -> None:
 
     def end(*_: object) -> None:
         running.process.terminate()
-        sys.exit(128 + signal.SIGTERM)
+        raise _ToldToEndError
 
     signal.signal(signal.SIGTERM, end)
 
