@@ -9,6 +9,7 @@ import pytest
 PACKAGES = {
     "storescu": "dcmtk",
     "storescp": "dcmtk",
+    "dcmqrscp": "dcmtk",
     "echoscu": "dcmtk",
     "findscu": "dcmtk",
     "dcmsend": "dcmtk",
