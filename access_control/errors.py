@@ -5,13 +5,16 @@ HubError
 └── AccessControlError
     ├── SiteRefusedError             an association is not admitted (PS3.8 9.3.4)
     │   ├── UnknownCallingAeTitleError
-    │   └── WrongAddressError
+    │   ├── WrongAddressError
+    │   ├── TlsDemandedError         the site is admitted by TLS with its certificate alone
+    │   └── WrongCertificateError    the certificate is another's, unbound, withdrawn or over
     ├── SiteExistsError              a site cannot be added beside the others
     ├── BadCredentialsError          unknown user or wrong password: never said which
     ├── AccountLockedError           too many failures; holds until when
     ├── AccountExistsError
     ├── LinkRefusedError             guessed, expired, revoked, locked, wrong passcode: one answer
     ├── InsecureKeyFileError         a key file others can read, or of the wrong size
+    ├── CertificateAuthorityError    the hub's own CA cannot be read, made or written
     ├── KeptHeadError                the kept head of the audit trail cannot be read
     ├── AuditNotDeliveredError       the audit repository did not take a batch; it is sent again
     └── AssertionRefusedError        a SAML assertion does not hold; the rule is for the audit alone
@@ -43,6 +46,14 @@ class UnknownCallingAeTitleError(SiteRefusedError):
 
 class WrongAddressError(SiteRefusedError):
     """The AE title is a site's, the address is in none of that site's networks."""
+
+
+class TlsDemandedError(SiteRefusedError):
+    """The site is marked TLS only and the association proves no certificate."""
+
+
+class WrongCertificateError(SiteRefusedError):
+    """The certificate that was proven is not bound to this site and AE title, or is withdrawn."""
 
 
 class SiteExistsError(AccessControlError):
@@ -77,6 +88,10 @@ class LinkRefusedError(AccessControlError):
 
 class InsecureKeyFileError(AccessControlError):
     """A key file can be read by others, or does not hold a key."""
+
+
+class CertificateAuthorityError(AccessControlError):
+    """The hub's own certificate authority, or a file it was to write, cannot be used."""
 
 
 class KeptHeadError(AccessControlError):

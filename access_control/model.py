@@ -125,6 +125,7 @@ class Decision:
 
 
 QueryScope = Literal["site", "region"]
+Priority = Literal["normal", "high"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,12 @@ class Site:
     `networks` are CIDR; a site without any network admits nobody. `claimed_charset` is what its
     devices declare in (0008,0005), `used_charset` what they really send. `query_scope` says whether
     its C-FIND sees the site's own studies or the region's.
+
+    `allowed_sop_classes` are the storage SOP classes it may send, none named: all the hub takes.
+    Quotas of 0 are none. A site of `high` priority finds room when the hub's associations are all
+    taken. `tls_only` admits it by TLS with a certificate bound to it alone; the fingerprints
+    (SHA-256, hex) of those that hold now follow from the certificates themselves, and are no part
+    of what makes two descriptions equal.
     """
 
     site_id: str
@@ -147,9 +154,19 @@ class Site:
     claimed_charset: str = ""
     used_charset: str = ""
     query_scope: QueryScope = field(default="site")
+    allowed_sop_classes: tuple[str, ...] = ()
+    max_bytes_per_day: int = 0
+    max_associations: int = 0
+    priority: Priority = "normal"
+    tls_only: bool = False
+    certificate_fingerprints: tuple[str, ...] = field(default=(), compare=False)
 
     def as_subject(self) -> Subject:
         """Return the site as the one who asks, for `decide` and for the audit record."""
         region = self.query_scope == "region"
         sites = None if region else frozenset({self.site_id})
         return Subject(SubjectKind.SITE, self.site_id, self.name, sites=sites)
+
+    def may_send(self, sop_class_uid: str) -> bool:
+        """Return whether the site may store instances of this SOP class."""
+        return not self.allowed_sop_classes or sop_class_uid in self.allowed_sop_classes

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from access_control.errors import InvalidSiteError
+from access_control.certificates import read_fingerprint
+from access_control.errors import InvalidAccountError, InvalidSiteError
 from access_control.model import Site
 from hub_kernel.errors import InvalidValueError
 from hub_kernel.identifiers import AssigningAuthority
@@ -20,9 +21,22 @@ _SITE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _AE_CHARACTER = re.compile(r"[ -\[\]-~]{1,16}")
 _CHARSET = re.compile(r"[A-Za-z0-9_ .\\-]{0,128}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_UID = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
 _REQUIRED = ("site_id", "name", "ae_titles", "networks", "assigning_authority")
-_TEXTS = ("name_en", "institution", "level", "claimed_charset", "used_charset", "query_scope")
-_DEFAULTS = {"query_scope": "site"}
+_TEXTS = (
+    "name_en",
+    "institution",
+    "level",
+    "claimed_charset",
+    "used_charset",
+    "query_scope",
+    "priority",
+)
+_LISTS = ("allowed_sop_classes", "certificate_fingerprints")
+_NUMBERS = ("max_bytes_per_day", "max_associations")
+_KEYS = (*_REQUIRED, *_TEXTS, *_LISTS, *_NUMBERS, "tls_only")
+_LARGEST_NUMBER = 2**62
+_DEFAULTS = {"query_scope": "site", "priority": "normal"}
 _TEXT_LENGTHS = {"name": 200, "name_en": 200, "institution": 200, "level": 64}
 
 
@@ -56,10 +70,13 @@ def site_from_table(table: Any, *, where: str) -> Site:
     """
     if not isinstance(table, dict):
         raise InvalidSiteError(f"{where}: must be a [[site]] table")
-    _check_keys(table, _REQUIRED, (*_REQUIRED, *_TEXTS), where)
-    texts = {key: _text(table, key, where) for key in ("site_id", "name", *_TEXTS)}
+    _check_keys(table, _REQUIRED, _KEYS, where)
+    given: dict[str, Any] = {key: _text(table, key, where) for key in ("site_id", "name", *_TEXTS)}
+    given |= {key: _texts(table, key, where) for key in _LISTS if key in table}
+    given |= {key: _number(table[key], key, where) for key in _NUMBERS if key in table}
     site = Site(
-        **texts,  # type: ignore[arg-type]  # query_scope is checked with the rest below
+        **given,
+        tls_only=_flag(table, "tls_only", where),
         ae_titles=_texts(table, "ae_titles", where),
         networks=_texts(table, "networks", where),
         assigning_authority=_authority(table["assigning_authority"], where),
@@ -88,6 +105,10 @@ def checked_site(site: Site) -> Site:
             **vars(site),
             "ae_titles": tuple(_checked_ae_title(site, title) for title in site.ae_titles),
             "networks": tuple(_checked_network(site, network) for network in site.networks),
+            "allowed_sop_classes": tuple(sorted(set(site.allowed_sop_classes))),
+            "certificate_fingerprints": tuple(
+                _checked_fingerprint(site, text) for text in site.certificate_fingerprints
+            ),
         }
     )
 
@@ -133,6 +154,20 @@ _RULES: tuple[tuple[str, Callable[[Site], bool], str], ...] = (
         "query_scope",
         lambda site: site.query_scope in {"site", "region"},
         'must be "site" or "region"',
+    ),
+    ("priority", lambda site: site.priority in {"normal", "high"}, 'must be "normal" or "high"'),
+    (
+        "allowed_sop_classes",
+        lambda site: all(_UID.fullmatch(uid) for uid in site.allowed_sop_classes),
+        "SOP Class UIDs, as 1.2.840.10008.5.1.4.1.1.2",
+    ),
+    *(
+        (
+            field,
+            lambda site, field=field: 0 <= getattr(site, field) <= _LARGEST_NUMBER,
+            "0 for no limit, or a number above it",
+        )
+        for field in _NUMBERS
     ),
 )
 
@@ -187,6 +222,26 @@ def _texts(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InvalidSiteError(f"{where}: {key} must be a list of texts")
     return tuple(values)
+
+
+def _number(value: Any, key: str, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidSiteError(f"{where}: {key} must be a whole number")
+    return value
+
+
+def _flag(table: dict[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise InvalidSiteError(f"{where}: {key} must be true or false")
+    return value
+
+
+def _checked_fingerprint(site: Site, text: str) -> str:
+    try:
+        return read_fingerprint(text)
+    except InvalidAccountError as broken:
+        raise InvalidSiteError(f"site {site.site_id}: certificate_fingerprints: {broken}") from None
 
 
 def _authority(table: Any, where: str) -> AssigningAuthority:

@@ -1,6 +1,7 @@
 """The sites and their door: calling AE title + address → site (DICOM PS3.8 9.3.2, PS3.15).
 
-An AE title alone proves nothing, anybody can write it; the address must be the site's as well.
+An AE title alone proves nothing, anybody can write it; the address must be the site's as well,
+and a certificate that the connection has proven must be bound to that site and that AE title.
 """
 
 import ipaddress
@@ -14,13 +15,22 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from access_control.certificates import (
+    MachineCertificate,
+    MachineCertificates,
+    fingerprint_of,
+    pin_fingerprints,
+    site_certificates,
+)
 from access_control.errors import (
     SiteExistsError,
+    TlsDemandedError,
     UnknownCallingAeTitleError,
     WrongAddressError,
+    WrongCertificateError,
 )
 from access_control.inert import inert
-from access_control.model import QueryScope, Site
+from access_control.model import Priority, QueryScope, Site
 from access_control.site_rules import checked_site
 from access_control.tables import SiteAeTitleRow, SiteRow
 from hub_kernel.clock import Clock
@@ -35,18 +45,22 @@ _CACHE_LIFETIME = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class _Known:
-    """The sites as read at `read_at`, and the door: AE title → site and that site's networks."""
+    """The sites as read at `read_at`, and the door: AE title → site and that site's networks.
+
+    `certificates` are those of sites by fingerprint, whether they hold or not.
+    """
 
     read_at: datetime
     sites: tuple[Site, ...]
     by_ae_title: Mapping[str, tuple[Site, tuple[_Network, ...]]]
+    certificates: Mapping[str, MachineCertificate]
 
 
 class SiteDirectory:
     """Every site the hub serves, kept in the database.
 
-    `admit` and `all` answer from memory; a site added by another process is known one second
-    later at most.
+    `admit` and `all` answer from memory; a site added or a certificate revoked by another process
+    is known one second later at most.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -54,9 +68,12 @@ class SiteDirectory:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: _Known | None = None
+        self._certificates = MachineCertificates(database, clock)
 
     def add(self, site: Site, *, replace: bool = False) -> Site:
         """Keep `site` and return it as stored; adding the very same site again changes nothing.
+
+        Certificates it names by fingerprint are bound to it; none is ever unbound here.
 
         Raises:
             InvalidSiteError: a field breaks a rule.
@@ -83,27 +100,64 @@ class SiteDirectory:
             row = session.get(SiteRow, inert(site_id, 64))
             if row is None:
                 raise NotFoundError("no site of this id")
-            return _site(row, _ae_titles(session, site_id).get(site_id, ()))
+            holding = self._holding(site_certificates(session))
+            titles = _ae_titles(session, site_id).get(site_id, ())
+            return _site(row, titles, holding.get(site_id, ()))
 
     def all(self) -> tuple[Site, ...]:
         """Return every site, by id, at most one second old."""
         return self._current().sites
 
-    def admit(self, calling_ae_title: str, address: str) -> Site:
+    def admit(self, calling_ae_title: str, address: str, certificate: bytes | None = None) -> Site:
         """Return the site that calls itself `calling_ae_title` from `address` (numeric, v4 or v6).
+
+        `certificate` is the one its TLS connection has proven, in DER; None where it proved none.
 
         Raises:
             UnknownCallingAeTitleError: no site has this AE title.
             WrongAddressError: the address is outside the networks of the site of that AE title.
+            TlsDemandedError: the site is admitted with a certificate alone, and there is none.
+            WrongCertificateError: the certificate is not this site's for this AE title, or is
+                revoked or past its end.
         """
-        known = self._current().by_ae_title.get(calling_ae_title.strip(" "))
+        current, title = self._current(), calling_ae_title.strip(" ")
+        known = current.by_ae_title.get(title)
         if known is None:
             raise UnknownCallingAeTitleError("the calling AE title belongs to no site")
         site, networks = known
         caller = _address(address)
         if caller is None or not any(caller in network for network in networks):
             raise WrongAddressError(f"the address is in no network of site {site.site_id}")
+        if certificate is not None:
+            fingerprint = fingerprint_of(certificate)
+            self._prove(current.certificates.get(fingerprint), site, title, fingerprint)
+        elif site.tls_only:
+            raise TlsDemandedError(f"site {site.site_id} is admitted by TLS with its certificate")
         return site
+
+    def _prove(
+        self, bound: MachineCertificate | None, site: Site, title: str, fingerprint: str
+    ) -> None:
+        """Return when the certificate of that fingerprint is the site's for this AE title.
+
+        Raises:
+            WrongCertificateError: it is not.
+        """
+        said = f"the certificate sha256:{fingerprint[:16]}"
+        if bound is None:
+            raise WrongCertificateError(f"{said} is bound to no site")
+        if bound.site_id != site.site_id:
+            raise WrongCertificateError(
+                f"{said} is of site {bound.site_id}, the AE title of site {site.site_id}"
+            )
+        if not bound.holds(self._clock.now()):
+            ending = "has ended" if bound.revoked_at is None else "was revoked"
+            raise WrongCertificateError(f"{said} of site {site.site_id} {ending}")
+        if bound.ae_titles and title not in bound.ae_titles:
+            raise WrongCertificateError(
+                f"{said} of site {site.site_id} is for {', '.join(bound.ae_titles)} only"
+            )
+        self._certificates.note_use(bound)
 
     def _current(self) -> _Known:
         """The cached admissions, re-read after a second; also when the clock was set back."""
@@ -113,8 +167,9 @@ class SiteDirectory:
         if cached is not None and timedelta(0) <= now - cached.read_at < _CACHE_LIFETIME:
             return cached
         with self._database.read() as session:
-            sites = _all(session)
-        fresh = _Known(now, sites, _by_ae_title(sites))
+            certificates = site_certificates(session)
+            sites = _all(session, self._holding(certificates))
+        fresh = _Known(now, sites, _by_ae_title(sites), certificates)
         with self._lock:
             self._known = fresh
         return fresh
@@ -123,6 +178,9 @@ class SiteDirectory:
         known = {other.site_id: other for other in _all(session)}
         present = known.pop(site.site_id, None)
         if present == site:
+            pin_fingerprints(
+                session, site.site_id, site.certificate_fingerprints, self._clock.now()
+            )
             return
         if present is not None and not replace:
             raise SiteExistsError(f"site {site.site_id} exists and differs; replace it expressly")
@@ -135,6 +193,17 @@ class SiteDirectory:
             SiteAeTitleRow(ae_title=title, site_id=site.site_id, position=position)
             for position, title in enumerate(site.ae_titles)
         )
+        pin_fingerprints(session, site.site_id, site.certificate_fingerprints, self._clock.now())
+
+    def _holding(
+        self, certificates: Mapping[str, MachineCertificate]
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the fingerprints of the certificates that hold now, by site."""
+        now, holding = self._clock.now(), dict[str, tuple[str, ...]]()
+        for fingerprint, one in sorted(certificates.items()):
+            if one.site_id is not None and one.holds(now):
+                holding[one.site_id] = (*holding.get(one.site_id, ()), fingerprint)
+        return holding
 
 
 def _refuse_clash(site: Site, other: Site) -> None:
@@ -149,10 +218,14 @@ def _refuse_clash(site: Site, other: Site) -> None:
         )
 
 
-def _all(session: Session) -> tuple[Site, ...]:
-    titles = _ae_titles(session)
+def _all(
+    session: Session, fingerprints: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Site, ...]:
+    titles, holding = _ae_titles(session), fingerprints or {}
     rows = session.scalars(select(SiteRow).order_by(SiteRow.site_id))
-    return tuple(_site(row, titles.get(row.site_id, ())) for row in rows)
+    return tuple(
+        _site(row, titles.get(row.site_id, ()), holding.get(row.site_id, ())) for row in rows
+    )
 
 
 def _ae_titles(session: Session, site_id: str | None = None) -> dict[str, tuple[str, ...]]:
@@ -182,7 +255,7 @@ def _address(text: str) -> _Address | None:
     return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
-def _site(row: SiteRow, ae_titles: tuple[str, ...]) -> Site:
+def _site(row: SiteRow, ae_titles: tuple[str, ...], fingerprints: tuple[str, ...]) -> Site:
     return Site(
         site_id=row.site_id,
         name=row.name,
@@ -195,6 +268,12 @@ def _site(row: SiteRow, ae_titles: tuple[str, ...]) -> Site:
         claimed_charset=row.claimed_charset,
         used_charset=row.used_charset,
         query_scope=cast("QueryScope", row.query_scope),
+        allowed_sop_classes=tuple(row.allowed_sop_classes),
+        max_bytes_per_day=row.max_bytes_per_day,
+        max_associations=row.max_associations,
+        priority=cast("Priority", row.priority),
+        tls_only=row.tls_only,
+        certificate_fingerprints=fingerprints,
     )
 
 
@@ -211,5 +290,10 @@ def _row(site: Site, added_at: datetime) -> SiteRow:
         claimed_charset=site.claimed_charset,
         used_charset=site.used_charset,
         query_scope=site.query_scope,
+        allowed_sop_classes=list(site.allowed_sop_classes),
+        max_bytes_per_day=site.max_bytes_per_day,
+        max_associations=site.max_associations,
+        priority=site.priority,
+        tls_only=site.tls_only,
         added_at=added_at,
     )

@@ -4,9 +4,20 @@ Passwords and passcodes are argon2 hashes; session, machine, link and grant toke
 bits, for which a plain SHA-256 is enough.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub_kernel.append_only import keep_append_only
@@ -29,7 +40,26 @@ class SiteRow(Base):
     claimed_charset: Mapped[str] = mapped_column(String(128))
     used_charset: Mapped[str] = mapped_column(String(128))
     query_scope: Mapped[str] = mapped_column(String(16))
+    allowed_sop_classes: Mapped[list[str]] = mapped_column(
+        JSON(none_as_null=True), server_default="[]"
+    )
+    max_bytes_per_day: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    max_associations: Mapped[int] = mapped_column(Integer, server_default="0")
+    priority: Mapped[str] = mapped_column(String(16), server_default="normal")
+    tls_only: Mapped[bool] = mapped_column(Boolean, server_default=false())
     added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SiteUsageRow(Base):
+    """What one site has sent on one day of the region's calendar (`access_control.usage`)."""
+
+    __tablename__ = "site_usage"
+
+    site_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    received_bytes: Mapped[int] = mapped_column(BigInteger)
+    instances: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[int] = mapped_column(BigInteger)
 
 
 class SiteAeTitleRow(Base):

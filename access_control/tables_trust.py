@@ -2,14 +2,18 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, String
+from sqlalchemy import JSON, BigInteger, Boolean, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub_kernel.database import Base, UtcDateTime
 
 
 class MachineCertificateRow(Base):
-    """One client certificate bound to a machine; `sites` is null for the whole region."""
+    """One client certificate bound to a machine or to a site.
+
+    Of a machine: roles, and `sites` where they hold, null for the whole region. Of a site:
+    `site_id`, and the AE titles it proves, null for all of that site.
+    """
 
     __tablename__ = "machine_certificate"
 
@@ -23,6 +27,9 @@ class MachineCertificateRow(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    site_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    ae_titles: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    issued_here: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class UsedAssertionRow(Base):

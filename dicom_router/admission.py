@@ -1,4 +1,4 @@
-"""Who is let in: calling AE title and address make a site, or the association is rejected.
+"""Who is let in: AE title, address and certificate make a site, or the association is rejected.
 
 PS3.8 table 9-21 has one word for it, "calling AE title not recognised"; the audit record says more.
 """
@@ -6,10 +6,11 @@ PS3.8 table 9-21 has one word for it, "calling AE title not recognised"; the aud
 import re
 from dataclasses import dataclass
 
-from access_control.errors import UnknownCallingAeTitleError, WrongAddressError
+from access_control.errors import SiteRefusedError, UnknownCallingAeTitleError
 from access_control.model import Site
 from access_control.sites import SiteDirectory
 from dicom_router.association_request import AssociationRequest
+from dicom_router.connection import Connection
 from dicom_router.errors import AssociationRefusedError
 from dicom_router.model import Caller
 from hub_kernel.identifiers import AssigningAuthority
@@ -34,26 +35,27 @@ class Admission:
     directory: SiteDirectory
     accept_unknown: bool = False
 
-    def admit(self, request: AssociationRequest, address: str) -> Caller:
+    def admit(self, request: AssociationRequest, connection: Connection) -> Caller:
         """Return who calls.
 
         Raises:
-            AssociationRefusedError: no site has this AE title, it is none at all, or it comes from
-                an address that is not its site's.
+            AssociationRefusedError: no site has this AE title, it is none at all, it comes from an
+                address that is not its site's, or with a certificate that is not bound to it.
         """
         title = request.calling_ae_title
         if not _AE_TITLE.fullmatch(title):
             raise _not_recognised("the calling AE title breaks PS3.5 6.2")
-        return Caller(self._site(title, address), title, request.called_ae_title, address)
+        site = self._site(title, connection)
+        return Caller(site, title, request.called_ae_title, connection.address)
 
-    def _site(self, title: str, address: str) -> Site:
+    def _site(self, title: str, connection: Connection) -> Site:
         try:
-            return self.directory.admit(title, address)
+            return self.directory.admit(title, connection.address, connection.peer_certificate)
         except UnknownCallingAeTitleError as refused:
             if self.accept_unknown:
                 return TRIAL_SITE
             raise _not_recognised(str(refused)) from refused
-        except WrongAddressError as refused:
+        except SiteRefusedError as refused:
             raise _not_recognised(str(refused)) from refused
 
 

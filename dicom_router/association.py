@@ -13,7 +13,7 @@ from dicom_router.admission import Admission
 from dicom_router.association_audit import AssociationAudit
 from dicom_router.association_request import AssociationRequest, parse_association_request
 from dicom_router.connection import Connection
-from dicom_router.door import Door
+from dicom_router.door import Door, Slot
 from dicom_router.errors import (
     AbortReason,
     AssociationRefusedError,
@@ -59,8 +59,8 @@ class Reception:
         try:
             request = self._request(connection)
             title = request.calling_ae_title
-            caller = self.admission.admit(request, connection.address)
-            self.door.establish(connection)
+            caller = self.admission.admit(request, connection)
+            self.door.establish(connection, Slot.of(caller.site))
         except AssociationRefusedError as refusal:
             self._refuse(connection, title, refusal)
         except _ENDINGS as ending:
@@ -70,6 +70,11 @@ class Reception:
                 self.audit.refused(connection.address, title, str(ending))
         else:
             self._serve_admitted(connection, request, caller)
+
+    def turned_away(self, connection: Connection, reason: str) -> None:
+        """Note a peer that never came as far as an A-ASSOCIATE-RQ."""
+        self._count("failed")
+        self.audit.refused(connection.address, "", reason)
 
     def _request(self, connection: Connection) -> AssociationRequest:
         connection.pace(self.settings.association_timeout_s, between_messages=True)
@@ -93,7 +98,7 @@ class Reception:
         lane = Lane(
             caller=caller,
             request=request,
-            contexts=self.offer.negotiate(request),
+            contexts=self.offer.for_site(caller.site).negotiate(request),
             services=self.services,
             limits=Limits(
                 patience_s=self.settings.idle_timeout_s,

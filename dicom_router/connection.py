@@ -6,7 +6,12 @@ import ssl
 import time
 from threading import Event
 
-from dicom_router.errors import NodeStoppingError, PeerGoneError, PeerTooSlowError
+from dicom_router.errors import (
+    NodeStoppingError,
+    PeerGoneError,
+    PeerTooSlowError,
+    TlsRefusedError,
+)
 
 _TICK_S = 1.0
 _MIN_BYTES_PER_S = 1000  # slower than any line that still carries images
@@ -25,6 +30,7 @@ class Connection:
     def __init__(self, sock: socket.socket, address: str) -> None:
         self.socket = sock
         self.address = address
+        self.peer_certificate: bytes | None = None  # in DER, once a TLS handshake has proven it
         self.bytes_received = 0
         self._patience_s = self._deadline = 0.0
         self._between_messages = True
@@ -93,17 +99,30 @@ class Connection:
                 raise PeerGoneError("the connection was reset") from error
 
     def secure(self, context: ssl.SSLContext, patience_s: float) -> None:
-        """Make the TLS handshake as the server, within `patience_s`.
+        """Make the TLS handshake as the server, within `patience_s` however slowly bytes come.
 
         Raises:
-            PeerGoneError: the handshake failed.
+            TlsRefusedError: the peer speaks no TLS, or none that is good enough, or proves nothing.
+            PeerTooSlowError: it took too long.
+            PeerGoneError: the connection was reset.
         """
+        deadline = time.monotonic() + patience_s
         try:
-            self.socket.settimeout(patience_s)
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-            self.socket.settimeout(_TICK_S)
-        except OSError as error:
-            raise PeerGoneError("the TLS handshake failed") from error
+            secured = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.socket = secured  # at once: who shuts the connection must reach the new object
+            secured.settimeout(0)
+            while not _shaken(secured):
+                if time.monotonic() > deadline:
+                    raise PeerTooSlowError("no TLS handshake in time")
+                self._check_stopping()
+            secured.settimeout(_TICK_S)
+            self.peer_certificate = secured.getpeercert(binary_form=True)
+        except ssl.SSLError as error:
+            raise TlsRefusedError(_said(error)) from error
+        except (OSError, ValueError) as error:
+            raise PeerGoneError("the connection was reset in the TLS handshake") from error
 
     def drain(self, patience_s: float) -> None:
         """Read and throw away until the peer closes, so that it can read our last words.
@@ -133,9 +152,12 @@ class Connection:
             self.shut(socket.SHUT_RD)
 
     def shut(self, how: int = socket.SHUT_RDWR) -> None:
-        """Wake whoever waits on the connection; safe from any thread."""
+        """Wake whoever waits on the connection; safe from any thread.
+
+        The transport alone is shut: what is sent afterwards on a TLS connection is still encrypted.
+        """
         try:
-            self.socket.shutdown(how)
+            socket.socket.shutdown(self.socket, how)
         except OSError:
             return  # already gone, which is what was wanted
 
@@ -159,6 +181,27 @@ class Connection:
     def _check_stopping(self) -> None:
         if self._stopping.is_set() and self._between_messages:
             raise NodeStoppingError("the node is being stopped")
+
+
+def _shaken(sock: ssl.SSLSocket) -> bool:
+    """Carry a TLS handshake on by what has arrived, or wait a tick for more."""
+    poller = select.poll()
+    try:
+        sock.do_handshake()
+    except ssl.SSLWantReadError:
+        poller.register(sock, select.POLLIN)
+    except ssl.SSLWantWriteError:
+        poller.register(sock, select.POLLOUT)
+    else:
+        return True
+    poller.poll(_TICK_S * 1000)
+    return False
+
+
+def _said(error: ssl.SSLError) -> str:
+    """Return why a handshake failed in OpenSSL's words, without anything of the peer's."""
+    reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+    return f"TLS refused: {reason.lower().replace('_', ' ')}"
 
 
 def acknowledge_at_once(sock: socket.socket) -> None:

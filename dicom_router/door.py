@@ -4,10 +4,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
+from access_control.model import Site
 from dicom_router.connection import Connection
 from dicom_router.errors import AssociationRefusedError
 
 _MAX_WAITING = 128
+_HEADROOM = 8  # one more association for every so many, kept for sites of high priority
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,25 @@ class DoorLimits:
 
     associations: int
     per_address: int
+
+    @property
+    def with_headroom(self) -> int:
+        """How many there may be in total when those above the limit are of high priority."""
+        return self.associations + self.associations // _HEADROOM + 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """On whose account an association is: its site, how many that may have (0: no quota)."""
+
+    site_id: str = ""
+    quota: int = 0
+    urgent: bool = False
+
+    @classmethod
+    def of(cls, site: Site) -> "Slot":
+        """Return the slot of an association of `site`."""
+        return cls(site.site_id, site.max_associations, site.priority == "high")
 
 
 class Door:
@@ -29,7 +50,7 @@ class Door:
         self._limits = limits
         self._lock = threading.Lock()
         self._waiting: dict[int, Connection] = {}
-        self._established: dict[int, Connection] = {}
+        self._established: dict[int, tuple[Connection, str]] = {}
 
     def enter(self, connection: Connection) -> None:
         """Let a new connection wait; another may be cut to make room."""
@@ -41,25 +62,23 @@ class Door:
         if evicted is not None:
             evicted.shut()
 
-    def establish(self, connection: Connection) -> None:
-        """Give a connection the slot of an association.
+    def establish(self, connection: Connection, slot: Slot) -> None:
+        """Give a connection the slot of an association, on the account of its site.
 
         Raises:
             AssociationRefusedError: transient, local limit exceeded (PS3.8 table 9-21).
         """
         with self._lock:
-            same_address = sum(
-                other.address == connection.address for other in self._established.values()
-            )
-            if (
-                len(self._established) >= self._limits.associations
-                or same_address >= self._limits.per_address
-            ):
-                raise AssociationRefusedError(
-                    "too many associations at once", result=2, source=3, reason=2
-                )
+            present = self._established.values()
+            same_address = sum(other.address == connection.address for other, _ in present)
+            same_site = sum(site_id == slot.site_id for _, site_id in present)
+            most = self._limits.with_headroom if slot.urgent else self._limits.associations
+            if len(present) >= most or same_address >= self._limits.per_address:
+                raise _too_many("too many associations at once")
+            if slot.quota and same_site >= slot.quota:
+                raise _too_many(f"site {slot.site_id} has all its {slot.quota} associations")
             self._waiting.pop(id(connection), None)
-            self._established[id(connection)] = connection
+            self._established[id(connection)] = connection, slot.site_id
 
     def leave(self, connection: Connection) -> None:
         """Give the slot back; does nothing the second time."""
@@ -70,7 +89,8 @@ class Door:
     def present(self) -> tuple[Connection, ...]:
         """Return every connection that has entered and not left."""
         with self._lock:
-            return (*self._waiting.values(), *self._established.values())
+            established = (connection for connection, _ in self._established.values())
+            return (*self._waiting.values(), *established)
 
     def _crowding(self, address: str) -> Connection | None:
         """The connection to cut for one more from `address`: the oldest of the busiest address."""
@@ -83,3 +103,7 @@ class Door:
         else:
             return None
         return next(connection for connection in waiting if connection.address == crowded)
+
+
+def _too_many(message: str) -> AssociationRefusedError:
+    return AssociationRefusedError(message, result=2, source=3, reason=2)

@@ -37,6 +37,10 @@ class PeerGoneError(DicomRouterError):
     """The transport connection was closed or reset by the peer."""
 
 
+class TlsRefusedError(DicomRouterError):
+    """A TLS handshake failed; the message says why, for the log and the audit trail."""
+
+
 class NodeStoppingError(DicomRouterError):
     """The node is being stopped and the association was between two messages."""
 

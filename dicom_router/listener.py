@@ -1,12 +1,11 @@
 """Accept connections and serve each in its own thread; nothing a peer does can stall accepting.
 
-Against the stock server of pynetdicom: no accepted socket is ever read without a deadline, the TLS
-handshake runs in the connection's thread, and lengths are checked before anything is read.
+Against the stock server of pynetdicom: no accepted socket is ever read without a deadline, and what
+a connection begins with, a TLS handshake too, is read in the connection's own thread.
 """
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -23,12 +22,10 @@ _BREATHER_S = 0.05
 
 @dataclass(frozen=True)
 class ListenAddress:
-    """Where to listen; `tls` wraps every connection, `handshake_s` bounds how long that takes."""
+    """Where to listen; port 0 is any free one."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
-    handshake_s: float = 10.0
 
 
 class Listener:
@@ -102,8 +99,6 @@ class Listener:
 
     def _serve_quietly(self, connection: Connection) -> None:
         try:
-            if self._address.tls is not None:
-                connection.secure(self._address.tls, self._address.handshake_s)
             self._serve(connection)
         except Exception:  # the outermost edge of a connection: one peer's failure is its own
             log.exception("a connection failed", extra={"address": connection.address})

@@ -1,4 +1,4 @@
-"""The DICOM node: one port, its door, its two lanes, and the handlers behind them."""
+"""The DICOM node: its ports, its one door, its two lanes, and the handlers behind them."""
 
 import logging
 import ssl
@@ -11,6 +11,7 @@ from pynetdicom import AE
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
 from access_control.sites import SiteDirectory
+from access_control.usage import SiteUsage
 from dicom_router.admission import Admission
 from dicom_router.association import Reception
 from dicom_router.association_audit import AssociationAudit
@@ -21,6 +22,7 @@ from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
 from dicom_router.presentation import Offer, standard_storage_sop_classes
 from dicom_router.query_lane import quiet_pynetdicom
+from dicom_router.tls import SecureReception
 from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
@@ -43,12 +45,16 @@ class NodeParts:
     index: ArchiveIndex
     audit: AuditTrail
     consents: Consents
+    usage: SiteUsage
     database: Database
     metrics: Metrics
 
 
 class DicomNode:
-    """Serves C-ECHO, C-STORE and C-FIND to the sites of the directory."""
+    """Serves C-ECHO, C-STORE and C-FIND to the sites of the directory.
+
+    With `tls` it listens on `settings.tls_port` too, where nothing but TLS is spoken.
+    """
 
     def __init__(
         self, settings: RouterSettings, parts: NodeParts, *, tls: ssl.SSLContext | None = None
@@ -63,7 +69,7 @@ class DicomNode:
             admission=Admission(parts.directory, accept_unknown=settings.accept_unknown_ae),
             offer=Offer(storage),
             services=Services(
-                StoreService(parts.archive, storage, settings.max_instance_bytes),
+                StoreService(parts.archive, storage, settings.max_instance_bytes, parts.usage),
                 FindService(
                     parts.index,
                     audit,
@@ -78,11 +84,16 @@ class DicomNode:
             metrics=parts.metrics,
             application_entity=_application_entity(settings),
         )
-        self._listener = Listener(
-            ListenAddress(settings.bind, settings.port, tls, settings.association_timeout_s),
-            self._door,
-            self._reception.serve,
+        self._usage = parts.usage
+        self._plain = Listener(
+            ListenAddress(settings.bind, settings.port), self._door, self._reception.serve
         )
+        self._secure: Listener | None = None
+        if tls is not None:
+            secure = SecureReception(tls, settings.association_timeout_s, self._reception)
+            self._secure = Listener(
+                ListenAddress(settings.bind, settings.tls_port), self._door, secure.serve
+            )
 
     def start(self) -> int:
         """Listen; return the port.
@@ -91,24 +102,44 @@ class DicomNode:
             OSError: the address cannot be listened on.
         """
         quiet_pynetdicom()
-        port = self._listener.start()
+        port = self._plain.start()
         log.info("DICOM node listening", extra={"port": port})
+        return port
+
+    def start_tls(self) -> int | None:
+        """Listen for TLS too; return that port, None where there is no certificate to show.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        if self._secure is None:
+            return None
+        port = self._secure.start()
+        log.info("DICOM node listening for TLS", extra={"port": port})
         return port
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more connections, let messages under way be answered, then end what is left."""
-        self._listener.stop()
+        listeners = [self._plain, *([self._secure] if self._secure else [])]
+        for listener in listeners:
+            listener.stop()
         for connection in self._door.present():
             connection.request_stop()
-        if not self._listener.wait(time.monotonic() + grace_s):
+        deadline = time.monotonic() + grace_s
+        waited = [listener.wait(deadline) for listener in listeners]
+        if not all(waited):
             for connection in self._door.present():
                 connection.shut()
-            self._listener.wait(time.monotonic() + _LAST_WORDS_S)
+            for listener in listeners:
+                listener.wait(time.monotonic() + _LAST_WORDS_S)
+        self._usage.flush()
 
 
 def _application_entity(settings: RouterSettings) -> AE:
     entity = AE(settings.ae_title)
     entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.maximum_associations = settings.max_associations + 1  # the door counts, not pynetdicom
+    # The door counts, not pynetdicom, whose own limit must stand above the door's.
+    limits = DoorLimits(settings.max_associations, settings.max_connections_per_address)
+    entity.maximum_associations = limits.with_headroom + 1
     return entity

@@ -6,12 +6,13 @@ were sent and never transcoded on receipt.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import sop_class
 
+from access_control.model import Site
 from dicom_router.association_request import AssociationRequest, ProposedContext
 
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -67,6 +68,11 @@ class Offer:
     def negotiate(self, request: AssociationRequest) -> tuple[NegotiatedContext, ...]:
         """Decide every proposed context, in the order proposed."""
         return tuple(self._decide(context) for context in request.contexts)
+
+    def for_site(self, site: Site) -> "Offer":
+        """Return what is provided to a site that may send only some SOP classes."""
+        allowed = frozenset(filter(site.may_send, self.storage_sop_classes))
+        return replace(self, storage_sop_classes=allowed)
 
     def is_store_only(self, contexts: Iterable[NegotiatedContext]) -> bool:
         """Tell whether nothing but storage and verification was accepted."""

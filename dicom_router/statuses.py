@@ -25,6 +25,7 @@ NOT_AUTHORIZED = Answer(0x0124, "This site may not store here; ask the hub's ope
 UNRECOGNIZED_OPERATION = Answer(0x0211, "Operation is not provided in this association")
 NO_DATASET = Answer(0xC000, "C-STORE without a dataset; send the instance")
 INSTANCE_TOO_LARGE = Answer(0xA700, "Instance exceeds the size limit; split it or ask operator")
+QUOTA_USED_UP = Answer(0xA700, "Site's quota of today is used up; send again tomorrow")
 NO_IDENTIFIER = Answer(0xA900, "C-FIND without an identifier; send the keys asked for")
 WRONG_LEVEL = Answer(0xA900, "QueryRetrieveLevel missing or not of this model; correct it")
 UNREADABLE_IDENTIFIER = Answer(0xC000, "Identifier cannot be read as DICOM; correct the query")

@@ -55,7 +55,15 @@ class RouterSettings(Section):
     port: Port = 11112
     """DICOM port; 0 takes any free port and the ready line says which."""
     tls_port: Port = 2762
-    """Reserved for DICOM TLS; nothing listens on it yet."""
+    """DICOM TLS port, open only with a certificate; 0 takes any free port."""
+    tls_certificate: Path | None = None
+    """PEM certificate (chain) shown there; by default the one `eirhub certificate server` made."""
+    tls_key: Path | None = None
+    """PEM key of that certificate."""
+    tls_client_ca: Path | None = None
+    """PEM file of authorities beside the hub's own whose client certificates are taken."""
+    tls_client_demanded: bool = True
+    """Turn away on `tls_port` who shows no client certificate."""
     ae_title: AeTitle = "EIRHUB"
     """The hub's own AE title."""
     accept_unknown_ae: bool = False
@@ -94,15 +102,15 @@ class WebSettings(Section):
     request_timeout_s: Seconds = 60.0
     """Longest silence of a client inside a request."""
     tls_certificate: Path | None = None
-    """PEM certificate (chain); with it the hub answers on `tls_port` too, by TLS 1.2 or newer."""
+    """PEM certificate (chain) of `tls_port`; by default what `eirhub certificate server` made."""
     tls_key: Path | None = None
     """PEM key of that certificate."""
     tls_client_ca: Path | None = None
-    """PEM file of the authority whose client certificates are taken; bind them to machines."""
+    """PEM file of authorities beside the hub's own whose client certificates are taken."""
     tls_client_demanded: bool = False
     """Turn away on `tls_port` who shows no client certificate."""
     tls_port: Port = 8443
-    """HTTPS port; 0 takes any free port and the ready line says which."""
+    """HTTPS port, open only with a certificate; 0 takes any free port."""
 
 
 class ViewerSettings(Section):

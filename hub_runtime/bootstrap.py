@@ -16,6 +16,7 @@ from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
+from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
 from eir_versions.recipes import load_recipes
@@ -34,6 +35,7 @@ from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_serv
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
 from hub_runtime.open_doors import refuse_open_doors
+from hub_runtime.own_tls import dicom_tls_context
 from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
@@ -103,6 +105,7 @@ class Hub:
     eir: EirService
     registry: Registry
     address: PublicAddress
+    usage: SiteUsage
 
     @property
     def settings(self) -> Settings:
@@ -148,10 +151,11 @@ class Hub:
             index=self.index,
             audit=self.access.audit,
             consents=self.access.consents,
+            usage=self.usage,
             database=self.database,
             metrics=self.base.metrics,
         )
-        return DicomNode(self.settings.router, parts)
+        return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 
     def hl7_node(self) -> Hl7Node:
         """Return the HL7 v2 listener, not yet listening."""
@@ -248,7 +252,8 @@ def build_hub(settings: Settings) -> Hub:
     for part in (identity.patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
-    return Hub(base, access, trust, archive, index, identity, pool, eir, registry, address)
+    usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
+    return Hub(base, access, trust, archive, index, identity, pool, eir, registry, address, usage)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
+from hub_kernel.tls import TlsFiles, server_context
 from hub_runtime.bootstrap import Wsgi
-from hub_runtime.http_tls import TlsChannel, TlsFiles, server_context
+from hub_runtime.http_tls import TlsChannel
 
 _CLEANUP_S = 30
 
@@ -65,7 +66,7 @@ class HttpServer:
         self._application = application
         self._settings = settings
         self._port = settings.port if port is None else port
-        self._context = server_context(tls) if tls else None
+        self._context = server_context(tls, section="web") if tls else None
         self._parser = _parser(body_limits or {})
         self._open: dict[int, Any] = {}
         self._server: Any = None

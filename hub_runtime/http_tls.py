@@ -8,69 +8,15 @@ which no header can write.
 import contextlib
 import ssl
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from hub_kernel.errors import ConfigurationError
-from hub_kernel.settings import WebSettings
 from hub_runtime.machine_authentication import PEER_CERTIFICATE
 
 _LARGEST_RECORD = 16_384  # RFC 8446 5.1
 _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """PEM files: the hub's certificate (chain) and key, and whose client certificates are taken.
-
-    With `client_ca` a client may prove itself by certificate; one of another authority ends the
-    handshake. With `demanded` a client without any is turned away as well.
-    """
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-    demanded: bool = False
-
-
-def tls_files(settings: WebSettings) -> TlsFiles | None:
-    """Return the files of the HTTPS port, or None where none is wanted.
-
-    Raises:
-        ConfigurationError: a certificate without its key, or anything without a certificate.
-    """
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None and settings.tls_client_ca is None:
-        return None
-    if certificate is None or key is None:
-        raise ConfigurationError("web: tls_certificate and tls_key are needed together")
-    return TlsFiles(certificate, key, settings.tls_client_ca, settings.tls_client_demanded)
-
-
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """Return how the listener speaks TLS: 1.2 or newer, forward-secret ciphers only.
-
-    Raises:
-        ConfigurationError: a file is missing, or holds something else.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    try:
-        context.load_cert_chain(files.certificate, files.key)
-        if files.client_ca:
-            context.load_verify_locations(files.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED if files.demanded else ssl.CERT_OPTIONAL
-    except OSError as error:
-        raise ConfigurationError(
-            f"web: the TLS files cannot be used ({error.strerror or type(error).__name__})"
-        ) from error
-    return context
 
 
 class PeerTask(WSGITask):  # type: ignore[misc]  # waitress ships no types

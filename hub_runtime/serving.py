@@ -11,7 +11,7 @@ from access_control.atna_application import application_started, application_sto
 from hub_kernel.errors import ConfigurationError
 from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer
-from hub_runtime.http_tls import tls_files
+from hub_runtime.own_tls import web_tls_files
 from hub_runtime.sharing import body_limits
 
 T = TypeVar("T")
@@ -29,11 +29,18 @@ class Listening:
     http: str | None = None
     hl7: str | None = None
     https: str | None = None
+    dicom_tls: str | None = None
 
     @property
     def ready_line(self) -> str:
         """The one line that says every port answers."""
-        ports = {"dicom": self.dicom, "http": self.http, "hl7": self.hl7, "https": self.https}
+        ports = {
+            "dicom": self.dicom,
+            "http": self.http,
+            "hl7": self.hl7,
+            "https": self.https,
+            "dicom_tls": self.dicom_tls,
+        }
         said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
         return f"eirhub ready {said}".rstrip()
 
@@ -52,7 +59,7 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
         hub.open()
         hub.access.audit.record_now(application_started(" ".join(roles)))
         stack.callback(lambda: hub.access.audit.record_now(application_stopped(" ".join(roles))))
-        dicom = http = https = hl7 = None
+        dicom = http = https = hl7 = dicom_tls = None
         if "web" in roles:
             http, https = _open_web(hub, stack)
             hub.address.url = hub.settings.web.public_url or http
@@ -67,12 +74,8 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             hl7 = f"{hub.settings.hl7.bind}:{port}"
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
-            node = hub.dicom_node()
-            port = _open("DICOM", hub.settings.router.port, node.start)
-            stack.callback(node.stop)
-            hub.address.dicom_port = port
-            dicom = f"{hub.settings.router.bind}:{port}"
-        yield Listening(dicom, http, hl7, https)
+            dicom, dicom_tls = _open_dicom(hub, stack)
+        yield Listening(dicom, http, hl7, https, dicom_tls)
 
 
 def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
@@ -82,13 +85,23 @@ def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
     server = HttpServer(application, web, body_limits=limits)
     http = _open("HTTP", web.port, server.start)
     stack.callback(server.stop)
-    files = tls_files(web)
+    files = web_tls_files(hub.settings)
     if files is None:
         return http, None
     secure = HttpServer(application, web, tls=files, port=web.tls_port, body_limits=limits)
     https = _open("HTTPS", web.tls_port, secure.start)
     stack.callback(secure.stop)
     return http, https
+
+
+def _open_dicom(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
+    """Open the DICOM port, and the DICOM TLS port beside it where there is a certificate."""
+    wanted, node = hub.settings.router, hub.dicom_node()
+    stack.callback(node.stop)
+    port = _open("DICOM", wanted.port, node.start)
+    secure = _open("DICOM TLS", wanted.tls_port, node.start_tls)
+    hub.address.dicom_port = port
+    return f"{wanted.bind}:{port}", f"{wanted.bind}:{secure}" if secure else None
 
 
 class EndRequest:

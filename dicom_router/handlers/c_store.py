@@ -6,6 +6,7 @@
 import logging
 from dataclasses import dataclass
 
+from access_control.usage import SiteUsage
 from dicom_router.answer import Answer
 from dicom_router.commands import Command
 from dicom_router.errors import InstanceTooLargeError
@@ -16,6 +17,7 @@ from dicom_router.statuses import (
     INSTANCE_TOO_LARGE,
     INVALID_SOP_INSTANCE_UID,
     NOT_AUTHORIZED,
+    QUOTA_USED_UP,
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
     store_failure,
@@ -32,11 +34,15 @@ _OUTCOMES = {StoreOutcome.STORED: "stored", StoreOutcome.ALREADY_STORED: "alread
 
 @dataclass(frozen=True)
 class StoreService:
-    """What every reception needs: the archive, and which SOP classes of how many bytes it takes."""
+    """What every reception needs: the archive, which SOP classes of how many bytes it takes.
+
+    `usage` counts what each site sends, and knows when its quota of the day is used up.
+    """
 
     archive: ArchiveService
     sop_classes: frozenset[str]
     max_instance_bytes: int
+    usage: SiteUsage
 
     def receive(
         self, command: Command, context: NegotiatedContext, caller: Caller, tally: Tally
@@ -53,6 +59,9 @@ class StoreService:
             reception.refuse(NOT_AUTHORIZED)
         elif context.abstract_syntax not in (self.sop_classes & {header.sop_class_uid}):
             reception.refuse(SOP_CLASS_NOT_SUPPORTED)
+        elif not self.usage.has_room(caller.site):
+            self.usage.refused(caller.site.site_id)
+            reception.refuse(QUOTA_USED_UP)
         else:
             reception.open(header)
         return reception
@@ -109,6 +118,7 @@ class StoreReception:
                 self._fail(error)
             else:
                 self._tally.count(_OUTCOMES[outcome])
+                self._service.usage.received(self._site_id, self._bytes)
                 return SUCCESS
         answer = self._refusal or SOP_CLASS_NOT_SUPPORTED
         self._tally.count(f"refused 0x{answer.status:04X}")

@@ -36,8 +36,8 @@ from hub_kernel.outbox import Outbox
 from hub_kernel.person_names import PersonName
 from hub_kernel.settings import Settings, WebSettings
 from hub_kernel.tasks import deliver_all_due
+from hub_kernel.tls import TlsFiles
 from hub_runtime.http_server import HttpServer
-from hub_runtime.http_tls import TlsFiles
 from hub_runtime.identity import FhirAccess, build_identity, fhir_application
 from hub_runtime.machine_authentication import Authenticate, by_credentials
 from image_archive.backends.filesystem import FilesystemBackend
@@ -393,7 +393,7 @@ def open_doors(root: Path) -> Iterator[Doors]:
     mounts = {**soap_endpoints(registry), "/fhir": fhir, DOCUMENTS: documents}
     application = DispatcherMiddleware(NotFound(), mounts)
     hub = authority.issue("hub")
-    tls = TlsFiles(hub.certificate_file, hub.key_file, authority.file)
+    tls = TlsFiles(hub.certificate_file, hub.key_file, (authority.file,))
     server = HttpServer(application, WebSettings(port=0), tls=tls)
     doors.port = int(server.start().rpartition(":")[2])
     try:

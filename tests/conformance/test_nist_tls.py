@@ -17,8 +17,8 @@ from access_control.model import Role
 from access_control.tokens import MachineTokens
 from hub_kernel.clock import SystemClock
 from hub_kernel.settings import WebSettings
+from hub_kernel.tls import TlsFiles
 from hub_runtime.http_server import HttpServer
-from hub_runtime.http_tls import TlsFiles
 from hub_runtime.machine_authentication import by_credentials
 from tests.conformance.nist_driver import Step, run_driver
 from tests.support.certificates import Authority, Certified
@@ -78,7 +78,7 @@ def secured(root: Path) -> Iterator[Secured]:
         certificates.bind("nist", machine.pem, roles, None)
         here.know("NIST-1")
         application = _for_certificates(here, certificates).application
-        tls = TlsFiles(hub.certificate_file, hub.key_file, authority.file)
+        tls = TlsFiles(hub.certificate_file, hub.key_file, (authority.file,))
         server = HttpServer(application, WebSettings(port=0), tls=tls)
         base = server.start()
         try:

@@ -15,6 +15,7 @@ from access_control.audit import AuditQuery, AuditRecord, AuditTrail
 from access_control.consent import Consents
 from access_control.model import Site
 from access_control.sites import SiteDirectory
+from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
@@ -71,6 +72,7 @@ class Hub:
     node: DicomNode
     parts: NodeParts
     folder: Path
+    tls_port: int = 0
 
     def audit(self) -> tuple[AuditRecord, ...]:
         """Every audit record, newest first."""
@@ -138,12 +140,18 @@ def running_node(
         index=ArchiveIndex(database),
         audit=AuditTrail(database, clock, b"k" * 32),
         consents=Consents(database, clock, SamePerson(database)),
+        usage=SiteUsage(database, clock),
         database=database,
         metrics=metrics,
     )
-    chosen = {"port": 0, "association_timeout_s": 1.0, "idle_timeout_s": 2.0} | settings
+    chosen = {
+        "port": 0,
+        "tls_port": 0,
+        "association_timeout_s": 1.0,
+        "idle_timeout_s": 2.0,
+    } | settings
     node = DicomNode(RouterSettings(**chosen), parts, tls=tls)  # type: ignore[arg-type]
-    hub = Hub(node.start(), node, parts, folder)
+    hub = Hub(node.start(), node, parts, folder, tls_port=node.start_tls() or 0)
     try:
         yield hub
     finally:

@@ -61,7 +61,7 @@ def test_instances_are_stored_over_tls(hub: Hub, *, querying: bool) -> None:
     if querying:
         parts.contexts.append(context_item(5, STUDY_ROOT_FIND, [IMPLICIT]))
     data = encoded(ct(PixelData=bytes(200_000)))
-    with TlsPeer(hub.port) as peer:
+    with TlsPeer(hub.tls_port) as peer:
         assert peer.associate(parts)[0] == ASSOCIATE_AC
         peer.send(store_rq(ct().SOPInstanceUID))
         for at in range(0, len(data), 16_000):
@@ -71,9 +71,9 @@ def test_instances_are_stored_over_tls(hub: Hub, *, querying: bool) -> None:
 
 
 def test_silent_tls_peers_delay_nobody_and_are_cut(hub: Hub) -> None:
-    silent = [socket.create_connection(("127.0.0.1", hub.port)) for _ in range(12)]
+    silent = [socket.create_connection(("127.0.0.1", hub.tls_port)) for _ in range(12)]
     started = time.monotonic()
-    with TlsPeer(hub.port) as peer:
+    with TlsPeer(hub.tls_port) as peer:
         assert peer.associate()[0] == ASSOCIATE_AC
         peer.send(echo_rq())
         assert peer.status() == 0
@@ -85,7 +85,7 @@ def test_silent_tls_peers_delay_nobody_and_are_cut(hub: Hub) -> None:
 
 
 def test_a_plain_peer_on_the_tls_port_is_cut(hub: Hub) -> None:
-    with RawPeer(hub.port) as peer:
+    with RawPeer(hub.tls_port) as peer:
         assert peer.associate()[0] in (0, 21)
-    with TlsPeer(hub.port) as peer:
+    with TlsPeer(hub.tls_port) as peer:
         assert peer.associate()[0] == ASSOCIATE_AC

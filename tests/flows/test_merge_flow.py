@@ -329,6 +329,7 @@ def port(flow: Flow) -> Iterator[int]:
         index=hub.index,
         audit=hub.access.audit,
         consents=hub.access.consents,
+        usage=hub.usage,
         database=hub.database,
         metrics=hub.base.metrics,
     )

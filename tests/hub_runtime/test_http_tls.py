@@ -17,8 +17,8 @@ import pytest
 from access_control.certificates import fingerprint_of
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import WebSettings
+from hub_kernel.tls import TlsFiles, server_context
 from hub_runtime.http_server import HttpServer
-from hub_runtime.http_tls import TlsFiles, server_context
 from hub_runtime.machine_authentication import PEER_CERTIFICATE
 from tests.support.certificates import Authority, Certified
 
@@ -55,7 +55,7 @@ def machine(authority: Authority) -> Certified:
 @pytest.fixture(scope="module")
 def files(authority: Authority) -> TlsFiles:
     hub = authority.issue("hub")
-    return TlsFiles(hub.certificate_file, hub.key_file, authority.file)
+    return TlsFiles(hub.certificate_file, hub.key_file, (authority.file,))
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +213,10 @@ def test_where_certificates_are_demanded_nobody_comes_without(
 
 def test_wrong_files_show_before_anything_listens(files: TlsFiles, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        server_context(replace(files, key=tmp_path / "missing"))
+        server_context(replace(files, key=tmp_path / "missing"), section="web")
     (tmp_path / "rubbish").write_text("rubbish")
     with pytest.raises(ConfigurationError):
-        server_context(replace(files, client_ca=tmp_path / "rubbish"))
+        server_context(replace(files, client_ca=(tmp_path / "rubbish",)), section="web")
 
 
 def test_stopping_ends_open_connections(files: TlsFiles, authority: Authority) -> None:
