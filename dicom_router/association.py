@@ -23,9 +23,10 @@ from dicom_router.errors import (
     ProtocolViolationError,
 )
 from dicom_router.fast_lane import FastLane
-from dicom_router.lane import Lane, Limits, Services
+from dicom_router.lane import Lane, Services
+from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
-from dicom_router.pdus import PduType
+from dicom_router.pdus import PduType, clamped_length
 from dicom_router.presentation import Offer
 from dicom_router.query_lane import QueryLane
 from hub_kernel.metrics import Metrics
@@ -34,8 +35,6 @@ from hub_kernel.settings import RouterSettings
 log = logging.getLogger(__name__)
 
 _MAX_REQUEST_BYTES = 256 * 1024
-_SHORTEST_PEER_LENGTH = 1024
-_LONGEST_PEER_LENGTH = 131_072
 _FAREWELL_S = 2.0
 _ENDINGS = (ProtocolViolationError, PeerTooSlowError, PeerGoneError, NodeStoppingError)
 
@@ -102,7 +101,7 @@ class Reception:
             services=self.services,
             limits=Limits(
                 patience_s=self.settings.idle_timeout_s,
-                peer_max_length=_clamped(request.max_length),
+                peer_max_length=clamped_length(request.max_length),
                 own_max_length=self.settings.max_pdu_bytes,
             ),
             tally=Tally(),
@@ -164,13 +163,6 @@ class Reception:
 
     def _count(self, outcome: str) -> None:
         self.metrics.associations.labels(outcome).inc()
-
-
-def _clamped(max_length: int) -> int:
-    """The longest P-DATA-TF to send: what the peer says, within what can be kept (0: no limit)."""
-    if not max_length:
-        return _LONGEST_PEER_LENGTH
-    return min(max(max_length, _SHORTEST_PEER_LENGTH), _LONGEST_PEER_LENGTH)
 
 
 def _names(caller: Caller) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """Read an A-ASSOCIATE-RQ as strictly as a hostile peer deserves (PS3.8 9.3.2, PS3.7 annex D.3)."""
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dicom_router.errors import AbortReason, AssociationRefusedError, ProtocolViolationError
+from dicom_router.errors import AssociationRefusedError
+from dicom_router.items import malformed, split_items, uid_text
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 MAX_CONTEXTS = 128
@@ -54,12 +53,12 @@ def parse_association_request(raw: bytes) -> AssociationRequest:
     """
     body = raw[6:]
     if len(body) < _FIXED_LENGTH:
-        raise _malformed("A-ASSOCIATE-RQ is shorter than its fixed part")
+        raise malformed("A-ASSOCIATE-RQ is shorter than its fixed part")
     if not body[1] & 1:
         raise AssociationRefusedError(
             "protocol version 1 is not offered", result=1, source=2, reason=2
         )
-    items = list(_items(body[_FIXED_LENGTH:]))
+    items = list(split_items(body[_FIXED_LENGTH:]))
     _require_application_context(items)
     max_length, implementation = _user_information(items)
     called, calling = (body[part].decode("latin-1").strip(" \0") for part in _TITLE)
@@ -73,22 +72,8 @@ def parse_association_request(raw: bytes) -> AssociationRequest:
     )
 
 
-def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (type, value) of the items that fill `data` exactly."""
-    at = 0
-    while at < len(data):
-        if at + 4 > len(data):
-            raise _malformed("an item header is cut")
-        kind, length = struct.unpack_from(">BxH", data, at)
-        at += 4
-        if at + length > len(data):
-            raise _malformed("an item is longer than the PDU")
-        yield kind, data[at : at + length]
-        at += length
-
-
 def _require_application_context(items: list[tuple[int, bytes]]) -> None:
-    names = [_uid(value) for kind, value in items if kind == _APPLICATION_CONTEXT]
+    names = [uid_text(value) for kind, value in items if kind == _APPLICATION_CONTEXT]
     if names != [APPLICATION_CONTEXT_NAME]:
         raise AssociationRefusedError(
             "the application context is not DICOM's", result=1, source=1, reason=2
@@ -112,12 +97,12 @@ def _contexts(items: list[tuple[int, bytes]]) -> tuple[ProposedContext, ...]:
 
 def _context(value: bytes) -> ProposedContext:
     if len(value) < 4:
-        raise _malformed("a presentation context item is cut")
-    syntaxes = list(_items(value[4:]))
-    abstract = [_uid(v) for kind, v in syntaxes if kind == _ABSTRACT_SYNTAX]
-    transfer = tuple(_uid(v) for kind, v in syntaxes if kind == _TRANSFER_SYNTAX)
+        raise malformed("a presentation context item is cut")
+    syntaxes = list(split_items(value[4:]))
+    abstract = [uid_text(v) for kind, v in syntaxes if kind == _ABSTRACT_SYNTAX]
+    transfer = tuple(uid_text(v) for kind, v in syntaxes if kind == _TRANSFER_SYNTAX)
     if len(abstract) != 1 or not transfer:
-        raise _malformed("a presentation context names no SOP class or no transfer syntax")
+        raise malformed("a presentation context names no SOP class or no transfer syntax")
     return ProposedContext(value[0], abstract[0], transfer)
 
 
@@ -127,18 +112,10 @@ def _user_information(items: list[tuple[int, bytes]]) -> tuple[int, str]:
         kind: value
         for outer, user_information in items
         if outer == _USER_INFORMATION
-        for kind, value in _items(user_information)
+        for kind, value in split_items(user_information)
     }
     length = sub_items.get(_MAXIMUM_LENGTH, b"")
     return (
         int.from_bytes(length, "big") if len(length) == 4 else 0,
-        _uid(sub_items.get(_IMPLEMENTATION_CLASS_UID, b"")),
+        uid_text(sub_items.get(_IMPLEMENTATION_CLASS_UID, b"")),
     )
-
-
-def _uid(value: bytes) -> str:
-    return value.decode("latin-1").strip(" \0")
-
-
-def _malformed(message: str) -> ProtocolViolationError:
-    return ProtocolViolationError(message, AbortReason.INVALID_PDU_PARAMETER)

@@ -84,7 +84,7 @@ class Connection:
         """Send all of `data`.
 
         Raises:
-            PeerTooSlowError: the peer took nothing for `patience_s`.
+            PeerTooSlowError: the peer had not taken all of it after `patience_s`.
             PeerGoneError: the connection is broken.
         """
         deadline = time.monotonic() + patience_s
@@ -92,11 +92,12 @@ class Connection:
         while rest:
             try:
                 rest = rest[self.socket.send(rest) :]
-            except TimeoutError as error:
-                if time.monotonic() > deadline:
-                    raise PeerTooSlowError("the peer takes no answer") from error
+            except TimeoutError:
+                pass  # a tick without progress
             except OSError as error:
                 raise PeerGoneError("the connection was reset") from error
+            if rest and time.monotonic() > deadline:
+                raise PeerTooSlowError("the peer takes nothing, or too slowly")
 
     def secure(self, context: ssl.SSLContext, patience_s: float) -> None:
         """Make the TLS handshake as the server, within `patience_s` however slowly bytes come.

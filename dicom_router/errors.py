@@ -41,6 +41,14 @@ class TlsRefusedError(DicomRouterError):
     """A TLS handshake failed; the message says why, for the log and the audit trail."""
 
 
+class PeerAbortedError(PeerGoneError):
+    """The peer sent an A-ABORT; there is nothing to answer."""
+
+
+class PeerReleasedError(DicomRouterError):
+    """The peer sent an A-RELEASE-RQ; it waits for the A-RELEASE-RP."""
+
+
 class NodeStoppingError(DicomRouterError):
     """The node is being stopped and the association was between two messages."""
 
@@ -68,3 +76,7 @@ class QueryRefusedError(DicomRouterError):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.comment)
         self.answer = answer
+
+
+class UnreadableRequestError(DicomRouterError):
+    """The dataset of a storage commitment message cannot be understood."""

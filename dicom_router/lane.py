@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dicom_router.association_request import AssociationRequest
 from dicom_router.handlers.c_find import FindService
 from dicom_router.handlers.c_store import StoreService
+from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
 from dicom_router.presentation import NegotiatedContext
 
@@ -15,15 +16,6 @@ class Services:
 
     store: StoreService
     find: FindService
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`patience_s` bounds any silence; the lengths bound a P-DATA-TF, in bytes."""
-
-    patience_s: float
-    peer_max_length: int
-    own_max_length: int
 
 
 @dataclass(frozen=True)

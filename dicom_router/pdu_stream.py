@@ -17,6 +17,11 @@ class PduStream:
         self._start = 0
         self._end = 0
 
+    @property
+    def has_unread(self) -> bool:
+        """Tell whether bytes have been read from the connection that nobody has taken yet."""
+        return self._start < self._end
+
     def take(self, count: int) -> memoryview:
         """Return exactly `count` bytes, at most a few hundred; raises as `Connection`."""
         while self._end - self._start < count:

@@ -6,12 +6,15 @@ from enum import IntEnum
 
 from dicom_router.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from dicom_router.errors import AbortReason, AssociationRefusedError
+from dicom_router.items import item, uid_item
 from dicom_router.presentation import NegotiatedContext
 from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 HEADER = struct.Struct(">BxI")
 PDV_HEADER = struct.Struct(">IBB")
 _LAST_COMMAND_FRAGMENT = 0x03
+_SHORTEST_PEER_LENGTH = 1024
+_LONGEST_PEER_LENGTH = 131_072
 
 
 class PduType(IntEnum):
@@ -26,7 +29,9 @@ class PduType(IntEnum):
     ABORT = 0x07
 
 
+RELEASE_RQ = HEADER.pack(PduType.RELEASE_RQ, 4) + bytes(4)
 RELEASE_RP = HEADER.pack(PduType.RELEASE_RP, 4) + bytes(4)
+USER_ABORT = HEADER.pack(PduType.ABORT, 4) + bytes(4)
 
 
 def associate_ac(
@@ -35,16 +40,16 @@ def associate_ac(
     """Return the A-ASSOCIATE-AC for `request`; `max_length` is the longest P-DATA-TF we take."""
     fixed = struct.pack(">HH", 1, 0) + request.raw[10:74]  # titles and reserved bytes, echoed
     results = b"".join(
-        _item(0x21, bytes((c.context_id, 0, c.outcome, 0)) + _uid_item(0x40, c.transfer_syntax))
+        item(0x21, bytes((c.context_id, 0, c.outcome, 0)) + uid_item(0x40, c.transfer_syntax))
         for c in contexts
     )
-    user_information = _item(
+    user_information = item(
         0x50,
-        _item(0x51, struct.pack(">I", max_length))
-        + _uid_item(0x52, IMPLEMENTATION_CLASS_UID)
-        + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode()),
+        item(0x51, struct.pack(">I", max_length))
+        + uid_item(0x52, IMPLEMENTATION_CLASS_UID)
+        + item(0x55, IMPLEMENTATION_VERSION_NAME.encode()),
     )
-    body = fixed + _uid_item(0x10, APPLICATION_CONTEXT_NAME) + results + user_information
+    body = fixed + uid_item(0x10, APPLICATION_CONTEXT_NAME) + results + user_information
     return HEADER.pack(PduType.ASSOCIATE_AC, len(body)) + body
 
 
@@ -57,6 +62,13 @@ def associate_rj(refusal: AssociationRefusedError) -> bytes:
 def abort(reason: AbortReason) -> bytes:
     """Return an A-ABORT whose source is the service provider."""
     return HEADER.pack(PduType.ABORT, 4) + bytes((0, 0, 2, reason))
+
+
+def clamped_length(max_length: int) -> int:
+    """The longest P-DATA-TF to send: what the peer says, within what can be kept (0: no limit)."""
+    if not max_length:
+        return _LONGEST_PEER_LENGTH
+    return min(max(max_length, _SHORTEST_PEER_LENGTH), _LONGEST_PEER_LENGTH)
 
 
 def command_p_data(context_id: int, command: bytes, max_length: int) -> bytes:
@@ -73,11 +85,3 @@ def command_p_data(context_id: int, command: bytes, max_length: int) -> bytes:
 
 def _command_control(number: int, count: int) -> int:
     return _LAST_COMMAND_FRAGMENT if number == count else 0x01
-
-
-def _item(kind: int, value: bytes) -> bytes:
-    return struct.pack(">BxH", kind, len(value)) + value
-
-
-def _uid_item(kind: int, uid: str) -> bytes:
-    return _item(kind, uid.encode("latin-1"))

@@ -47,6 +47,29 @@ class HubSettings(Section):
         return name
 
 
+class DestinationSettings(Section):
+    """One peer that instances are sent to: by C-MOVE, and by rules of forwarding."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """The hub's own word for it."""
+    ae_title: AeTitle
+    """Its AE title; the one a C-MOVE names."""
+    host: Annotated[str, Field(min_length=1)]
+    """Host name or address."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+    """Port."""
+    calling_ae_title: AeTitle | None = None
+    """What the hub calls itself there; by default `router.ae_title`."""
+    tls: bool = False
+    """Speak DICOM TLS; the certificate must be for `host`."""
+    tls_ca: Path | None = None
+    """PEM file of the authority that signed its certificate, instead of the system's."""
+    tls_certificate: Path | None = None
+    """PEM client certificate the hub shows there."""
+    tls_key: Path | None = None
+    """PEM key of that certificate."""
+
+
 class RouterSettings(Section):
     """The DICOM node."""
 
@@ -84,6 +107,20 @@ class RouterSettings(Section):
     """Most C-FIND answers to one request."""
     private_sop_classes: tuple[str, ...] = ()
     """Storage SOP classes accepted beside the standard's own."""
+    destinations: tuple[DestinationSettings, ...] = ()
+    """Peers to send to, C-MOVE's included: tables of `name`, `ae_title`, `host`, `port`, `tls`."""
+
+    @field_validator("destinations")
+    @classmethod
+    def _told_apart(
+        cls, destinations: tuple[DestinationSettings, ...]
+    ) -> tuple[DestinationSettings, ...]:
+        """Refuse two destinations of one name or one AE title: a C-MOVE names only the latter."""
+        for what in ("name", "ae_title"):
+            values = [getattr(one, what).strip() for one in destinations]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two destinations have the same {what}")
+        return destinations
 
 
 class WebSettings(Section):

@@ -84,6 +84,18 @@ def as_stored(backend: ArchiveBackend, instance: InstanceRecord) -> ExportedInst
     return ExportedInstance(instance.transfer_syntax_uid, size, chunks)
 
 
+def stored_dataset(backend: ArchiveBackend, instance: InstanceRecord) -> Iterator[bytes]:
+    """Yield the dataset as `as_stored` sends it, without preamble and file meta.
+
+    Raises:
+        NotFoundError: the bytes are missing.
+        UnreadableInstanceError: they are damaged; known only when all but the last piece is out.
+    """
+    with backend.open(instance.storage_key) as file:
+        offset, skipped = _place(file, instance.transfer_syntax_uid)
+    yield from _dataset(backend, instance, offset, skipped)
+
+
 def exported_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
     """Return preamble, prefix and file meta of one instance, ready for its dataset to follow."""
     elements = b"".join(

@@ -58,6 +58,24 @@ class RequestParts:
         )
 
 
+def associate_ac(contexts: dict[int, str], max_length: int = 16384) -> bytes:
+    """An A-ASSOCIATE-AC that accepts each context identifier in the transfer syntax given."""
+    accepted = b"".join(
+        item(0x21, bytes((context_id, 0, 0, 0)) + item(0x40, syntax.encode()))
+        for context_id, syntax in contexts.items()
+    )
+    user_information = item(0x51, struct.pack(">I", max_length)) + item(0x52, b"1.2.3.4")
+    return pdu(
+        ASSOCIATE_AC,
+        struct.pack(">HH", 1, 0)
+        + b"PEER".ljust(16) * 2
+        + bytes(32)
+        + item(0x10, APPLICATION_CONTEXT.encode())
+        + accepted
+        + item(0x50, user_information),
+    )
+
+
 def command_set(**elements: int | str) -> bytes:
     """A command set in implicit VR little endian; keywords as in PS3.7, numbers are US."""
     body = b""
