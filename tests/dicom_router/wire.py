@@ -93,6 +93,7 @@ _ELEMENTS = {
     "command_field": 0x0100,
     "message_id": 0x0110,
     "message_id_being_responded_to": 0x0120,
+    "move_destination": 0x0600,
     "priority": 0x0700,
     "command_data_set_type": 0x0800,
     "status": 0x0900,
@@ -135,13 +136,16 @@ def store_rq(
 
 @dataclass
 class RawPeer:
-    """A plain socket that speaks only when told to."""
+    """A plain socket that speaks only when told to; `source` is the address it calls from."""
 
     port: int
     timeout_s: float = 10.0
+    source: str = "127.0.0.1"
 
     def __enter__(self) -> "RawPeer":
-        self.socket = socket.create_connection(("127.0.0.1", self.port), self.timeout_s)
+        self.socket = socket.create_connection(
+            ("127.0.0.1", self.port), self.timeout_s, source_address=(self.source, 0)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -43,10 +43,15 @@ def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def running_hub(data: Path, *overrides: str, prefix: tuple[str, ...] = ()) -> Iterator[RunningHub]:
+def running_hub(
+    data: Path,
+    *overrides: str,
+    prefix: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("-m", "hub_runtime.cli"),
+) -> Iterator[RunningHub]:
     """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
     settings = ("router.port=0", "web.port=0", "hl7.port=0", "study.quiet_period_s=1", *overrides)
-    command = [*prefix, sys.executable, "-m", "hub_runtime.cli", "serve", "--data", str(data)]
+    command = [*prefix, sys.executable, *program, "serve", "--data", str(data)]
     for override in settings:
         command += ["--set", override]
     with (data.parent / f"{data.name}.log").open("a") as log:

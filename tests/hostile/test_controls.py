@@ -1,0 +1,83 @@
+"""Controls: the oracle sees every promise broken, and a stock pynetdicom server breaks them."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.dicom_router.wire import P_DATA, pdu
+from tests.hostile.arena import Arena, Trial, open_arena
+from tests.hostile.cases_associations import crowd, endless, request
+from tests.hostile.misbehaving_hub import MISDEEDS
+from tests.hostile.oracle import GROWTH_BYTES, peak_growth, watched
+from tests.support.serving_hub import ROOT
+
+
+@pytest.fixture(scope="module")
+def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    program = ("tests/hostile/misbehaving_hub.py",)
+    with open_arena(tmp_path_factory.mktemp("controls"), program=program) as arena:
+        yield arena
+
+
+# DIE comes last: nothing of the hub is left for another.
+@pytest.mark.parametrize(
+    ("title", "complaint"),
+    [
+        ("GROW", "memory grew"),
+        ("WRITE", "written where nothing belongs: 'elsewhere'"),
+        ("STALL", "an honest peer waited"),
+        ("LEAK", "GEHEIMNAME in the log"),
+        ("TRACE", "a traceback in the log"),
+        ("MUTE", "no audit event"),
+        ("DIE", "other processes run"),
+    ],
+)
+def test_the_oracle_sees_a_broken_promise(misbehaving: Arena, title: str, complaint: str) -> None:
+    trial = Trial(misbehaving, 1 + [*MISDEEDS, "MUTE"].index(title))
+    with watched(misbehaving, trial) as seen:
+        request(calling=title.encode())(trial)
+    assert any(complaint in found for found in seen.complaints), seen.complaints
+
+
+@dataclass(frozen=True)
+class StockServer:
+    """A stock server where the hub stands otherwise."""
+
+    process: "subprocess.Popen[str]"
+    dicom_port: int
+
+    @property
+    def hub(self) -> "StockServer":
+        return self
+
+
+@contextmanager
+def stock_server(*arguments: str) -> Iterator[StockServer]:
+    command = [sys.executable, "tests/hostile/stock_server.py", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield StockServer(process, int(process.stdout.readline().split()[1]))
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("first", [b"\x01", b""], ids=["one byte", "silent"])
+def test_a_stock_server_is_shut_by_a_crowd_that_the_hub_serves_beside(first: bytes) -> None:
+    with stock_server() as server:
+        trial = Trial(server, 1)  # type: ignore[arg-type]
+        with pytest.raises(AssertionError, match="an honest peer waited"):
+            crowd(first)(trial)
+
+
+def test_a_stock_server_takes_the_memory_that_a_false_length_promises() -> None:
+    attack: Callable[[Trial], str] = endless(pdu(P_DATA, b"", 600 << 20), associated=True)
+    with stock_server() as server:
+        growth = peak_growth(server)  # type: ignore[arg-type]
+        with pytest.raises((AssertionError, TimeoutError)):
+            attack(Trial(server, 1, patience_s=2.0))  # type: ignore[arg-type]
+        assert growth() > GROWTH_BYTES
