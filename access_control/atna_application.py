@@ -1,4 +1,4 @@
-"""The audit events of the hub itself: that it started, that it stopped (PS3.15 A.5.3.1)."""
+"""The audit events of the hub itself and of who runs its commands (PS3.15 A.5.3.1)."""
 
 import os
 import pwd
@@ -19,17 +19,27 @@ def application_stopped(detail: str = "") -> AuditEvent:
     return _event(STOP_APPLICATION, detail)
 
 
+def command_run(action: str, detail: str) -> AuditEvent:
+    """Return the event that whoever runs a command of the hub did `action`."""
+    return _event(action, detail)
+
+
 def _event(action: str, detail: str) -> AuditEvent:
-    launcher = f"{_account()}/{socket.gethostname()}"
     return AuditEvent(
         action=action,
         outcome="success",
-        subject=Subject(SubjectKind.MACHINE, launcher, launcher),
+        subject=operator(),
         resource_kind="operations",
         resource_id="",
         address="",
         detail=detail,
     )
+
+
+def operator() -> Subject:
+    """Return the account of this machine that runs this process, for the audit trail."""
+    launcher = f"{_account()}/{socket.gethostname()}"
+    return Subject(SubjectKind.MACHINE, launcher, launcher)
 
 
 def _account() -> str:

@@ -114,6 +114,7 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "record_consent": ("110110", "Patient Record", "U"),
     "correct_message": ("110107", "Import", "C"),
     "associate": ("110113", "Security Alert", "E"),
+    "manage_certificate": ("110113", "Security Alert", "U"),
 }
 _OTHER_EVENT = ("110100", "Application Activity", "E")
 
@@ -125,6 +126,7 @@ EVENT_TYPES: Mapping[str, Coded] = {
     "open_link": ("110122", "DCM", "Login"),
     "sign_out": ("110123", "DCM", "Logout"),
     "associate": ("110126", "DCM", "Node Authentication"),
+    "manage_certificate": ("110129", "DCM", "Security Configuration"),
 }
 
 # What a feed did to a patient record, by the word the feed wrote beside its transaction.

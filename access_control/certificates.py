@@ -30,6 +30,9 @@ from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 
+PEER_CERTIFICATE = "eirhub.peer_certificate"
+"""Where the TLS listener puts a verified client certificate, in DER. No header can set it."""
+
 _SEEN_EVERY = timedelta(seconds=60)
 _LONGEST_NAME = 128
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

@@ -30,6 +30,9 @@ class Metrics:
         self.render_seconds = self._histogram(
             "render_seconds", "Time to render one version of a study", "recipe"
         )
+        self.certificate_days = self._gauge(
+            "certificate_days_left", "Days until a certificate ends", "kind", "name"
+        )
         self.outbox = self._gauge("outbox_deliveries", "Deliveries owed to subscribers", "state")
 
     def exposition(self) -> bytes:

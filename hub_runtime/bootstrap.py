@@ -31,6 +31,7 @@ from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
+from hub_runtime.certificate_watch import CertificateWatch
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
@@ -157,6 +158,10 @@ class Hub:
         )
         return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 
+    def certificates(self) -> CertificateWatch:
+        """Return the watch over certificates that end."""
+        return CertificateWatch(self.settings, self.database, self.base.clock, self.base.metrics)
+
     def hl7_node(self) -> Hl7Node:
         """Return the HL7 v2 listener, not yet listening."""
         return hl7_node(self._hl7_parts(), node_settings(self.settings))
@@ -177,6 +182,7 @@ class Hub:
         """Return everything that answers HTTP as one WSGI application."""
         services = ViewerServices(
             **vars(self.access),
+            certificates=self.trust.certificates,
             database=self.database,
             settings=self.settings,
             archive=self.archive,
@@ -287,6 +293,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
+        hub.certificates().job(),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),

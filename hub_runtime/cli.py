@@ -4,12 +4,14 @@ import os
 
 import click
 
+from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance
 from hub_runtime.commands.demo import demo
+from hub_runtime.commands.doctor import doctor
 from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.maintenance import archive, audit, db
-from hub_runtime.commands.people import certificate, token, user
+from hub_runtime.commands.people import token, user
 from hub_runtime.commands.registry import registry
 from hub_runtime.commands.serve import router, serve, web, worker
 from hub_runtime.commands.site import site
@@ -41,6 +43,7 @@ for command in (
     registry,
     conformance,
     identity,
+    doctor,
 ):
     main.add_command(command)
 

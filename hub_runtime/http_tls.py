@@ -13,7 +13,7 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from hub_runtime.machine_authentication import PEER_CERTIFICATE
+from access_control.certificates import PEER_CERTIFICATE
 
 _LARGEST_RECORD = 16_384  # RFC 8446 5.1
 _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)

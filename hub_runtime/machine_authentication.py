@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lxml import etree
 
-from access_control.certificates import MachineCertificates, Standing
+from access_control.certificates import PEER_CERTIFICATE, MachineCertificates, Standing
 from access_control.errors import AssertionRefusedError
 from access_control.model import Role, Subject, SubjectKind
 from access_control.saml.assertions import Assertions
@@ -22,9 +22,6 @@ from access_control.tokens import MachineTokens
 log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
-
-PEER_CERTIFICATE = "eirhub.peer_certificate"
-"""Where the TLS listener puts the verified client certificate, in DER. No header can set it."""
 
 _TRIAL = Subject(
     kind=SubjectKind.MACHINE,

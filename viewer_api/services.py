@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from access_control.accounts import Accounts
     from access_control.audit import AuditTrail
+    from access_control.certificates import MachineCertificates
     from access_control.consent import Consents
     from access_control.sessions import Sessions
     from access_control.shared_links import SharedLinks
@@ -51,6 +52,7 @@ class ViewerServices:
     accounts: Accounts
     sessions: Sessions
     tokens: MachineTokens
+    certificates: MachineCertificates
     links: SharedLinks
     sites: SiteDirectory
     consents: Consents

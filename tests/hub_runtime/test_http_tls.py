@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from access_control.certificates import fingerprint_of
+from access_control.certificates import PEER_CERTIFICATE, fingerprint_of
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import WebSettings
 from hub_kernel.tls import TlsFiles, server_context
 from hub_runtime.http_server import HttpServer
-from hub_runtime.machine_authentication import PEER_CERTIFICATE
 from tests.support.certificates import Authority, Certified
 
 BIG = 8 * 1024 * 1024

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from access_control.certificates import MachineCertificates
+from access_control.certificates import PEER_CERTIFICATE, MachineCertificates
 from access_control.model import Role
 from access_control.saml.assertions import Assertions
 from access_control.tokens import MachineTokens
 from hub_kernel.database import Database
 from hub_runtime.machine_authentication import (
     AUTHENTICATIONS,
-    PEER_CERTIFICATE,
     Authenticate,
     by_credentials,
 )

@@ -16,7 +16,12 @@ from flask import abort, g, request
 
 from viewer_api.security.cookies import named_cookie, session_token, set_named_cookie
 from viewer_api.security.navigation import public_root
-from viewer_api.security.subjects import authenticated_by_bearer, current_subject, is_anonymous
+from viewer_api.security.subjects import (
+    authenticated_by_bearer,
+    authenticated_by_certificate,
+    current_subject,
+    is_anonymous,
+)
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -49,6 +54,8 @@ def csrf_token() -> str:
 
 def _check() -> None:
     if request.method in _SAFE_METHODS or authenticated_by_bearer():
+        return
+    if authenticated_by_certificate():
         return
     if not _comes_from_here():
         abort(403)

@@ -1,4 +1,7 @@
-"""Who asks: a session cookie, a machine's bearer token (RFC 6750), or nobody.
+"""Who asks: a session cookie, a machine's token (RFC 6750) or client certificate, or nobody.
+
+A certificate opens DICOMweb and WADO alone: a browser shows it without being asked, so it must not
+open a page. What is shown must hold: one that is withdrawn is refused even beside a good token.
 
 Every view needs a signed-in subject unless it is marked `open_to_everyone`, so a forgotten
 mark closes a page instead of opening it.
@@ -11,6 +14,7 @@ from urllib.parse import quote
 
 from flask import abort, current_app, g, redirect, request
 
+from access_control.certificates import PEER_CERTIFICATE, Standing
 from access_control.model import ANONYMOUS, Role, Subject, SubjectKind
 from viewer_api.security.cookies import session_token
 from viewer_api.services import services
@@ -34,7 +38,8 @@ _TRIAL = Subject(
 )
 _MARK = "eirhub_open_to_everyone"
 _MACHINE_PATHS = ("/dicom-web/", "/wado", "/api/", "/metrics")
-_TRIAL_PATHS = ("/dicom-web/", "/wado")
+_IMAGING_PATHS = ("/dicom-web/", "/wado")
+_ONLY_BROWSERS_SEND = ("Origin", "Sec-Fetch-Site", "Cookie")
 
 
 def install_sign_in(app: Flask) -> None:
@@ -71,6 +76,16 @@ def authenticated_by_bearer() -> bool:
     return bool(_bearer()) and not is_anonymous(current_subject())
 
 
+def authenticated_by_certificate() -> bool:
+    """Say whether the asker proved itself by its certificate alone and is no browser.
+
+    A browser adds its certificate by itself, to what other sites make it send too.
+    """
+    if any(request.headers.get(name) for name in _ONLY_BROWSERS_SEND):
+        return False
+    return not _bearer() and isinstance(_certified(), Subject)
+
+
 def wants_page() -> bool:
     """Say whether the asked path belongs to the pages and not to a machine's endpoint."""
     return not request.path.startswith(_MACHINE_PATHS)
@@ -98,15 +113,30 @@ def _is_open() -> bool:
 
 
 def _identify() -> Subject:
+    certified = _certified()
+    if certified is Standing.WITHDRAWN:
+        return ANONYMOUS
     bearer = _bearer()
     if bearer:
         return services().tokens.subject(bearer) or ANONYMOUS
     token = session_token()
     if token:
         return services().sessions.subject(token) or ANONYMOUS
+    if isinstance(certified, Subject):
+        return certified
     if _machines_need_no_proof():
         return _TRIAL
     return ANONYMOUS
+
+
+def _certified() -> Subject | Standing | None:
+    """Whom the certificate of the connection names, on the paths that it opens."""
+    der = request.environ.get(PEER_CERTIFICATE)
+    if not isinstance(der, bytes) or not request.path.startswith(_IMAGING_PATHS):
+        return None
+    if "certified" not in g:
+        g.certified = services().certificates.subject(der)
+    return cast("Subject | Standing", g.certified)
 
 
 def _bearer() -> str:
@@ -118,4 +148,4 @@ def _machines_need_no_proof() -> bool:
     # Trials only; the start refuses this setting unless every listener is on loopback.
     if services().settings.access.machine_authentication != "none":
         return False
-    return request.path.startswith(_TRIAL_PATHS)
+    return request.path.startswith(_IMAGING_PATHS)

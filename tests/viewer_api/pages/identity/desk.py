@@ -186,6 +186,7 @@ def _domain(site: Site) -> Domain:
 def _services(hub: Hub, hl7: Hl7Service) -> ViewerServices:
     return ViewerServices(
         **vars(hub.access),
+        certificates=hub.trust.certificates,
         database=hub.database,
         settings=hub.settings,
         archive=hub.archive,

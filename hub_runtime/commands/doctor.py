@@ -1,0 +1,69 @@
+"""`eirhub doctor`: what an operator should look at today, with what to do about it."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from hub_kernel.settings import Settings
+from hub_runtime import schema
+from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.options import answer, json_option, with_settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    ok: bool
+    words: str
+
+
+@click.command()
+@json_option
+@with_settings
+def doctor(settings: Settings, *, as_json: bool) -> None:
+    """Look at schema, room, certificates and quotas; exit 1 if something needs a person."""
+    with opened_hub(settings) as hub:
+        findings = [*_schema(hub), *_room(hub), *_certificates(hub), *_quotas(hub)]
+    lines = [f"{'ok  ' if one.ok else 'WARN'} {one.subject}: {one.words}" for one in findings]
+    answer([vars(one) for one in findings], "\n".join(lines), as_json=as_json)
+    sys.exit(0 if all(one.ok for one in findings) else 1)
+
+
+def _schema(hub: Hub) -> Iterator[Finding]:
+    yield Finding("database", ok=True, words=f"at revision {schema.upgrade(hub.database)}")
+
+
+def _room(hub: Hub) -> Iterator[Finding]:
+    free, reserve = hub.archive.backend.free_bytes(), hub.settings.archive.min_free_bytes
+    words = f"{free} bytes free; every C-STORE is refused below {reserve}"
+    yield Finding("archive", ok=free > 2 * reserve, words=words)
+
+
+def _certificates(hub: Hub) -> Iterator[Finding]:
+    endings = hub.certificates().endings()
+    for ending in endings:
+        if ending.soon:
+            yield Finding("certificate", ok=False, words=ending.words())
+    if endings and not endings[0].soon:
+        first = endings[0]
+        words = f"{len(endings)} in use, the first to end is {first.kind} {first.name}"
+        yield Finding("certificates", ok=True, words=f"{words} on {first.expires_at:%Y-%m-%d}")
+    proven = {one for site in hub.access.sites.all() for one in site.certificate_fingerprints}
+    for site in hub.access.sites.all():
+        if site.tls_only and not site.certificate_fingerprints:
+            words = "is TLS only and has no certificate that holds: nothing of it is admitted"
+            yield Finding(f"site {site.site_id}", ok=False, words=words)
+    if not proven and hub.settings.router.tls_certificate:
+        yield Finding("DICOM TLS", ok=False, words="is on, but no site has a certificate")
+
+
+def _quotas(hub: Hub) -> Iterator[Finding]:
+    for site in hub.access.sites.all():
+        if site.max_bytes_per_day and not hub.usage.has_room(site):
+            refused = hub.usage.today(site.site_id).refused
+            words = f"its quota of today is used up, {refused} instances were refused"
+            yield Finding(f"site {site.site_id}", ok=False, words=words)
