@@ -6,8 +6,6 @@ The upper layer's part is PS3.8 9.2: states 2 (awaiting the A-ASSOCIATE-RQ) to 6
 import logging
 from dataclasses import dataclass
 
-from pynetdicom import AE
-
 from dicom_router import pdus
 from dicom_router.admission import Admission
 from dicom_router.association_audit import AssociationAudit
@@ -28,7 +26,7 @@ from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
 from dicom_router.pdus import PduType, clamped_length
 from dicom_router.presentation import Offer
-from dicom_router.query_lane import QueryLane
+from dicom_router.service_lane import ServiceLane
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
 
@@ -50,7 +48,6 @@ class Reception:
     door: Door
     audit: AssociationAudit
     metrics: Metrics
-    application_entity: AE
 
     def serve(self, connection: Connection) -> None:
         """Serve `connection` until its association has ended; leaves it open, but silent."""
@@ -97,7 +94,7 @@ class Reception:
         lane = Lane(
             caller=caller,
             request=request,
-            contexts=self.offer.for_site(caller.site).negotiate(request),
+            agreed=self.offer.for_site(caller.site).agree(request),
             services=self.services,
             limits=Limits(
                 patience_s=self.settings.idle_timeout_s,
@@ -125,11 +122,10 @@ class Reception:
             raise ProtocolViolationError(
                 "data before the association was accepted", AbortReason.UNEXPECTED_PDU
             )
-        if not self.offer.is_store_only(lane.contexts):
-            return QueryLane(connection, lane, self.application_entity).run()
-        accepted = pdus.associate_ac(lane.request, lane.contexts, lane.limits.own_max_length)
+        accepted = pdus.associate_ac(lane.request, lane.agreed, lane.limits.own_max_length)
         connection.send(accepted, lane.limits.patience_s)
-        return FastLane(connection, lane).run()
+        serving = FastLane if lane.agreed.is_store_only else ServiceLane
+        return serving(connection, lane).run()
 
     def _refuse(self, connection: Connection, title: str, refusal: AssociationRefusedError) -> None:
         self._count("rejected")

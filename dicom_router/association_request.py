@@ -1,9 +1,18 @@
 """Read an A-ASSOCIATE-RQ as strictly as a hostile peer deserves (PS3.8 9.3.2, PS3.7 annex D.3)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dicom_router.errors import AssociationRefusedError
-from dicom_router.items import malformed, split_items, uid_text
+from dicom_router.items import (
+    EXTENDED,
+    ROLE_SELECTION,
+    malformed,
+    parse_extended,
+    parse_role,
+    split_items,
+    uid_text,
+)
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 MAX_CONTEXTS = 128
@@ -32,7 +41,9 @@ class ProposedContext:
 class AssociationRequest:
     """What a peer asks for. Titles are stripped text in which any character may still appear.
 
-    `raw` is the whole PDU, `max_length` the longest P-DATA-TF the peer takes (0: no limit).
+    `raw` is the whole PDU, `max_length` the longest P-DATA-TF the peer takes (0: no limit). `roles`
+    are those it would play beside the default, (SCU, SCP) by SOP class; `extended` is its service
+    class application information by SOP class (PS3.7 D.3.3.4, D.3.3.5).
     """
 
     called_ae_title: str
@@ -41,6 +52,8 @@ class AssociationRequest:
     max_length: int
     implementation_class_uid: str
     raw: bytes
+    roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
+    extended: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def parse_association_request(raw: bytes) -> AssociationRequest:
@@ -60,15 +73,18 @@ def parse_association_request(raw: bytes) -> AssociationRequest:
         )
     items = list(split_items(body[_FIXED_LENGTH:]))
     _require_application_context(items)
-    max_length, implementation = _user_information(items)
+    user_information = _user_information(items)
+    max_length = user_information.first(_MAXIMUM_LENGTH)
     called, calling = (body[part].decode("latin-1").strip(" \0") for part in _TITLE)
     return AssociationRequest(
         called_ae_title=called,
         calling_ae_title=calling,
         contexts=_contexts(items),
-        max_length=max_length,
-        implementation_class_uid=implementation,
+        max_length=int.from_bytes(max_length, "big") if len(max_length) == 4 else 0,
+        implementation_class_uid=uid_text(user_information.first(_IMPLEMENTATION_CLASS_UID)),
         raw=raw,
+        roles=dict(parse_role(value) for value in user_information.all(ROLE_SELECTION)),
+        extended=dict(parse_extended(value) for value in user_information.all(EXTENDED)),
     )
 
 
@@ -106,16 +122,25 @@ def _context(value: bytes) -> ProposedContext:
     return ProposedContext(value[0], abstract[0], transfer)
 
 
-def _user_information(items: list[tuple[int, bytes]]) -> tuple[int, str]:
-    """Return (maximum length, implementation class UID); both may be missing in the field."""
-    sub_items = {
-        kind: value
-        for outer, user_information in items
-        if outer == _USER_INFORMATION
-        for kind, value in split_items(user_information)
-    }
-    length = sub_items.get(_MAXIMUM_LENGTH, b"")
-    return (
-        int.from_bytes(length, "big") if len(length) == 4 else 0,
-        uid_text(sub_items.get(_IMPLEMENTATION_CLASS_UID, b"")),
+@dataclass(frozen=True)
+class _UserInformation:
+    """The sub-items of the user information; any of them may be missing in the field."""
+
+    sub_items: list[tuple[int, bytes]]
+
+    def first(self, wanted: int) -> bytes:
+        return next(iter(self.all(wanted)), b"")
+
+    def all(self, wanted: int) -> list[bytes]:
+        return [value for kind, value in self.sub_items if kind == wanted]
+
+
+def _user_information(items: list[tuple[int, bytes]]) -> _UserInformation:
+    return _UserInformation(
+        [
+            sub_item
+            for outer, user_information in items
+            if outer == _USER_INFORMATION
+            for sub_item in split_items(user_information)
+        ]
     )

@@ -20,11 +20,13 @@ _MOVE_DESTINATION = 0x0600
 _PRIORITY = 0x0700
 _COMMAND_DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
+_OFFENDING_ELEMENT = 0x0901
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
 _REQUESTED_SOP_INSTANCE_UID = 0x1001
 _EVENT_TYPE_ID = 0x1002
 _ACTION_TYPE_ID = 0x1008
+_SUB_OPERATIONS = (0x1020, 0x1021, 0x1022, 0x1023)  # remaining, completed, failed, warning
 _MOVE_ORIGINATOR_AE_TITLE = 0x1030
 _MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 _DATA_SET = 0x0001
@@ -79,9 +81,14 @@ class Command:
     event_type_id: int = 0
 
     @property
+    def is_response(self) -> bool:
+        """Tell whether this answers a request of ours."""
+        return bool(self.field & _RESPONSE)
+
+    @property
     def wants_answer(self) -> bool:
         """Tell whether this is a request; responses and C-CANCEL get no answer of their own."""
-        return not self.field & _RESPONSE and self.field != CommandField.C_CANCEL_RQ
+        return not self.is_response and self.field != CommandField.C_CANCEL_RQ
 
 
 def decode_command(data: bytes) -> Command:
@@ -110,22 +117,29 @@ def decode_command(data: bytes) -> Command:
     )
 
 
-def encode_answer(command: Command, answer: Answer) -> bytes:
-    """Return the response command set to `command`, without a dataset.
+def encode_answer(command: Command, answer: Answer, *, has_dataset: bool = False) -> bytes:
+    """Return the response command set to `command`.
 
     UIDs of the request are repeated only when they are UIDs.
     """
-    return _encoded(
-        {
-            _AFFECTED_SOP_CLASS_UID: command.affected_sop_class_uid,
-            _COMMAND_FIELD: command.field | _RESPONSE,
-            _MESSAGE_ID_BEING_RESPONDED_TO: command.message_id,
-            _COMMAND_DATA_SET_TYPE: _NO_DATA_SET,
-            _STATUS: answer.status,
-            _ERROR_COMMENT: answer.comment[:64],
-            _AFFECTED_SOP_INSTANCE_UID: command.affected_sop_instance_uid,
-        }
-    )
+    elements: dict[int, int | str | bytes] = {
+        _AFFECTED_SOP_CLASS_UID: command.affected_sop_class_uid or command.requested_sop_class_uid,
+        _COMMAND_FIELD: command.field | _RESPONSE,
+        _MESSAGE_ID_BEING_RESPONDED_TO: command.message_id,
+        _COMMAND_DATA_SET_TYPE: _DATA_SET if has_dataset else _NO_DATA_SET,
+        _STATUS: answer.status,
+        _ERROR_COMMENT: answer.comment[:64],
+        _OFFENDING_ELEMENT: b"".join(
+            struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in answer.offending_tags
+        ),
+        _AFFECTED_SOP_INSTANCE_UID: (
+            command.affected_sop_instance_uid or command.requested_sop_instance_uid
+        ),
+    }
+    if answer.counts is not None:
+        counted = zip(_SUB_OPERATIONS, answer.counts, strict=True)
+        elements |= {element: count for element, count in counted if count is not None}
+    return _encoded(elements)
 
 
 @dataclass(frozen=True)
@@ -143,7 +157,7 @@ def encode_store_request(
     originator: MoveOriginator | None = None,
 ) -> bytes:
     """Return a C-STORE-RQ; its dataset follows (PS3.7 9.3.1.1)."""
-    elements: dict[int, str | int] = {
+    elements: dict[int, int | str | bytes] = {
         _AFFECTED_SOP_CLASS_UID: sop_class_uid,
         _COMMAND_FIELD: CommandField.C_STORE_RQ,
         _MESSAGE_ID: message_id,
@@ -189,7 +203,7 @@ def encode_event_report_request(
     )
 
 
-def _encoded(elements: Mapping[int, int | str]) -> bytes:
+def _encoded(elements: Mapping[int, int | str | bytes]) -> bytes:
     """Return a command set in ascending order; empty texts and what is no UID are left out."""
     body = b"".join(
         _ELEMENT.pack(0, element, len(coded)) + coded
@@ -199,9 +213,11 @@ def _encoded(elements: Mapping[int, int | str]) -> bytes:
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
 
 
-def _coded(element: int, value: int | str) -> bytes:
+def _coded(element: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, int):
-        return struct.pack("<H", value)
+        return struct.pack("<H", min(value, 0xFFFF))
     return _uid(value) if element in _UIDS else _padded(value, " ")
 
 

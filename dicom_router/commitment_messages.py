@@ -3,17 +3,12 @@
 N-ACTION action type 1 asks; N-EVENT-REPORT event type 1 says all is committed, 2 that some is not.
 """
 
-import struct
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
 
+from dicom_router.datasets import UNREADABLE, decode_dataset, encode_dataset
 from dicom_router.errors import UnreadableRequestError
-from dicom_router.presentation import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
 
@@ -23,18 +18,6 @@ REQUEST_ACTION = 1
 ALL_COMMITTED = 1
 SOME_FAILED = 2
 MOST_REFERENCES = 100_000
-# Whatever pydicom can raise over hostile bytes.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OSError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -80,7 +63,7 @@ def encode_request(request: CommitmentRequest, transfer_syntax_uid: str) -> byte
     dataset = Dataset()
     dataset.TransactionUID = request.transaction_uid
     dataset.ReferencedSOPSequence = [_item(one) for one in request.references]
-    return _encoded(dataset, transfer_syntax_uid)
+    return encode_dataset(dataset, transfer_syntax_uid)
 
 
 def encode_report(report: CommitmentReport, transfer_syntax_uid: str, ae_title: str = "") -> bytes:
@@ -93,7 +76,7 @@ def encode_report(report: CommitmentReport, transfer_syntax_uid: str, ae_title: 
         dataset.FailedSOPSequence = [_failed_item(one) for one in report.failed]
     if report.committed:
         dataset.ReferencedSOPSequence = [_item(one) for one in report.committed]
-    return _encoded(dataset, transfer_syntax_uid)
+    return encode_dataset(dataset, transfer_syntax_uid)
 
 
 def decode_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
@@ -121,7 +104,7 @@ def decode_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
             FailedReference(_reference(item), int(item.get("FailureReason") or 0x0110))
             for item in dataset.get("FailedSOPSequence") or ()
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableRequestError("the failed instances cannot be read") from error
     return CommitmentReport(
         _uid(dataset, "TransactionUID"), _references(dataset, "ReferencedSOPSequence"), failed
@@ -134,7 +117,7 @@ def _references(dataset: Dataset, keyword: str) -> tuple[SopReference, ...]:
         if len(items) > MOST_REFERENCES:
             raise UnreadableRequestError(f"more than {MOST_REFERENCES} instances are named")
         return tuple(_reference(item) for item in items)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableRequestError("the instances named cannot be read") from error
 
 
@@ -145,7 +128,7 @@ def _reference(item: Dataset) -> SopReference:
 def _uid(dataset: Dataset, keyword: str) -> str:
     try:
         return require_uid(str(dataset.get(keyword) or ""), keyword)
-    except (InvalidUidError, *_UNREADABLE) as error:
+    except (InvalidUidError, *UNREADABLE) as error:
         raise UnreadableRequestError(f"{keyword} is missing or no UID") from error
 
 
@@ -162,20 +145,8 @@ def _failed_item(failed: FailedReference) -> Dataset:
     return item
 
 
-def _encoded(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
-    buffer.is_little_endian = transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN
-    write_dataset(buffer, dataset)
-    return bytes(buffer.getvalue())
-
-
 def _decoded(data: bytes, transfer_syntax_uid: str) -> Dataset:
     try:
-        return read_dataset(
-            BytesIO(data),
-            transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN,
-            transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
-        )
-    except _UNREADABLE as error:
+        return decode_dataset(data, transfer_syntax_uid)
+    except UNREADABLE as error:
         raise UnreadableRequestError("the dataset cannot be read") from error

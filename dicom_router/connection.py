@@ -138,13 +138,13 @@ class Connection:
         while time.monotonic() < deadline:
             self.receive_into(waste)
 
-    def has_unread_bytes(self) -> bool:
-        """Tell whether the peer has already sent more than was read."""
+    def has_unread_bytes(self, patience_s: float = 0.0) -> bool:
+        """Tell whether the peer has sent more than was read, waiting up to `patience_s` for it."""
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
         poller = select.poll()
         poller.register(self.socket, select.POLLIN)
-        return bool(poller.poll(0))
+        return bool(poller.poll(patience_s * 1000))
 
     def request_stop(self) -> None:
         """Let the association end before its next message."""

@@ -1,6 +1,6 @@
 """Put PDV fragments together into DIMSE messages, streaming datasets on (PS3.8 annex E, PS3.7 6.3).
 
-Both lanes use it: the fast lane for every message, the query lane to keep C-STORE out of memory.
+Everything uses it: the fast lane, the service lane and what the node sends itself.
 """
 
 from collections.abc import Callable, Mapping

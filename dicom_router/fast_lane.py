@@ -1,7 +1,7 @@
 """Serve an association that negotiated only storage and verification (PS3.8 9.2, states 6 to 13).
 
 PDUs are read in place and dataset fragments go straight into the archive; every message is answered
-by the very handlers that the query lane uses.
+by the very handlers that the service lane uses.
 """
 
 from dicom_router import pdus
@@ -13,6 +13,7 @@ from dicom_router.errors import AbortReason, InstanceTooLargeError, ProtocolViol
 from dicom_router.handlers.c_store import StoreReception
 from dicom_router.handlers.local import answer_locally
 from dicom_router.lane import Lane
+from dicom_router.message_stream import bad_pdv, unexpected_pdu
 from dicom_router.pdu_stream import PduStream
 from dicom_router.pdus import PduType
 from dicom_router.presentation import NegotiatedContext
@@ -28,7 +29,7 @@ class FastLane:
         self._lane = lane
         self._stream = PduStream(connection)
         self._receiver = DimseReceiver(
-            {c.context_id: c for c in lane.contexts if c.accepted}, self._open_sink
+            {c.context_id: c for c in lane.agreed.contexts if c.accepted}, self._open_sink
         )
 
     def run(self) -> str:
@@ -57,7 +58,7 @@ class FastLane:
                     self._connection.send(farewell, self._lane.limits.patience_s)
                 return ending
             else:
-                raise _unexpected(kind)
+                raise unexpected_pdu(kind)
 
     def _take_p_data(self, length: int) -> None:
         if length > self._lane.limits.own_max_length:
@@ -67,11 +68,11 @@ class FastLane:
         self._connection.begin_message()
         while length:
             if length < pdus.PDV_HEADER.size:
-                raise _bad_pdv()
+                raise bad_pdv()
             header = self._stream.take(pdus.PDV_HEADER.size)
             pdv_length, context_id, control = pdus.PDV_HEADER.unpack(header)
             if pdv_length < 2 or pdv_length + 4 > length:
-                raise _bad_pdv()
+                raise bad_pdv()
             self._take_fragment(context_id, control, pdv_length - 2)
             length -= pdv_length + 4
 
@@ -118,17 +119,3 @@ _ENDINGS: dict[int, tuple[str, bytes]] = {
     PduType.RELEASE_RQ: ("released", pdus.RELEASE_RP),
     PduType.ABORT: ("aborted by the peer", b""),
 }
-
-
-def _unexpected(kind: int) -> ProtocolViolationError:
-    known = kind in set(PduType)
-    return ProtocolViolationError(
-        "a PDU that has no place in an established association" if known else "an unknown PDU",
-        AbortReason.UNEXPECTED_PDU if known else AbortReason.UNRECOGNIZED_PDU,
-    )
-
-
-def _bad_pdv() -> ProtocolViolationError:
-    return ProtocolViolationError(
-        "a presentation data value that does not fit its PDU", AbortReason.INVALID_PDU_PARAMETER
-    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dicom_router.errors import AbortReason, ProtocolViolationError
 
 ROLE_SELECTION = 0x54
+EXTENDED = 0x56
 
 
 def split_items(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -47,8 +48,8 @@ def role_item(sop_class_uid: str, *, scu: bool, scp: bool) -> bytes:
     return item(ROLE_SELECTION, struct.pack(">H", len(uid)) + uid + bytes((scu, scp)))
 
 
-def parse_role(value: bytes) -> tuple[str, bool, bool]:
-    """Return (SOP class, SCU role, SCP role) of a Role Selection sub-item.
+def parse_role(value: bytes) -> tuple[str, tuple[bool, bool]]:
+    """Return the SOP class and the (SCU, SCP) roles of a Role Selection sub-item.
 
     Raises:
         ProtocolViolationError: it is cut.
@@ -56,7 +57,26 @@ def parse_role(value: bytes) -> tuple[str, bool, bool]:
     length = int.from_bytes(value[:2], "big")
     if len(value) < 4 or len(value) < length + 4:
         raise malformed("a role selection item is cut")
-    return uid_text(value[2 : 2 + length]), bool(value[2 + length]), bool(value[3 + length])
+    scu, scp = value[2 + length], value[3 + length]
+    return uid_text(value[2 : 2 + length]), (bool(scu), bool(scp))
+
+
+def extended_item(sop_class_uid: str, information: bytes) -> bytes:
+    """Return one SOP Class Extended Negotiation sub-item (PS3.7 D.3.3.5)."""
+    uid = sop_class_uid.encode("latin-1")
+    return item(EXTENDED, struct.pack(">H", len(uid)) + uid + information)
+
+
+def parse_extended(value: bytes) -> tuple[str, bytes]:
+    """Return (SOP class, application information) of an Extended Negotiation sub-item.
+
+    Raises:
+        ProtocolViolationError: it is cut.
+    """
+    length = int.from_bytes(value[:2], "big")
+    if len(value) < 2 or len(value) < length + 2:
+        raise malformed("an extended negotiation item is cut")
+    return uid_text(value[2 : 2 + length]), value[2 + length :]
 
 
 def malformed(message: str) -> ProtocolViolationError:

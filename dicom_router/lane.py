@@ -7,7 +7,7 @@ from dicom_router.handlers.c_find import FindService
 from dicom_router.handlers.c_store import StoreService
 from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
-from dicom_router.presentation import NegotiatedContext
+from dicom_router.presentation import Agreed
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Lane:
 
     caller: Caller
     request: AssociationRequest
-    contexts: tuple[NegotiatedContext, ...]
+    agreed: Agreed
     services: Services
     limits: Limits
     tally: Tally

@@ -89,8 +89,14 @@ class MessageStream:
         Raises:
             ProtocolViolationError: more requests at once than were negotiated.
         """
-        while self._arrived or self._bytes.has_unread or self._connection.has_unread_bytes():
+        while self.has_begun():
             yield self.receive(self._limits.patience_s)
+
+    def has_begun(self, patience_s: float = 0.0) -> bool:
+        """Tell whether something is there to be received, waiting up to `patience_s` for it."""
+        if self._arrived or self._bytes.has_unread:
+            return True
+        return self._connection.has_unread_bytes(patience_s)
 
     def unfinished(self) -> Message | None:
         """Return the message under way, as far as it has come."""

@@ -47,6 +47,19 @@ class Caller:
         return self.site.as_subject().sites
 
 
+@dataclass(frozen=True)
+class Query:
+    """A request with an identifier: C-FIND, C-MOVE or C-GET, as it came.
+
+    `extended` is the application information agreed for its SOP class, empty without any.
+    """
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    identifier: bytes
+    extended: bytes = b""
+
+
 @dataclass
 class Tally:
     """What happened inside one association: how many messages had which outcome."""

@@ -5,9 +5,6 @@ import ssl
 import time
 from dataclasses import dataclass
 
-from pydicom.uid import UID
-from pynetdicom import AE
-
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
 from access_control.sites import SiteDirectory
@@ -21,12 +18,10 @@ from dicom_router.handlers.c_store import StoreService
 from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
 from dicom_router.presentation import Offer, standard_storage_sop_classes
-from dicom_router.query_lane import quiet_pynetdicom
 from dicom_router.tls import SecureReception
 from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
-from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 
@@ -67,7 +62,7 @@ class DicomNode:
         self._reception = Reception(
             settings=settings,
             admission=Admission(parts.directory, accept_unknown=settings.accept_unknown_ae),
-            offer=Offer(storage),
+            offer=Offer(storage, storage),
             services=Services(
                 StoreService(parts.archive, storage, settings.max_instance_bytes, parts.usage),
                 FindService(
@@ -82,7 +77,6 @@ class DicomNode:
             door=self._door,
             audit=audit,
             metrics=parts.metrics,
-            application_entity=_application_entity(settings),
         )
         self._usage = parts.usage
         self._plain = Listener(
@@ -101,7 +95,6 @@ class DicomNode:
         Raises:
             OSError: the address cannot be listened on.
         """
-        quiet_pynetdicom()
         port = self._plain.start()
         log.info("DICOM node listening", extra={"port": port})
         return port
@@ -133,13 +126,3 @@ class DicomNode:
             for listener in listeners:
                 listener.wait(time.monotonic() + _LAST_WORDS_S)
         self._usage.flush()
-
-
-def _application_entity(settings: RouterSettings) -> AE:
-    entity = AE(settings.ae_title)
-    entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    # The door counts, not pynetdicom, whose own limit must stand above the door's.
-    limits = DoorLimits(settings.max_associations, settings.max_connections_per_address)
-    entity.maximum_associations = limits.with_headroom + 1
-    return entity

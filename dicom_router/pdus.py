@@ -1,13 +1,12 @@
 """The PDUs the node writes itself (PS3.8 9.3): A-ASSOCIATE-AC and -RJ, A-RELEASE-RP, A-ABORT."""
 
 import struct
-from collections.abc import Iterable
 from enum import IntEnum
 
 from dicom_router.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from dicom_router.errors import AbortReason, AssociationRefusedError
-from dicom_router.items import item, uid_item
-from dicom_router.presentation import NegotiatedContext
+from dicom_router.items import extended_item, item, role_item, uid_item
+from dicom_router.presentation import Agreed
 from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 HEADER = struct.Struct(">BxI")
@@ -34,20 +33,20 @@ RELEASE_RP = HEADER.pack(PduType.RELEASE_RP, 4) + bytes(4)
 USER_ABORT = HEADER.pack(PduType.ABORT, 4) + bytes(4)
 
 
-def associate_ac(
-    request: AssociationRequest, contexts: Iterable[NegotiatedContext], max_length: int
-) -> bytes:
+def associate_ac(request: AssociationRequest, agreed: Agreed, max_length: int) -> bytes:
     """Return the A-ASSOCIATE-AC for `request`; `max_length` is the longest P-DATA-TF we take."""
     fixed = struct.pack(">HH", 1, 0) + request.raw[10:74]  # titles and reserved bytes, echoed
     results = b"".join(
         item(0x21, bytes((c.context_id, 0, c.outcome, 0)) + uid_item(0x40, c.transfer_syntax))
-        for c in contexts
+        for c in agreed.contexts
     )
     user_information = item(
         0x50,
         item(0x51, struct.pack(">I", max_length))
         + uid_item(0x52, IMPLEMENTATION_CLASS_UID)
-        + item(0x55, IMPLEMENTATION_VERSION_NAME.encode()),
+        + b"".join(role_item(uid, scu=scu, scp=scp) for uid, (scu, scp) in agreed.roles.items())
+        + item(0x55, IMPLEMENTATION_VERSION_NAME.encode())
+        + b"".join(extended_item(uid, known) for uid, known in agreed.extended.items()),
     )
     body = fixed + uid_item(0x10, APPLICATION_CONTEXT_NAME) + results + user_information
     return HEADER.pack(PduType.ASSOCIATE_AC, len(body)) + body

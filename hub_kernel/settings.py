@@ -61,7 +61,9 @@ class DestinationSettings(Section):
     calling_ae_title: AeTitle | None = None
     """What the hub calls itself there; by default `router.ae_title`."""
     tls: bool = False
-    """Speak DICOM TLS; the certificate must be for `host`."""
+    """Speak DICOM TLS."""
+    tls_check_host: bool = True
+    """Its certificate must be for `host`; false where it is for the AE title alone."""
     tls_ca: Path | None = None
     """PEM file of the authority that signed its certificate, instead of the system's."""
     tls_certificate: Path | None = None

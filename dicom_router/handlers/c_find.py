@@ -2,21 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
-from pynetdicom import evt
 from sqlalchemy.exc import SQLAlchemyError
 
 from access_control.consent import Consents
 from access_control.model import NO_REFUSALS
 from dicom_router.answer import Answer
 from dicom_router.association_audit import AssociationAudit
+from dicom_router.datasets import UNREADABLE, decode_dataset
 from dicom_router.errors import QueryRefusedError
 from dicom_router.identifiers import Identifier, read_identifier
-from dicom_router.model import Caller, Tally
-from dicom_router.presentation import QUERY_SOP_CLASSES
+from dicom_router.model import Caller, Query, Tally
 from dicom_router.query_answers import QueryAnswers
 from dicom_router.statuses import (
     FIND_FAILED,
@@ -32,15 +31,13 @@ from image_archive.query import IndexAnswer, IndexMatch, IndexQuery
 
 log = logging.getLogger(__name__)
 
-_PENDING = 0xFF00
-_PENDING_WITH_UNKNOWN_KEYS = 0xFF01
-_CANCELLED = 0xFE00
-_LIMIT_REACHED = 0xB001
-_SUCCESS = 0x0000
-# Whatever pydicom can raise over a hostile identifier.
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError)
+_PENDING = Answer(0xFF00)
+_PENDING_WITH_UNKNOWN_KEYS = Answer(0xFF01)
+_CANCELLED = Answer(0xFE00)
+_LIMIT_REACHED = Answer(0xB001)
+_SUCCESS = Answer(0x0000)
 
-FindAnswer = tuple[int | Dataset, Dataset | None]
+FindAnswer = tuple[Answer, Dataset | None]
 
 
 @dataclass(frozen=True)
@@ -55,22 +52,22 @@ class FindService:
     ae_title: str
 
     def answers(
-        self, event: evt.Event, caller: Caller, tally: Tally, is_cancelled: Callable[[int], bool]
-    ) -> Iterator[FindAnswer]:
-        """Yield (status, identifier) for each match, as pynetdicom wants them, then the last word.
+        self, query: Query, caller: Caller, tally: Tally, is_cancelled: Callable[[], bool]
+    ) -> Generator[FindAnswer, None, None]:
+        """Yield (answer, identifier) for each match, then the last word.
 
         A cancel is obeyed between two answers. Every query is audited, whatever its end.
         """
         started = time.perf_counter()
         shown, level, succeeded = 0, "", False
         try:
-            identifier = _identifier(event)
+            identifier = _identifier(query)
             level = identifier.level_as_asked
-            found = self._find(identifier, caller, _extended(event))
+            found = self._find(identifier, caller, _extended(query))
             self.metrics.find_seconds.labels("C-FIND").observe(time.perf_counter() - started)
             shaped = QueryAnswers(identifier, self.ae_title)
             for match in found.matches:
-                if is_cancelled(event.message_id):
+                if is_cancelled():
                     yield _CANCELLED, None
                     return
                 answer, complete = shaped.dataset(match)
@@ -79,7 +76,7 @@ class FindService:
             succeeded = True
             yield _LIMIT_REACHED if found.truncated else _SUCCESS, None
         except QueryRefusedError as refused:
-            yield _failure(refused.answer), None
+            yield refused.answer, None
         finally:
             tally.count("query")
             self.audit.queried(caller, level, shown, succeeded=succeeded)
@@ -125,19 +122,9 @@ class _Extended:
     fuzzy: bool
 
 
-def agree_extended(event: evt.Event) -> dict[str, bytes]:
-    """Answer extended negotiation: relational queries, date-times and fuzzy names, if wanted."""
-    return {
-        uid: bytes(byte & 1 for byte in wanted[:3])
-        for uid, wanted in event.assoc.requestor.sop_class_extended.items()
-        if uid in QUERY_SOP_CLASSES and wanted
-    }
-
-
-def _extended(event: evt.Event) -> _Extended:
-    wanted = event.assoc.requestor.sop_class_extended.get(event.context.abstract_syntax, b"")
-    agreed = bytes(wanted[:3]).ljust(3, b"\0")
-    return _Extended(combined_datetime=bool(agreed[1] & 1), fuzzy=bool(agreed[2] & 1))
+def _extended(query: Query) -> _Extended:
+    agreed = query.extended.ljust(3, b"\0")
+    return _Extended(combined_datetime=bool(agreed[1]), fuzzy=bool(agreed[2]))
 
 
 def _holder(match: IndexMatch) -> PatientIdentifier:
@@ -148,15 +135,9 @@ def _holder(match: IndexMatch) -> PatientIdentifier:
     return owner.patient
 
 
-def _identifier(event: evt.Event) -> Identifier:
+def _identifier(query: Query) -> Identifier:
     try:
-        return read_identifier(event.identifier, str(event.context.abstract_syntax))
-    except _UNREADABLE as error:
+        identifier = decode_dataset(query.identifier, query.transfer_syntax_uid)
+        return read_identifier(identifier, query.sop_class_uid)
+    except UNREADABLE as error:
         raise QueryRefusedError(UNREADABLE_IDENTIFIER) from error
-
-
-def _failure(answer: Answer) -> Dataset:
-    status = Dataset()
-    status.Status = answer.status
-    status.ErrorComment = answer.comment
-    return status

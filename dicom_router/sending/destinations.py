@@ -4,8 +4,8 @@ import ssl
 from collections.abc import Iterable, Mapping
 
 from dicom_router.sending.model import Destination
-from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import DestinationSettings
+from hub_kernel.tls import PeerTls, client_context
 
 
 def destinations_by_ae_title(
@@ -33,13 +33,10 @@ def destination_of(configured: DestinationSettings, own_ae_title: str) -> Destin
 
 
 def _client_context(configured: DestinationSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=configured.tls_ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if configured.tls_certificate is not None:
-            context.load_cert_chain(configured.tls_certificate, configured.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"router.destinations, {configured.name}: tls_ca, tls_certificate or tls_key: {error}"
-        ) from error
-    return context
+    peer = PeerTls(
+        ca_files=(configured.tls_ca,) if configured.tls_ca else (),
+        certificate=configured.tls_certificate,
+        key=configured.tls_key,
+        check_host_name=configured.tls_check_host,
+    )
+    return client_context(peer, section=f"router.destinations, {configured.name}")

@@ -101,7 +101,7 @@ def parse_acceptance(body: bytes, proposals: Sequence[Proposal]) -> Acceptance:
                 if sub_kind == _MAXIMUM_LENGTH and len(sub_value) == 4:
                     max_length = int.from_bytes(sub_value, "big")
                 elif sub_kind == ROLE_SELECTION:
-                    sop_class_uid, _, scp = parse_role(sub_value)
+                    sop_class_uid, (_, scp) = parse_role(sub_value)
                     scp_of.update({sop_class_uid} if scp else ())
     return Acceptance(
         contexts=tuple(

@@ -292,6 +292,7 @@ def _element(group: int, element: int, value: bytes) -> bytes:
 LEVEL = _element(0x0008, 0x0052, b"STUDY ")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize(
     "identifier",
     [

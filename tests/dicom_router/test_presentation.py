@@ -3,8 +3,11 @@
 import pytest
 
 from dicom_router.association_request import parse_association_request
+from dicom_router.items import role_item
+from dicom_router.presentation import STORAGE_COMMITMENT_PUSH_MODEL as PUSH_MODEL
 from dicom_router.presentation import (
     STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
     VERIFICATION,
     ContextOutcome,
     NegotiatedContext,
@@ -70,7 +73,7 @@ def test_of_several_the_first_that_keeps_the_vrs_is_chosen(offered: list[str], c
     assert _negotiate(CT, offered).transfer_syntax == chosen
 
 
-@pytest.mark.parametrize("sop_class", ["1.2.3.4", "1.2.840.10008.5.1.4.1.2.2.2", "../../etc", ""])
+@pytest.mark.parametrize("sop_class", ["1.2.3.4", "1.2.840.10008.5.1.4.31", "../../etc", ""])
 def test_an_unknown_sop_class_is_not_accepted(sop_class: str) -> None:
     context = _negotiate(sop_class, [IMPLICIT])
     assert context.outcome is ContextOutcome.ABSTRACT_SYNTAX_NOT_SUPPORTED
@@ -100,8 +103,33 @@ def test_every_storage_class_pynetdicom_knows_is_offered_and_retired_ones_too() 
     assert "1.2.840.10008.1.3.10" not in OFFER.storage_sop_classes  # DICOMDIR
 
 
-def test_an_association_with_a_query_context_is_not_store_only() -> None:
+@pytest.mark.parametrize("service", [STUDY_ROOT_FIND, STUDY_ROOT_GET, PUSH_MODEL])
+def test_an_association_with_another_service_is_not_store_only(service: str) -> None:
     parts = RequestParts()
-    assert OFFER.is_store_only(OFFER.negotiate(parse_association_request(parts.encode())))
-    parts.contexts.append(context_item(5, STUDY_ROOT_FIND, [IMPLICIT]))
-    assert not OFFER.is_store_only(OFFER.negotiate(parse_association_request(parts.encode())))
+    assert OFFER.agree(parse_association_request(parts.encode())).is_store_only
+    parts.contexts.append(context_item(5, service, [IMPLICIT]))
+    assert not OFFER.agree(parse_association_request(parts.encode())).is_store_only
+    refused = RequestParts(contexts=[context_item(1, service, ["1.2.840.10008.1.2.4.90"])])
+    assert OFFER.agree(parse_association_request(refused.encode())).is_store_only
+
+
+@pytest.mark.parametrize(
+    ("service", "agreed"), [(STUDY_ROOT_GET, (True, True)), (STUDY_ROOT_FIND, (True, False))]
+)
+def test_who_may_be_sent_to_is_agreed_where_something_can_be_got(
+    service: str, agreed: tuple[bool, bool]
+) -> None:
+    parts = RequestParts(roles=[role_item(CT, scu=True, scp=True), role_item("1.2", scu=1, scp=1)])
+    parts.contexts.append(context_item(5, service, [IMPLICIT]))
+    assert OFFER.agree(parse_association_request(parts.encode())).roles == {CT: agreed}
+
+
+def test_what_is_to_be_got_is_got_in_a_coding_that_can_always_be_made() -> None:
+    parts = RequestParts(roles=[role_item(CT, scu=False, scp=True)])
+    parts.contexts = [
+        context_item(1, STUDY_ROOT_GET, [IMPLICIT]),
+        context_item(3, CT, ["1.2.840.10008.1.2.4.50", EXPLICIT, IMPLICIT]),
+    ]
+    agreed = OFFER.agree(parse_association_request(parts.encode()))
+    assert [c.transfer_syntax for c in agreed.sendable(CT)] == [EXPLICIT]
+    assert agreed.sendable(VERIFICATION) == ()

@@ -43,9 +43,11 @@ class RequestParts:
     max_length: int = 16384
     version: int = 1
     application_context: str = APPLICATION_CONTEXT
+    roles: list[bytes] = field(default_factory=list)
 
     def encode(self) -> bytes:
         user_information = item(0x51, struct.pack(">I", self.max_length)) + item(0x52, b"1.2.3.4")
+        user_information += b"".join(self.roles)
         return pdu(
             ASSOCIATE_RQ,
             struct.pack(">HH", self.version, 0)

@@ -1,0 +1,105 @@
+"""Serve an association that may do more than store: query, retrieve, commit (PS3.4 C and J).
+
+Every request is served to its end in the association's own thread, one after the other, as no more
+than one was negotiated (PS3.7 D.3.3.3); `Conversation` hears cancels in between.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+
+from dicom_router import pdus
+from dicom_router.commands import Command, CommandField
+from dicom_router.connection import Connection
+from dicom_router.conversation import Conversation
+from dicom_router.dimse_receiver import BoundedBuffer, DatasetSink, Message
+from dicom_router.errors import InstanceTooLargeError, PeerAbortedError, PeerReleasedError
+from dicom_router.handlers.c_store import StoreReception
+from dicom_router.handlers.local import answer_locally
+from dicom_router.lane import Lane
+from dicom_router.model import Query
+from dicom_router.presentation import QUERY_SOP_CLASSES, NegotiatedContext
+from dicom_router.statuses import NO_IDENTIFIER
+
+_MAX_IDENTIFIER_BYTES = 1024 * 1024
+
+
+class ServiceLane:
+    """One established association, served in the calling thread until it ends."""
+
+    def __init__(self, connection: Connection, lane: Lane) -> None:
+        self._connection = connection
+        self._lane = lane
+        self._conversation = Conversation(connection, lane, self._open_sink)
+
+    def run(self) -> str:
+        """Serve until the peer releases or aborts; return which of the two, for the record.
+
+        Raises:
+            ProtocolViolationError, PeerTooSlowError, PeerGoneError, NodeStoppingError: the
+                association ended otherwise; nothing half-received is left.
+        """
+        try:
+            while True:
+                self._serve(self._conversation.next_request())
+        except PeerReleasedError:
+            self._connection.send(pdus.RELEASE_RP, self._lane.limits.patience_s)
+            return "released"
+        except PeerAbortedError:
+            return "aborted by the peer"
+        except InstanceTooLargeError:
+            self._answer_overrun()
+            raise
+        finally:
+            self._conversation.abandon()
+
+    def _serve(self, message: Message) -> None:
+        served = _SERVED.get((message.command.field, message.context.abstract_syntax))
+        if served is not None:
+            self._conversation.begin(message)
+            served(self, message)
+            return
+        answer = answer_locally(message, self._lane.tally)
+        if answer is not None:
+            self._conversation.answer(message, answer)
+
+    def _find(self, message: Message) -> None:
+        query = self._query(message)
+        if query is None:
+            self._conversation.answer(message, NO_IDENTIFIER)
+            return
+        lane = self._lane
+        answers = lane.services.find.answers(
+            query, lane.caller, lane.tally, lambda: self._conversation.is_cancelled(message)
+        )
+        with closing(answers):
+            for answer, identifier in answers:
+                self._conversation.answer(message, answer, identifier)
+
+    def _query(self, message: Message) -> Query | None:
+        if not isinstance(message.sink, BoundedBuffer):
+            return None
+        model = message.context.abstract_syntax
+        return Query(
+            sop_class_uid=model,
+            transfer_syntax_uid=message.context.transfer_syntax,
+            identifier=bytes(message.sink.data),
+            extended=self._lane.agreed.extended.get(model, b""),
+        )
+
+    def _answer_overrun(self) -> None:
+        message = self._conversation.unfinished()
+        if message is not None and isinstance(message.sink, StoreReception):
+            self._conversation.answer(message, message.sink.finish())
+
+    def _open_sink(self, command: Command, context: NegotiatedContext) -> DatasetSink:
+        lane = self._lane
+        if command.field == CommandField.C_STORE_RQ:
+            return lane.services.store.receive(command, context, lane.caller, lane.tally)
+        keep = (command.field, context.abstract_syntax) in _SERVED
+        return BoundedBuffer(_MAX_IDENTIFIER_BYTES, keep=keep)
+
+
+_SERVED: dict[tuple[int, str], Callable[[ServiceLane, Message], None]] = {
+    (CommandField.C_FIND_RQ, model): ServiceLane._find  # noqa: SLF001 (its own table)
+    for model in QUERY_SOP_CLASSES
+}
