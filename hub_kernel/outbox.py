@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from hub_kernel.database import Base, Database, UtcDateTime
@@ -20,6 +32,8 @@ from hub_kernel.events import Event, decode_event, encode_event
 PENDING = "pending"
 PARKED = "parked"
 _BACKOFF_CAP_S = 300.0
+# Farther ahead than any lease or delay: written by a clock that has been set back since.
+_FAR_AHEAD = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -163,7 +177,7 @@ class Outbox:
         with database.unit_of_work() as work:
             now = work.clock.now()
             due = work.session.execute(
-                _OWED.where(OutboxDelivery.state == PENDING, OutboxDelivery.due_at <= now)
+                _OWED.where(OutboxDelivery.state == PENDING, _is_due(now))
                 .where(OutboxDelivery.subscriber.in_(names))
                 .order_by(OutboxDelivery.delivery_id)
                 .limit(wanted.limit)
@@ -265,10 +279,14 @@ class Outbox:
                     select(OutboxDelivery.delivery_id)
                     .where(
                         OutboxDelivery.state == PENDING,
-                        OutboxDelivery.due_at <= database.clock.now(),
+                        _is_due(database.clock.now()),
                         OutboxDelivery.subscriber.in_(names),
                     )
                     .limit(1)
                 )
                 is not None
             )
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(OutboxDelivery.due_at <= now, OutboxDelivery.due_at > now + _FAR_AHEAD)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from hub_kernel.database import Database
 from hub_kernel.events import StudyCompleted, new_event
@@ -10,6 +10,9 @@ from image_archive.model import StudyState
 from image_archive.tables import STUDY
 
 _STUDIES_PER_TRANSACTION = 100
+# A study dated farther ahead was received under a clock that has been set back since; it would not
+# be complete before that clock is right again. A late instance reopens it.
+_FAR_AHEAD = timedelta(days=1)
 
 
 def complete_quiet_studies(database: Database, quiet_period_s: float) -> int:
@@ -28,11 +31,13 @@ def complete_quiet_studies(database: Database, quiet_period_s: float) -> int:
 
 def _complete_some(database: Database, quiet_period: timedelta) -> int:
     """Complete up to a hundred studies; looks first, so that an idle hub writes nothing."""
-    limit = database.clock.now() - quiet_period
+    now = database.clock.now()
+    last = STUDY.c.last_received_at
     due = (
         select(STUDY.c.id, STUDY.c.study_instance_uid, STUDY.c.site_id, STUDY.c.generation)
-        .where(STUDY.c.state == StudyState.RECEIVING.value, STUDY.c.last_received_at <= limit)
-        .order_by(STUDY.c.last_received_at)
+        .where(STUDY.c.state == StudyState.RECEIVING.value)
+        .where(or_(last <= now - quiet_period, last > now + _FAR_AHEAD))
+        .order_by(last)
         .limit(_STUDIES_PER_TRANSACTION)
     )
     with database.read() as session:

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import BinaryIO
 
-from sqlalchemy import func, insert, select, union_all
+from sqlalchemy import insert, select, union_all
 
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
@@ -94,9 +94,13 @@ class Reconciliation:
         return report
 
     def _last_run(self) -> date | None:
+        """The day to begin with; None for everything, also when the clock has been set back."""
+        newest = select(RECONCILIATION.c.started_at).order_by(RECONCILIATION.c.id.desc()).limit(1)
         with self.database.read() as session:
-            last = session.execute(select(func.max(RECONCILIATION.c.started_at))).scalar_one()
-        return (last - _OVERLAP).date() if last else None
+            last = session.execute(newest).scalar_one_or_none()
+        if last is None or last > self.database.clock.now() + _OVERLAP:
+            return None
+        return (last - _OVERLAP).date()
 
     def _keys_without_rows(self, since: date | None) -> Iterator[str]:
         """Yield the keys of instances and quarantined bytes that no row names."""

@@ -58,6 +58,16 @@ def test_a_published_event_reaches_its_subscriber_once_and_is_forgotten(
     assert _count(hub, OutboxEvent) == 0
 
 
+def test_what_a_fast_clock_has_put_off_is_delivered_when_it_is_set_right(
+    hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
+) -> None:
+    clock.advance(days=365)
+    _publish(hub, _completed(clock))
+    clock.advance(days=-365)
+    assert deliver_all_due(hub, outbox) == 1
+    assert len(handled) == 1
+
+
 def test_an_event_of_a_rolled_back_unit_of_work_never_happened(
     hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
 ) -> None:

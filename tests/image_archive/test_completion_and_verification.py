@@ -46,6 +46,15 @@ def test_a_study_is_complete_once_it_has_been_quiet(
     assert study.completed_at == clock.now()
 
 
+def test_a_study_received_under_a_fast_clock_is_complete_when_it_is_set_right(
+    sender: Sender, archive: ArchiveService, clock: FixedClock
+) -> None:
+    clock.advance(days=365)
+    sender.send(ct_slice(1))
+    clock.advance(days=-365)
+    assert archive.complete_quiet_studies() == 1
+
+
 def test_a_late_instance_reopens_the_study_and_counts_the_next_generation(
     sender: Sender,
     archive: ArchiveService,

@@ -193,3 +193,14 @@ def test_only_the_days_since_the_last_run_are_compared(
     with database.unit_of_work() as work:
         work.session.execute(delete(RECONCILIATION))
     assert archive.reconcile().unrecognised == ("instances/2026/11/21/old",)
+
+
+def test_a_run_under_a_fast_clock_hides_nothing_once_it_is_set_right(
+    sender: Sender, archive: ArchiveService, database: Database, clock: FixedClock
+) -> None:
+    clock.advance(days=365)
+    assert archive.reconcile() == NOTHING
+    clock.advance(days=-365)
+    sender.send(ct_slice(1))
+    forget_rows(database)
+    assert restarted(archive, database, clock).reconcile().rebuilt == 1
