@@ -10,6 +10,7 @@ need dcmj2pnm dcmtk
 need dciodvfy dicom3tools
 need chromium chromium
 need strace strace
+need faketime faketime
 need Orthanc orthanc
 need openssl openssl
 need xmlsec1 xmlsec1

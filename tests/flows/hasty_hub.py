@@ -1,14 +1,20 @@
 """Controls for the durability tests: hubs that break the promise, each in one way.
 
 `answers-early` answers a C-STORE before anything is durable or recorded; `never-flushes` leaves out
-every flush of files and folders. A test of durability that they pass proves nothing.
+every flush of files and folders; `ignores-errors` goes on after a write or a flush that failed;
+`stores-at-release` waits for the end of the association; `matches-by-uid` takes any bytes for those
+it has under that UID. A test of durability that they pass proves nothing.
 """
 
 import os
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
+from dicom_router.association_audit import AssociationAudit
 from hub_runtime.cli import main
+from image_archive.errors import ConflictingInstanceError
 from image_archive.model import StoreOutcome
 from image_archive.receiving import IncomingInstance
 
@@ -29,6 +35,62 @@ def never_flush() -> None:
     os.fsync = os.fdatasync = lambda _descriptor: None  # type: ignore[assignment]
 
 
+def ignore_errors() -> None:
+    def ignoring(call: Callable[..., int | None], instead: int | None) -> Callable[..., object]:
+        def wrapped(*arguments: object) -> object:
+            try:
+                return call(*arguments)
+            except OSError:
+                return len(arguments[1]) if instead is None else None  # type: ignore[arg-type]
+
+        return wrapped
+
+    os.write = ignoring(os.write, None)  # type: ignore[assignment]
+    os.fsync = ignoring(os.fsync, 0)  # type: ignore[assignment]
+    os.fdatasync = ignoring(os.fdatasync, 0)  # type: ignore[assignment]
+
+
+def store_at_release() -> None:
+    honest, ended = IncomingInstance.commit, AssociationAudit.ended
+    waiting: list[IncomingInstance] = []
+
+    def commit(self: IncomingInstance) -> StoreOutcome:
+        waiting.append(self)
+        return StoreOutcome.STORED
+
+    def end(*arguments: Any, orderly: bool) -> None:
+        while waiting:
+            one = waiting.pop(0)
+            if orderly:
+                honest(one)
+            else:
+                one.abort()
+        ended(*arguments, orderly=orderly)
+
+    IncomingInstance.commit = commit  # type: ignore[method-assign]
+    AssociationAudit.ended = end  # type: ignore[method-assign]
+
+
+def match_by_uid() -> None:
+    honest = IncomingInstance.commit
+
+    def commit(self: IncomingInstance) -> StoreOutcome:
+        try:
+            return honest(self)
+        except ConflictingInstanceError:
+            return StoreOutcome.ALREADY_STORED
+
+    IncomingInstance.commit = commit  # type: ignore[method-assign]
+
+
+MODES = {
+    "answers-early": answer_early,
+    "never-flushes": never_flush,
+    "ignores-errors": ignore_errors,
+    "stores-at-release": store_at_release,
+    "matches-by-uid": match_by_uid,
+}
+
 if __name__ == "__main__":
-    {"answers-early": answer_early, "never-flushes": never_flush}[sys.argv.pop(1)]()
+    MODES[sys.argv.pop(1)]()
     main()

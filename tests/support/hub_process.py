@@ -1,12 +1,13 @@
 """A hub in a process of its own, to be killed, traced and started again on the same data."""
 
 import ctypes
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,17 @@ class HubProcess:
         assert self.process.wait(START_S) == 0
 
 
-def start_router(data: Path, *, program: tuple[str, ...] = ("-m", "hub_runtime.cli")) -> HubProcess:
+def start_router(
+    data: Path,
+    *settings: str,
+    program: tuple[str, ...] = ("-m", "hub_runtime.cli"),
+    environment: Mapping[str, str] | None = None,
+) -> HubProcess:
     """Start `eirhub router` on `data`, admitting any AE title; return it once it is ready."""
     log = data.with_suffix(".log")
     command = [sys.executable, *program, "router", "--data", str(data), "--set", "router.port=0"]
-    command += ["--set", "router.accept_unknown_ae=true"]
+    for setting in ("router.accept_unknown_ae=true", *settings):
+        command += ["--set", setting]
     said = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -47,6 +54,7 @@ def start_router(data: Path, *, program: tuple[str, ...] = ("-m", "hub_runtime.c
             cwd=ROOT,
             stdout=output,
             stderr=output,
+            env=os.environ | dict(environment or {}),
             preexec_fn=_allow_tracing,  # noqa: PLW1509 (it makes one system call)
         )
     deadline = time.monotonic() + START_S

@@ -19,6 +19,7 @@ PACKAGES = {
     "dciodvfy": "dicom3tools",
     "chromium": "chromium",
     "strace": "strace",
+    "faketime": "faketime",
     "Orthanc": "orthanc",
     "openssl": "openssl",
     "postgres": "postgresql",
