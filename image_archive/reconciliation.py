@@ -97,7 +97,7 @@ class Reconciliation:
         """The day to begin with; None for everything, also when the clock has been set back."""
         newest = select(RECONCILIATION.c.started_at).order_by(RECONCILIATION.c.id.desc()).limit(1)
         with self.database.read() as session:
-            last = session.execute(newest).scalar_one_or_none()
+            last: datetime | None = session.execute(newest).scalar_one_or_none()
         if last is None or last > self.database.clock.now() + _OVERLAP:
             return None
         return (last - _OVERLAP).date()
