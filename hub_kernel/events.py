@@ -48,6 +48,15 @@ class InstanceArchived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyObjectArchived(Event):
+    """A Key Object Selection is durable and indexed; it may take instances of its study back."""
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    site_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyCompleted(Event):
     """A study has gone quiet. `generation` is 1 the first time and grows with each reopening."""
 
@@ -96,6 +105,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     event_type.__name__: event_type
     for event_type in (
         InstanceArchived,
+        KeyObjectArchived,
         StudyCompleted,
         StudyRegistered,
         DocumentsRegistered,

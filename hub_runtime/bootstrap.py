@@ -41,6 +41,7 @@ from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
+from image_archive.rejections import Rejections
 from image_archive.service import ArchiveService
 from patient_index.hl7v2.exchange import Hl7Parts
 from patient_index.hl7v2.node import Hl7Node
@@ -255,7 +256,8 @@ def build_hub(settings: Settings) -> Hub:
         dicomweb_url=address.dicomweb,
     )
     registry = build_registry(sharing, settings)
-    for part in (identity.patients, registry, eir):
+    rejections = Rejections(base.database, base.backend, index)
+    for part in (rejections, identity.patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)

@@ -40,4 +40,11 @@ class ConflictingStudyError(ArchiveError):
 
 
 class InvalidQueryError(ArchiveError, InvalidValueError):
-    """A matching value breaks DICOM PS3.4 C.2.2.2, or the query is larger than any honest one."""
+    """A matching value breaks DICOM PS3.4 C.2.2.2, or the query is larger than any honest one.
+
+    `keyword` is the DICOM keyword of the key, empty where no single one is to blame.
+    """
+
+    def __init__(self, message: str, keyword: str = "") -> None:
+        super().__init__(f"{keyword}: {message}" if keyword else message)
+        self.keyword = keyword

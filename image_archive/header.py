@@ -17,6 +17,10 @@ from image_archive.elements import Element, Elements, Wanted
 from image_archive.errors import UnreadableInstanceError
 
 _NESTED_PATIENT_ID = 0x00100020
+_SCHEDULED_STEP_ID = 0x00400009
+_REQUESTED_PROCEDURE_ID = 0x00401001
+_REQUEST_ATTRIBUTES_SEQUENCE = 0x00400275
+_TIMEZONE_OFFSET = 0x00080201
 _OTHER_PATIENT_IDS = 0x00101000
 _OTHER_PATIENT_IDS_SEQUENCE = 0x00101002
 _MOST_OTHER_IDS = 16
@@ -37,10 +41,11 @@ _UNSIGNED_SHORTS = {
 _PATIENT = (0x00100010, 0x00100020, 0x00100030, 0x00100040, _OTHER_PATIENT_IDS)
 _STUDY = (
     0x00080020, 0x00080030, 0x00080050, 0x00080090, 0x00081030, 0x0020000D, 0x00200010,
+    _TIMEZONE_OFFSET,
 )  # fmt: skip
 _SERIES = (
     0x00080021, 0x00080031, 0x00080060, 0x00080080, 0x00081010, 0x0008103E, 0x00180015, 0x0020000E,
-    0x00200011,
+    0x00200011, 0x00400244, 0x00400245,
 )  # fmt: skip
 
 WANTED = Wanted(
@@ -50,8 +55,8 @@ WANTED = Wanted(
             *_PATIENT, *_STUDY, *_SERIES, *_UNSIGNED_SHORTS,
         }
     ),
-    nested=frozenset({_NESTED_PATIENT_ID}),
-    sequences=frozenset({_OTHER_PATIENT_IDS_SEQUENCE}),
+    nested=frozenset({_NESTED_PATIENT_ID, _SCHEDULED_STEP_ID, _REQUESTED_PROCEDURE_ID}),
+    sequences=frozenset({_OTHER_PATIENT_IDS_SEQUENCE, _REQUEST_ATTRIBUTES_SEQUENCE}),
 )  # fmt: skip
 
 
@@ -68,7 +73,7 @@ class PatientAttributes:
 
 @dataclass(frozen=True)
 class StudyAttributes:
-    """Attributes of the study level."""
+    """Attributes of the study level; `timezone_offset` as `+0800`, empty where none was sent."""
 
     study_instance_uid: str
     study_id: str
@@ -77,11 +82,12 @@ class StudyAttributes:
     accession_number: str
     description: str
     referring_physician_name: PersonName
+    timezone_offset: str = ""
 
 
 @dataclass(frozen=True)
 class SeriesAttributes:
-    """Attributes of the series level."""
+    """Attributes of the series level; the two IDs are those of the first request it answers."""
 
     series_instance_uid: str
     modality: str
@@ -92,6 +98,10 @@ class SeriesAttributes:
     series_time: str
     institution_name: str
     station_name: str
+    performed_start_date: date | None = None
+    performed_start_time: str = ""
+    scheduled_step_id: str = ""
+    requested_procedure_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,7 @@ class InstanceHeader:
     rows: int
     columns: int
     number_of_frames: int
+    bits_allocated: int = 0
 
 
 def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> InstanceHeader:
@@ -124,11 +135,12 @@ def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> In
         sop_instance_uid=values.uid(0x00080018, "SOP Instance UID"),
         patient=_patient(values.level(_PATIENT), _nested_ids(elements)),
         study=_study(values.level(_STUDY)),
-        series=_series(values.level(_SERIES)),
+        series=_series(values.level(_SERIES), _request_ids(elements)),
         instance_number=values.integer(0x00200013),
         rows=pixels.rows,
         columns=pixels.columns,
         number_of_frames=pixels.frames,
+        bits_allocated=pixels.bits or 0,
     )
 
 
@@ -257,12 +269,14 @@ def _study(level: _Level) -> StudyAttributes:
         accession_number=values.text(0x00080050, 64),
         description=values.text(0x00081030, 256),
         referring_physician_name=values.name(0x00080090),
+        timezone_offset=_timezone_offset(values.raw(_TIMEZONE_OFFSET)),
     )
 
 
 @lru_cache(maxsize=128)
-def _series(level: _Level) -> SeriesAttributes:
+def _series(level: _Level, request_ids: tuple[bytes, bytes]) -> SeriesAttributes:
     values = _Values(level)
+    step, procedure = (values.decode(raw.strip(b" \0"))[:64] for raw in request_ids)
     return SeriesAttributes(
         series_instance_uid=values.uid(0x0020000E, "Series Instance UID"),
         modality=values.text(0x00080060, 16),
@@ -273,7 +287,23 @@ def _series(level: _Level) -> SeriesAttributes:
         series_time=values.text(0x00080031, 28),
         institution_name=values.text(0x00080080, 256),
         station_name=values.text(0x00081010, 64),
+        performed_start_date=values.date(0x00400244),
+        performed_start_time=values.text(0x00400245, 28),
+        scheduled_step_id=step,
+        requested_procedure_id=procedure,
     )
+
+
+def _timezone_offset(raw: bytes) -> str:
+    """Return an offset from UTC as PS3.3 C.12.1.1.8 writes it, empty where it is none."""
+    return raw.decode("ascii") if re.fullmatch(rb"[+-](0[0-9]|1[0-4])[0-5][0-9]", raw) else ""
+
+
+def _request_ids(elements: Elements) -> tuple[bytes, bytes]:
+    """Return Scheduled Procedure Step ID and Requested Procedure ID of the first request."""
+    step = elements.nested.get(_SCHEDULED_STEP_ID, ())
+    procedure = elements.nested.get(_REQUESTED_PROCEDURE_ID, ())
+    return (step[0].value if step else b"", procedure[0].value if procedure else b"")
 
 
 def _nested_ids(elements: Elements) -> tuple[bytes, ...]:

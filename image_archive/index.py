@@ -1,14 +1,14 @@
 """Find what is archived: by UID, by patient, and by C-FIND and QIDO-RS queries (PS3.4 C.4.1)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Row, exists, false, func, select, tuple_
+from sqlalchemy import Row, exists, func, select
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
 from hub_kernel.identifiers import PatientIdentifier
+from image_archive.counting import patient_counts, with_counts
 from image_archive.matching import Condition
 from image_archive.matching_keys import Conditions, conditions_of
 from image_archive.model import (
@@ -22,14 +22,19 @@ from image_archive.model import (
 from image_archive.query import IndexAnswer, IndexMatch, IndexQuery, Level
 from image_archive.rows import (
     instance_record,
-    patient_name,
     quarantine_record,
     series_record,
     study_record,
 )
+from image_archive.scope import (
+    VISIBLE_INSTANCE,
+    VISIBLE_SERIES,
+    VISIBLE_STUDY,
+    batches,
+    of_patients,
+    scope_of,
+)
 from image_archive.tables import INSTANCE, QUARANTINE, SERIES, STUDY
-
-_VALUES_PER_QUERY = 500
 
 _SERIES = select(SERIES, STUDY.c.study_instance_uid).join(
     STUDY, STUDY.c.id == SERIES.c.study_row_id
@@ -42,39 +47,49 @@ _INSTANCES = (
 _SERIES_ORDER = (SERIES.c.series_number, SERIES.c.id)
 _INSTANCE_ORDER = (*_SERIES_ORDER, INSTANCE.c.instance_number, INSTANCE.c.id)
 
-T = TypeVar("T")
-
 
 class ArchiveIndex:
-    """Reads the index; every method is one snapshot."""
+    """Reads the index; every method is one snapshot.
+
+    Rejected instances, and what holds nothing else, are not there; `with_rejected` shows them to
+    those who keep the archive.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def study(self, study_instance_uid: str) -> StudyRecord | None:
+    def study(self, study_instance_uid: str, *, with_rejected: bool = False) -> StudyRecord | None:
         """Return a study, None when there is none of that UID."""
+        wanted = select(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid)
         with self._database.read() as session:
-            return _studies(session, [study_instance_uid]).get(study_instance_uid)
+            row = session.execute(wanted if with_rejected else wanted.where(VISIBLE_STUDY)).first()
+            return study_record(row) if row else None
 
     def series_of(self, study_instance_uid: str) -> list[SeriesRecord]:
         """Return the series of a study by number; empty when there is no such study."""
-        wanted = _SERIES.where(STUDY.c.study_instance_uid == study_instance_uid)
+        wanted = _SERIES.where(STUDY.c.study_instance_uid == study_instance_uid, VISIBLE_SERIES)
         with self._database.read() as session:
             return [_series(row) for row in session.execute(wanted.order_by(*_SERIES_ORDER))]
 
     def instances_of(
-        self, study_instance_uid: str, series_instance_uid: str | None = None
+        self,
+        study_instance_uid: str,
+        series_instance_uid: str | None = None,
+        *,
+        with_rejected: bool = False,
     ) -> list[InstanceRecord]:
         """Return the instances of a study, or of one of its series, by their numbers."""
         wanted = _INSTANCES.where(STUDY.c.study_instance_uid == study_instance_uid)
         if series_instance_uid is not None:
             wanted = wanted.where(SERIES.c.series_instance_uid == series_instance_uid)
+        if not with_rejected:
+            wanted = wanted.where(VISIBLE_INSTANCE)
         with self._database.read() as session:
             return [_instance(row) for row in session.execute(wanted.order_by(*_INSTANCE_ORDER))]
 
     def instance(self, sop_instance_uid: str) -> InstanceRecord | None:
         """Return an instance, None when there is none of that UID."""
-        wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
+        wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid, VISIBLE_INSTANCE)
         with self._database.read() as session:
             row = session.execute(wanted).first()
             return _instance(row) if row else None
@@ -86,8 +101,8 @@ class ArchiveIndex:
         """
         found: list[StudyRecord] = []
         with self._database.read() as session:
-            for some in _batches(identifiers, _VALUES_PER_QUERY):
-                rows = session.execute(select(STUDY).where(_of_patients(some)))
+            for some in batches(identifiers):
+                rows = session.execute(select(STUDY).where(of_patients(some), VISIBLE_STUDY))
                 found.extend(study_record(row) for row in rows)
         return sorted(found, key=_age, reverse=True)
 
@@ -108,6 +123,8 @@ class ArchiveIndex:
         conditions = conditions_of(query)
         with self._database.read() as session:
             matches, truncated = _FINDERS[query.level](session, query, conditions)
+            if query.level is not Level.PATIENT:
+                matches = with_counts(session, query, matches)
         return IndexAnswer(tuple(matches), truncated, conditions.ignored)
 
     def _quarantined(self, wanted: Condition, limit: int) -> list[QuarantineRecord]:
@@ -121,23 +138,22 @@ Found = tuple[list[IndexMatch], bool]
 
 def _find_patients(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
     latest = func.max(STUDY.c.id).label("latest")
-    counts = (
-        select(
-            latest,
-            func.count().label("studies"),
-            func.sum(STUDY.c.series_count).label("series"),
-            func.sum(STUDY.c.instance_count).label("instances"),
-        )
+    patients = (
+        select(latest)
         .where(*_study_conditions(query, conditions))
-        .group_by(STUDY.c.issuer_oid, STUDY.c.patient_id)
+        .group_by(STUDY.c.patient_id, STUDY.c.issuer_oid)
         .order_by(latest.desc())
     )
-    rows, truncated = _page(session, query, counts)
-    studies: dict[int, Row[Any]] = {}
-    for some in _batches([row.latest for row in rows], _VALUES_PER_QUERY):
+    rows, truncated = _page(session, query, patients)
+    studies: dict[int, StudyRecord] = {}
+    for some in batches([row.latest for row in rows]):
         found = session.execute(select(STUDY).where(STUDY.c.id.in_(some)))
-        studies.update((row.id, row) for row in found)
-    return [IndexMatch(patient=_patient(studies[r.latest], r)) for r in rows], truncated
+        studies.update((row.id, study_record(row)) for row in found)
+    counts = patient_counts(session, query, [study.patient for study in studies.values()])
+    return [
+        IndexMatch(patient=_patient(study, counts[study.patient.value, study.patient.issuer.oid]))
+        for study in (studies[row.latest] for row in rows)
+    ], truncated
 
 
 def _find_studies(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
@@ -147,7 +163,7 @@ def _find_studies(session: Session, query: IndexQuery, conditions: Conditions) -
 
 
 def _find_series(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
-    wanted = _SERIES.where(*_scope(query), *conditions.study, *conditions.series)
+    wanted = _SERIES.where(*scope_of(query), *conditions.study, VISIBLE_SERIES, *conditions.series)
     if conditions.instance:
         wanted = wanted.where(_holds_instance(conditions))
     order = (STUDY.c.id.desc(), *_SERIES_ORDER)
@@ -160,13 +176,17 @@ def _find_series(session: Session, query: IndexQuery, conditions: Conditions) ->
 
 def _find_instances(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
     wanted = _INSTANCES.where(
-        *_scope(query), *conditions.study, *conditions.series, *conditions.instance
+        *scope_of(query),
+        *conditions.study,
+        *conditions.series,
+        VISIBLE_INSTANCE,
+        *conditions.instance,
     )
     order = (STUDY.c.id.desc(), *_INSTANCE_ORDER)
     rows, truncated = _page(session, query, wanted.order_by(*order))
     studies = _studies(session, [row.study_instance_uid for row in rows])
     series: dict[int, SeriesRecord] = {}
-    for some in _batches({row.series_row_id for row in rows}, _VALUES_PER_QUERY):
+    for some in batches({row.series_row_id for row in rows}):
         found = session.execute(_SERIES.where(SERIES.c.id.in_(some)))
         series.update((row.id, _series(row)) for row in found)
     return [
@@ -189,9 +209,11 @@ _FINDERS: dict[Level, Callable[[Session, IndexQuery, Conditions], Found]] = {
 
 def _study_conditions(query: IndexQuery, conditions: Conditions) -> list[Condition]:
     """Conditions on studies; keys of lower levels ask whether any row below matches them all."""
-    found = [*_scope(query), *conditions.study]
+    found = [*scope_of(query), *conditions.study]
     if conditions.series or conditions.instance:
-        below = select(SERIES.c.id).where(SERIES.c.study_row_id == STUDY.c.id, *conditions.series)
+        below = select(SERIES.c.id).where(
+            SERIES.c.study_row_id == STUDY.c.id, VISIBLE_SERIES, *conditions.series
+        )
         if conditions.instance:
             below = below.where(_holds_instance(conditions))
         found.append(exists(below))
@@ -200,27 +222,10 @@ def _study_conditions(query: IndexQuery, conditions: Conditions) -> list[Conditi
 
 def _holds_instance(conditions: Conditions) -> Condition:
     return exists(
-        select(INSTANCE.c.id).where(INSTANCE.c.series_row_id == SERIES.c.id, *conditions.instance)
+        select(INSTANCE.c.id).where(
+            INSTANCE.c.series_row_id == SERIES.c.id, VISIBLE_INSTANCE, *conditions.instance
+        )
     )
-
-
-def _scope(query: IndexQuery) -> list[Condition]:
-    """What the asker may see, whatever is asked."""
-    found: list[Condition] = []
-    if query.site_ids is not None:
-        found.append(STUDY.c.site_id.in_(query.site_ids))
-    if query.study_uids is not None:
-        found.append(STUDY.c.study_instance_uid.in_(query.study_uids))
-    if query.identifiers is not None:
-        found.append(_of_patients(query.identifiers))
-    return found
-
-
-def _of_patients(identifiers: Iterable[PatientIdentifier]) -> Condition:
-    pairs = [(identifier.value, identifier.issuer.oid) for identifier in identifiers]
-    if not pairs:
-        return false()
-    return tuple_(STUDY.c.patient_id, STUDY.c.issuer_oid).in_(pairs)
 
 
 def _page(session: Session, query: IndexQuery, wanted: Any) -> tuple[Sequence[Row[Any]], bool]:
@@ -235,7 +240,7 @@ def _page(session: Session, query: IndexQuery, wanted: Any) -> tuple[Sequence[Ro
 
 def _studies(session: Session, uids: Iterable[str]) -> dict[str, StudyRecord]:
     found: dict[str, StudyRecord] = {}
-    for some in _batches(set(uids), _VALUES_PER_QUERY):
+    for some in batches(set(uids)):
         rows = session.execute(select(STUDY).where(STUDY.c.study_instance_uid.in_(some)))
         found.update((row.study_instance_uid, study_record(row)) for row in rows)
     return found
@@ -249,16 +254,16 @@ def _instance(row: Row[Any]) -> InstanceRecord:
     return instance_record(row, row.series_instance_uid, row.study_instance_uid)
 
 
-def _patient(study: Row[Any], counts: Row[Any]) -> PatientRecord:
-    record = study_record(study)
+def _patient(study: StudyRecord, counts: tuple[int, int, int]) -> PatientRecord:
+    studies, series, instances = counts
     return PatientRecord(
-        patient=record.patient,
-        patient_name=patient_name(study),
-        patient_birth_date=record.patient_birth_date,
-        patient_sex=record.patient_sex,
-        study_count=counts.studies,
-        series_count=counts.series,
-        instance_count=counts.instances,
+        patient=study.patient,
+        patient_name=study.patient_name,
+        patient_birth_date=study.patient_birth_date,
+        patient_sex=study.patient_sex,
+        study_count=studies,
+        series_count=series,
+        instance_count=instances,
     )
 
 
@@ -269,9 +274,3 @@ def _age(study: StudyRecord) -> tuple[bool, Any, str, Any]:
         study.study_time,
         study.received_at,
     )
-
-
-def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    remaining = iter(values)
-    while some := list(islice(remaining, size)):
-        yield some

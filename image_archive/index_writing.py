@@ -18,10 +18,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from hub_kernel.database import UnitOfWork
-from hub_kernel.events import InstanceArchived, new_event
+from hub_kernel.events import InstanceArchived, KeyObjectArchived, new_event
 from hub_kernel.identifiers import PatientIdentifier
 from image_archive.header import InstanceHeader
 from image_archive.model import (
+    KEY_OBJECT_SELECTION,
     Condition,
     QuarantineReason,
     QuarantineRecord,
@@ -294,6 +295,16 @@ class GroupWriter:
                 patient=observed_patient(header, origin.issuer),
             )
         )
+        if header.sop_class_uid == KEY_OBJECT_SELECTION:
+            self.work.publish(
+                new_event(
+                    KeyObjectArchived,
+                    self.work.clock,
+                    sop_instance_uid=header.sop_instance_uid,
+                    study_instance_uid=header.study.study_instance_uid,
+                    site_id=origin.site_id,
+                )
+            )
 
     def _conflict(self, arrival: Arrival, reason: QuarantineReason) -> None:
         """Keep a conflict found only inside the transaction: another process was quicker."""

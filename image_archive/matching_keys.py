@@ -1,6 +1,6 @@
 """The matching keys of the index, one row each (DICOM PS3.4 C.6.1.1, C.6.2.1, PS3.18 10.6.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,16 +9,26 @@ from sqlalchemy import ColumnElement, and_, exists, select
 from image_archive.errors import InvalidQueryError
 from image_archive.matching import (
     Condition,
-    date_condition,
-    datetime_condition,
+    code_condition,
     name_condition,
     number_condition,
+    plain_name_condition,
     text_condition,
-    time_condition,
     uid_condition,
+)
+from image_archive.matching_times import (
+    PERFORMED_MOMENT,
+    SERIES_MOMENT,
+    STUDY_MOMENT,
+    Moment,
+    date_condition,
+    moment_condition,
+    time_condition,
+    zoned_condition,
 )
 from image_archive.model import PROVISIONAL_PREFIX
 from image_archive.query import IndexQuery, Level
+from image_archive.scope import VISIBLE_INSTANCE, VISIBLE_SERIES
 from image_archive.tables import INSTANCE, SERIES, STUDY
 
 
@@ -49,14 +59,10 @@ def conditions_of(query: IndexQuery) -> Conditions:
     found: dict[Level, list[Condition]] = {Level.STUDY: [], Level.SERIES: [], Level.INSTANCE: []}
     wanted = {keyword: value for keyword, value in query.matches.items() if value.strip()}
     ignored = tuple(k for k in wanted if k not in MATCHING_KEYS and k not in _NEVER_MATCHED)
-    if (
-        query.combined_datetime
-        and _is_range(wanted, "StudyDate")
-        and _is_range(wanted, "StudyTime")
-    ):
-        days, times = wanted.pop("StudyDate"), wanted.pop("StudyTime")
-        combined = partial(datetime_condition, days)
-        found[Level.STUDY].append(_named("StudyTime", combined, times))
+    for pair in _DATE_TIMES:
+        if combined := _combined(pair, query, wanted):
+            found[pair.level].append(_named(pair.date, combined, wanted.pop(pair.date)))
+            wanted.pop(pair.time, None)
     if query.fuzzy and "PatientName" in wanted:
         fuzzy = partial(name_condition, fuzzy=True)
         found[Level.STUDY].append(_named("PatientName", fuzzy, wanted.pop("PatientName")))
@@ -71,15 +77,58 @@ def conditions_of(query: IndexQuery) -> Conditions:
     )
 
 
-def _is_range(wanted: dict[str, str], keyword: str) -> bool:
-    return "-" in wanted.get(keyword, "")
+@dataclass(frozen=True)
+class _DateTime:
+    """A date and a time that can be asked for as one date-time (PS3.4 C.2.2.2.5)."""
+
+    level: Level
+    date: str
+    time: str
+    moment: Moment
+
+
+_DATE_TIMES = (
+    _DateTime(Level.STUDY, "StudyDate", "StudyTime", STUDY_MOMENT),
+    _DateTime(Level.SERIES, "SeriesDate", "SeriesTime", SERIES_MOMENT),
+    _DateTime(
+        Level.SERIES,
+        "PerformedProcedureStepStartDate",
+        "PerformedProcedureStepStartTime",
+        PERFORMED_MOMENT,
+    ),
+)
+
+
+def _combined(
+    pair: _DateTime, query: IndexQuery, wanted: Mapping[str, str]
+) -> Callable[[str], Condition] | None:
+    """Return what matches both at once, None where each is matched by itself."""
+    days, times = wanted.get(pair.date, ""), wanted.get(pair.time, "")
+    zones = query.zones
+    if days and zones is not None and zones.asked != zones.own:
+        return lambda value: zoned_condition(pair.moment, zones, value, times)
+    if query.combined_datetime and "-" in days and "-" in times:
+        return lambda value: moment_condition(pair.moment, value, times)
+    return None
 
 
 def _named(keyword: str, condition: Callable[[str], Condition], value: str) -> Condition:
     try:
         return condition(value)
     except InvalidQueryError as error:
-        raise InvalidQueryError(f"{keyword}: {error}") from error
+        raise InvalidQueryError(str(error), keyword) from error
+
+
+def _code(level: Level, column: ColumnElement[str]) -> MatchingKey:
+    return MatchingKey(level, partial(code_condition, column))
+
+
+def _date(level: Level, moment: Moment) -> MatchingKey:
+    return MatchingKey(level, partial(date_condition, moment.day))
+
+
+def _time(level: Level, moment: Moment) -> MatchingKey:
+    return MatchingKey(level, partial(time_condition, moment.at))
 
 
 def _text(level: Level, column: ColumnElement[str]) -> MatchingKey:
@@ -97,13 +146,27 @@ def _number(level: Level, column: ColumnElement[int]) -> MatchingKey:
 def _patient_id(value: str) -> Condition:
     """A provisional identity is not a Patient ID that anybody may ask for."""
     sent = ~STUDY.c.patient_id.startswith(PROVISIONAL_PREFIX, autoescape=True)
-    return and_(text_condition(STUDY.c.patient_id, value), sent)
+    return and_(code_condition(STUDY.c.patient_id, value), sent)
 
 
-def _in_any_series(column: ColumnElement[str], value: str) -> Condition:
+def _in_any_series(value: str) -> Condition:
     return exists(
         select(SERIES.c.id).where(
-            SERIES.c.study_row_id == STUDY.c.id, text_condition(column, value)
+            SERIES.c.study_row_id == STUDY.c.id,
+            VISIBLE_SERIES,
+            code_condition(SERIES.c.modality, value),
+        )
+    )
+
+
+def _in_any_instance(value: str) -> Condition:
+    return exists(
+        select(INSTANCE.c.id)
+        .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+        .where(
+            SERIES.c.study_row_id == STUDY.c.id,
+            VISIBLE_INSTANCE,
+            uid_condition(INSTANCE.c.sop_class_uid, value),
         )
     )
 
@@ -114,21 +177,47 @@ MATCHING_KEYS: dict[str, MatchingKey] = {
     "PatientBirthDate": MatchingKey(
         Level.STUDY, partial(date_condition, STUDY.c.patient_birth_date)
     ),
-    "PatientSex": _text(Level.STUDY, STUDY.c.patient_sex),
-    "IssuerOfPatientID": _text(Level.STUDY, STUDY.c.issuer_namespace),
+    "PatientSex": _code(Level.STUDY, STUDY.c.patient_sex),
+    "IssuerOfPatientID": _code(Level.STUDY, STUDY.c.issuer_namespace),
     "StudyInstanceUID": _uid(Level.STUDY, STUDY.c.study_instance_uid),
-    "StudyDate": MatchingKey(Level.STUDY, partial(date_condition, STUDY.c.study_date)),
-    "StudyTime": MatchingKey(Level.STUDY, partial(time_condition, STUDY.c.study_time_key)),
-    "AccessionNumber": _text(Level.STUDY, STUDY.c.accession_number),
-    "StudyID": _text(Level.STUDY, STUDY.c.study_id),
+    "StudyDate": _date(Level.STUDY, STUDY_MOMENT),
+    "StudyTime": _time(Level.STUDY, STUDY_MOMENT),
+    "AccessionNumber": _code(Level.STUDY, STUDY.c.accession_number),
+    "StudyID": _code(Level.STUDY, STUDY.c.study_id),
     "StudyDescription": _text(Level.STUDY, STUDY.c.study_description),
-    "ModalitiesInStudy": MatchingKey(Level.STUDY, partial(_in_any_series, SERIES.c.modality)),
+    "ReferringPhysicianName": MatchingKey(
+        Level.STUDY,
+        partial(
+            plain_name_condition,
+            (
+                STUDY.c.referring_alphabetic,
+                STUDY.c.referring_ideographic,
+                STUDY.c.referring_phonetic,
+            ),
+        ),
+    ),
+    "ModalitiesInStudy": MatchingKey(Level.STUDY, _in_any_series),
+    "SOPClassesInStudy": MatchingKey(Level.STUDY, _in_any_instance),
+    "NumberOfStudyRelatedSeries": _number(
+        Level.STUDY, STUDY.c.series_count - STUDY.c.rejected_series
+    ),
+    "NumberOfStudyRelatedInstances": _number(
+        Level.STUDY, STUDY.c.instance_count - STUDY.c.rejected_instances
+    ),
     "SeriesInstanceUID": _uid(Level.SERIES, SERIES.c.series_instance_uid),
-    "Modality": _text(Level.SERIES, SERIES.c.modality),
+    "Modality": _code(Level.SERIES, SERIES.c.modality),
     "SeriesNumber": _number(Level.SERIES, SERIES.c.series_number),
     "SeriesDescription": _text(Level.SERIES, SERIES.c.series_description),
-    "BodyPartExamined": _text(Level.SERIES, SERIES.c.body_part_examined),
-    "SeriesDate": MatchingKey(Level.SERIES, partial(date_condition, SERIES.c.series_date)),
+    "BodyPartExamined": _code(Level.SERIES, SERIES.c.body_part_examined),
+    "SeriesDate": _date(Level.SERIES, SERIES_MOMENT),
+    "SeriesTime": _time(Level.SERIES, SERIES_MOMENT),
+    "PerformedProcedureStepStartDate": _date(Level.SERIES, PERFORMED_MOMENT),
+    "PerformedProcedureStepStartTime": _time(Level.SERIES, PERFORMED_MOMENT),
+    "ScheduledProcedureStepID": _code(Level.SERIES, SERIES.c.scheduled_step_id),
+    "RequestedProcedureID": _code(Level.SERIES, SERIES.c.requested_procedure_id),
+    "NumberOfSeriesRelatedInstances": _number(
+        Level.SERIES, SERIES.c.instance_count - SERIES.c.rejected_instances
+    ),
     "InstitutionName": _text(Level.SERIES, SERIES.c.institution_name),
     "StationName": _text(Level.SERIES, SERIES.c.station_name),
     "SOPInstanceUID": _uid(Level.INSTANCE, INSTANCE.c.sop_instance_uid),
@@ -136,6 +225,7 @@ MATCHING_KEYS: dict[str, MatchingKey] = {
     "InstanceNumber": _number(Level.INSTANCE, INSTANCE.c.instance_number),
     "Rows": _number(Level.INSTANCE, INSTANCE.c.rows),
     "Columns": _number(Level.INSTANCE, INSTANCE.c.columns),
+    "BitsAllocated": _number(Level.INSTANCE, INSTANCE.c.bits_allocated),
     "NumberOfFrames": _number(Level.INSTANCE, INSTANCE.c.number_of_frames),
 }
 

@@ -9,6 +9,7 @@ from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
 
 PROVISIONAL_PREFIX = "NOID-"
+KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class StudyRecord:
     """One study. `modalities` and `body_parts` are those of its series, in order of arrival.
 
     Dates, names and texts are those of the first instance received. `study_time` is as sent (DICOM
-    TM). `generation` counts completions; it is 0 until the first.
+    TM); `timezone_offset` is empty where none was. `generation` counts completions; it is 0 until
+    the first. What was rejected (`image_archive.rejections`) is not counted.
     """
 
     study_instance_uid: str
@@ -125,6 +127,7 @@ class StudyRecord:
     received_at: datetime
     last_received_at: datetime
     completed_at: datetime | None
+    timezone_offset: str = ""
 
     @property
     def patient_id_as_sent(self) -> str:
@@ -134,7 +137,10 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class SeriesRecord:
-    """One series; `series_number` is None where the dataset had none that is a number."""
+    """One series; `series_number` is None where the dataset had none that is a number.
+
+    What was rejected is not counted.
+    """
 
     series_instance_uid: str
     study_instance_uid: str
@@ -148,11 +154,18 @@ class SeriesRecord:
     station_name: str
     instance_count: int
     received_at: datetime
+    performed_start_date: date | None = None
+    performed_start_time: str = ""
+    scheduled_step_id: str = ""
+    requested_procedure_id: str = ""
 
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """One instance. `number_of_frames` is at least 1; `rows` and `columns` are 0 without pixels."""
+    """One instance. `number_of_frames` is at least 1; `rows` and `columns` are 0 without pixels.
+
+    `rejected` is the code of the note that took it back (PS3.16 CID 7011), empty as a rule.
+    """
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -168,6 +181,8 @@ class InstanceRecord:
     storage_key: str
     received_at: datetime
     condition: Condition
+    bits_allocated: int = 0
+    rejected: str = ""
 
 
 @dataclass(frozen=True)

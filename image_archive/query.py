@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
+from image_archive.matching_times import Zones
 from image_archive.model import (
     InstanceRecord,
     PatientRecord,
@@ -36,8 +37,10 @@ class IndexQuery:
     in the answer.
     `site_ids`, `identifiers`, `study_uids` narrow what the asker may see; None does not narrow,
     empty sees nothing.
-    `fuzzy`: names match anywhere inside. `combined_datetime`: ranges of Study Date and Study Time
-    together are one range of date-times. `limit` None means no limit.
+    `fuzzy`: names match anywhere inside. `combined_datetime`: ranges of a date and of the time
+    beside it are one range of date-times. `zones` is given where those are in the asker's time
+    zone. `limit` None means no limit. `returning` are the keywords wanted back; what has to be
+    counted for them (`image_archive.counting`) is in the answer only when it is named there.
     """
 
     level: Level
@@ -49,6 +52,8 @@ class IndexQuery:
     offset: int = 0
     fuzzy: bool = False
     combined_datetime: bool = False
+    zones: Zones | None = None
+    returning: frozenset[str] = frozenset()
 
 
 AttributeValue = str | int | date | PersonName | tuple[str, ...] | None
@@ -56,12 +61,13 @@ AttributeValue = str | int | date | PersonName | tuple[str, ...] | None
 
 @dataclass(frozen=True)
 class IndexMatch:
-    """One answer: the records of the asked level and of those above it."""
+    """One answer: the records of the asked level and of those above it, and what was counted."""
 
     patient: PatientRecord | None = None
     study: StudyRecord | None = None
     series: SeriesRecord | None = None
     instance: InstanceRecord | None = None
+    counted: Mapping[str, AttributeValue] = field(default_factory=lambda: MappingProxyType({}))
 
     def attributes(self) -> dict[str, AttributeValue]:
         """Return all attributes of the match by DICOM keyword, for the edge to encode.
@@ -78,7 +84,7 @@ class IndexMatch:
             found |= _series_attributes(self.series)
         if self.instance:
             found |= _instance_attributes(self.instance)
-        return found
+        return found | dict(self.counted)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ def _study_attributes(study: StudyRecord) -> dict[str, AttributeValue]:
         "StudyInstanceUID": study.study_instance_uid,
         "StudyDate": study.study_date,
         "StudyTime": study.study_time,
+        "TimezoneOffsetFromUTC": study.timezone_offset,
         "AccessionNumber": study.accession_number,
         "StudyID": study.study_id,
         "StudyDescription": study.study_description,
@@ -139,6 +146,10 @@ def _series_attributes(series: SeriesRecord) -> dict[str, AttributeValue]:
         "SeriesTime": series.series_time,
         "InstitutionName": series.institution_name,
         "StationName": series.station_name,
+        "PerformedProcedureStepStartDate": series.performed_start_date,
+        "PerformedProcedureStepStartTime": series.performed_start_time,
+        "ScheduledProcedureStepID": series.scheduled_step_id,
+        "RequestedProcedureID": series.requested_procedure_id,
         "NumberOfSeriesRelatedInstances": series.instance_count,
     }
 
@@ -150,6 +161,7 @@ def _instance_attributes(instance: InstanceRecord) -> dict[str, AttributeValue]:
             "Rows": instance.rows,
             "Columns": instance.columns,
             "NumberOfFrames": instance.number_of_frames,
+            "BitsAllocated": instance.bits_allocated,
         }
     return {
         "SOPInstanceUID": instance.sop_instance_uid,

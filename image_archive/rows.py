@@ -74,6 +74,7 @@ def study_values(header: InstanceHeader, receipt: Receipt) -> dict[str, Any]:
         "study_time": study.study_time,
         "study_time_key": time_key(study.study_time),
         "study_description": study.description,
+        "timezone_offset": study.timezone_offset,
         "referring_alphabetic": referring.alphabetic,
         "referring_ideographic": referring.ideographic,
         "referring_phonetic": referring.phonetic,
@@ -81,6 +82,8 @@ def study_values(header: InstanceHeader, receipt: Receipt) -> dict[str, Any]:
         "body_parts": [],
         "series_count": 0,
         "instance_count": 0,
+        "rejected_series": 0,
+        "rejected_instances": 0,
         "state": StudyState.RECEIVING.value,
         "generation": 0,
         "received_at": receipt.received_at,
@@ -121,7 +124,12 @@ def series_values(
         "series_time": series.series_time,
         "institution_name": series.institution_name,
         "station_name": series.station_name,
+        "performed_start_date": series.performed_start_date,
+        "performed_start_time": series.performed_start_time,
+        "scheduled_step_id": series.scheduled_step_id,
+        "requested_procedure_id": series.requested_procedure_id,
         "instance_count": 0,
+        "rejected_instances": 0,
         "received_at": received_at,
     }
 
@@ -137,11 +145,13 @@ def instance_values(series_row_id: int, header: InstanceHeader, receipt: Receipt
         "rows": header.rows,
         "columns": header.columns,
         "number_of_frames": header.number_of_frames,
+        "bits_allocated": header.bits_allocated,
         "dataset_sha256": receipt.dataset_sha256,
         "dataset_bytes": receipt.dataset_bytes,
         "storage_key": receipt.storage_key,
         "received_at": receipt.received_at,
         "condition": Condition.INTACT.value,
+        "rejected": "",
     }
 
 
@@ -178,13 +188,14 @@ def study_record(row: Row[Any]) -> StudyRecord:
         study_date=row.study_date,
         study_time=row.study_time,
         study_description=row.study_description,
+        timezone_offset=row.timezone_offset,
         referring_physician_name=PersonName(
             row.referring_alphabetic, row.referring_ideographic, row.referring_phonetic
         ),
         modalities=tuple(row.modalities),
         body_parts=tuple(row.body_parts),
-        series_count=row.series_count,
-        instance_count=row.instance_count,
+        series_count=row.series_count - row.rejected_series,
+        instance_count=row.instance_count - row.rejected_instances,
         state=StudyState(row.state),
         generation=row.generation,
         received_at=row.received_at,
@@ -217,7 +228,11 @@ def series_record(row: Row[Any], study_instance_uid: str) -> SeriesRecord:
         series_time=row.series_time,
         institution_name=row.institution_name,
         station_name=row.station_name,
-        instance_count=row.instance_count,
+        performed_start_date=row.performed_start_date,
+        performed_start_time=row.performed_start_time,
+        scheduled_step_id=row.scheduled_step_id,
+        requested_procedure_id=row.requested_procedure_id,
+        instance_count=row.instance_count - row.rejected_instances,
         received_at=row.received_at,
     )
 
@@ -236,11 +251,13 @@ def instance_record(
         rows=row.rows,
         columns=row.columns,
         number_of_frames=row.number_of_frames,
+        bits_allocated=row.bits_allocated,
         dataset_sha256=row.dataset_sha256,
         dataset_bytes=row.dataset_bytes,
         storage_key=row.storage_key,
         received_at=row.received_at,
         condition=Condition(row.condition),
+        rejected=row.rejected,
     )
 
 

@@ -21,7 +21,8 @@ class StudyRow(Base):
     """One study (`image_archive.model.StudyRecord`), with the keys its patient's name is found by.
 
     `series_count`, `instance_count`, `modalities` and `body_parts` repeat what the levels below
-    say, so that a list of studies costs one query.
+    say, so that a list of studies costs one query. Both counts hold what was rejected too, which
+    `rejected_series` and `rejected_instances` count; `modalities` and `body_parts` leave it out.
     """
 
     __tablename__ = "study"
@@ -51,6 +52,7 @@ class StudyRow(Base):
     study_time: Mapped[str] = mapped_column(String(28))
     study_time_key: Mapped[str] = mapped_column(_key_text(13))
     study_description: Mapped[str] = mapped_column(String(256))
+    timezone_offset: Mapped[str] = mapped_column(String(5), server_default="")
     referring_alphabetic: Mapped[str] = mapped_column(String(200))
     referring_ideographic: Mapped[str] = mapped_column(String(200))
     referring_phonetic: Mapped[str] = mapped_column(String(200))
@@ -58,6 +60,8 @@ class StudyRow(Base):
     body_parts: Mapped[list[str]] = mapped_column(JSON)
     series_count: Mapped[int] = mapped_column(Integer)
     instance_count: Mapped[int] = mapped_column(Integer)
+    rejected_series: Mapped[int] = mapped_column(Integer, server_default="0")
+    rejected_instances: Mapped[int] = mapped_column(Integer, server_default="0")
     state: Mapped[str] = mapped_column(String(16))
     generation: Mapped[int] = mapped_column(Integer)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -86,7 +90,12 @@ class SeriesRow(Base):
     series_time: Mapped[str] = mapped_column(String(28))
     institution_name: Mapped[str] = mapped_column(String(256))
     station_name: Mapped[str] = mapped_column(String(64))
+    performed_start_date: Mapped[date | None] = mapped_column(Date)
+    performed_start_time: Mapped[str] = mapped_column(String(28), server_default="")
+    scheduled_step_id: Mapped[str] = mapped_column(String(64), server_default="")
+    requested_procedure_id: Mapped[str] = mapped_column(String(64), server_default="")
     instance_count: Mapped[int] = mapped_column(Integer)
+    rejected_instances: Mapped[int] = mapped_column(Integer, server_default="0")
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     __table_args__ = (Index(None, "study_row_id", "series_instance_uid", unique=True),)
@@ -106,11 +115,13 @@ class InstanceRow(Base):
     rows: Mapped[int] = mapped_column(Integer)
     columns: Mapped[int] = mapped_column(Integer)
     number_of_frames: Mapped[int] = mapped_column(Integer)
+    bits_allocated: Mapped[int] = mapped_column(Integer, server_default="0")
     dataset_sha256: Mapped[str] = mapped_column(String(64))
     dataset_bytes: Mapped[int] = mapped_column(BigInteger)
     storage_key: Mapped[str] = mapped_column(_key_text(200), unique=True)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     condition: Mapped[str] = mapped_column(String(16))
+    rejected: Mapped[str] = mapped_column(String(16), server_default="")
 
 
 class QuarantineRow(Base):

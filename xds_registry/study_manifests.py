@@ -21,10 +21,10 @@ from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.model import InstanceRecord, StudyRecord
+from image_archive.rejections import without_rejected
 from xds_registry import store
 from xds_registry.affinity_domain import AffinityDomain
 from xds_registry.errors import PatientNotYetLinkedError, StudyNotReadyError
-from xds_registry.imaging_rejections import without_rejected
 from xds_registry.linked_people import PersonLinks
 from xds_registry.mado.manifests import ManifestFrame, build_fhir_manifest
 from xds_registry.mado.registration import SecondForm, former_form, with_fhir_manifest
@@ -106,7 +106,7 @@ class StudyManifests:
         with self._database.read() as session:
             if _latest_generation(session, uid) >= generation:
                 return
-        study = self._inputs.index.study(uid)
+        study = self._inputs.index.study(uid, with_rejected=True)
         if study is None:
             raise StudyNotReadyError("the archive does not know the study")
         global_id = self._inputs.links.resolve(study.patient)
@@ -238,7 +238,7 @@ class StudyManifests:
 
         What was taken back is left out; nothing may be left.
         """
-        held = self._inputs.index.instances_of(study.study_instance_uid)
+        held = self._inputs.index.instances_of(study.study_instance_uid, with_rejected=True)
         if not held:
             raise StudyNotReadyError("the archive holds no instance of the study")
         by_series: dict[str, list[InstanceRecord]] = {}

@@ -19,10 +19,10 @@ from hub_kernel.outbox import PENDING, OutboxDelivery, OutboxEvent
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.model import StudyRecord, StudyState
+from image_archive.rejections import without_rejected
 from image_archive.tables import STUDY
 from xds_registry.errors import XdsRefusalError
 from xds_registry.imaging_manifests import ManifestContents, read_manifest
-from xds_registry.imaging_rejections import without_rejected
 from xds_registry.model import AvailabilityStatus, DocumentEntry, DocumentType
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
 from xds_registry.store_content import entry_of
@@ -108,11 +108,11 @@ class RegistryVerification:
 
     def _study(self, uid: str) -> list[Drift]:
         """Compare one study; what changed while it was read is compared by the next run."""
-        before = self._parts.index.study(uid)
+        before = self._parts.index.study(uid, with_rejected=True)
         if before is None or before.state is not StudyState.COMPLETE:
             return []
         found = list(self._study_drifts(before))
-        after = self._parts.index.study(uid) if found else before
+        after = self._parts.index.study(uid, with_rejected=True) if found else before
         same = after is not None and (after.generation, after.state) == (
             before.generation,
             before.state,
@@ -121,7 +121,7 @@ class RegistryVerification:
 
     def _study_drifts(self, study: StudyRecord) -> Iterator[Drift]:
         uid = study.study_instance_uid
-        instances = self._parts.index.instances_of(uid)
+        instances = self._parts.index.instances_of(uid, with_rejected=True)
         for one in instances:
             if not self._exists(one.storage_key):
                 yield Drift(DriftKind.INSTANCE_LOST, one.sop_instance_uid, f"study {uid}")
@@ -281,7 +281,9 @@ def register_again(parts: VerifiedParts, drifts: Iterable[Drift]) -> int:
     """
     published = 0
     for drift in drifts:
-        study = parts.index.study(drift.subject) if _can_be_derived(drift) else None
+        if not _can_be_derived(drift):
+            continue
+        study = parts.index.study(drift.subject, with_rejected=True)
         if study is None or study.state is not StudyState.COMPLETE:
             continue
         with parts.database.unit_of_work() as work:

@@ -326,7 +326,7 @@ def test_a_query_costs_a_fixed_number_of_statements(
         region_index.find(IndexQuery(level))
         costs[level] = sum(statement.startswith("SELECT") for statement in statements)
     event.remove(region.engine, "before_cursor_execute", note)
-    assert costs == {Level.PATIENT: 2, Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
+    assert costs == {Level.PATIENT: 3, Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
 
 
 def test_studies_of_a_person_come_newest_first(region_index: ArchiveIndex) -> None:

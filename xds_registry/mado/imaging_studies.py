@@ -17,7 +17,7 @@ from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier, parse_
 from image_archive.errors import InvalidQueryError
 from image_archive.model import StudyRecord
 from image_archive.query import IndexQuery, Level
-from xds_registry.imaging_rejections import without_rejected
+from image_archive.rejections import without_rejected
 from xds_registry.mado.studies import (
     StudyContents,
     StudyLinks,
