@@ -1,5 +1,6 @@
 """What can end an association early; each error knows what PS3.8 wants the peer to be told."""
 
+from dataclasses import replace
 from enum import IntEnum
 
 from dicom_router.answer import Answer
@@ -71,11 +72,11 @@ class InstanceTooLargeError(ProtocolViolationError):
 
 
 class QueryRefusedError(DicomRouterError):
-    """A C-FIND that is answered with a failure status at once."""
+    """A C-FIND that is answered with a failure status at once, naming the offending elements."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *offending_tags: int) -> None:
         super().__init__(answer.comment)
-        self.answer = answer
+        self.answer = replace(answer, offending_tags=offending_tags)
 
 
 class UnreadableRequestError(DicomRouterError):

@@ -4,6 +4,7 @@ import logging
 import ssl
 import time
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
@@ -13,7 +14,7 @@ from dicom_router.admission import Admission
 from dicom_router.association import Reception
 from dicom_router.association_audit import AssociationAudit
 from dicom_router.door import Door, DoorLimits
-from dicom_router.handlers.c_find import FindService
+from dicom_router.handlers.c_find import FindRules, FindService
 from dicom_router.handlers.c_store import StoreService
 from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
@@ -33,7 +34,10 @@ _LAST_WORDS_S = 3.0
 
 @dataclass(frozen=True)
 class NodeParts:
-    """What the node works with; made and closed by whoever makes the node."""
+    """What the node works with; made and closed by whoever makes the node.
+
+    `time_zone` (IANA name) is that of datasets that say none.
+    """
 
     directory: SiteDirectory
     archive: ArchiveService
@@ -43,6 +47,7 @@ class NodeParts:
     usage: SiteUsage
     database: Database
     metrics: Metrics
+    time_zone: str = "Asia/Shanghai"
 
 
 class DicomNode:
@@ -70,8 +75,12 @@ class DicomNode:
                     audit,
                     parts.consents,
                     parts.metrics,
-                    settings.response_limit,
-                    settings.ae_title,
+                    FindRules(
+                        settings.response_limit,
+                        settings.ae_title,
+                        ZoneInfo(parts.time_zone),
+                        always_relational=settings.relational_queries == "always",
+                    ),
                 ),
             ),
             door=self._door,

@@ -44,7 +44,7 @@ _SERVICE_SOP_CLASSES = frozenset(
 # How many fields of the service class application information are known here (PS3.4 tables C.5-2,
 # C.5-3); what a peer says beyond them is left unanswered.
 _EXTENDED_FIELDS = {
-    **dict.fromkeys(QUERY_SOP_CLASSES, 3),
+    **dict.fromkeys(QUERY_SOP_CLASSES, 4),
     **dict.fromkeys(MOVE_SOP_CLASSES | GET_SOP_CLASSES, 1),
 }
 

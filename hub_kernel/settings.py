@@ -107,6 +107,8 @@ class RouterSettings(Section):
     """Largest dataset accepted; one byte more answers A700."""
     response_limit: Annotated[int, Field(ge=1)] = 10_000
     """Most C-FIND answers to one request."""
+    relational_queries: Literal["always", "negotiated"] = "always"
+    """Queries without the unique keys of the levels above: always answered, or when negotiated."""
     private_sop_classes: tuple[str, ...] = ()
     """Storage SOP classes accepted beside the standard's own."""
     destinations: tuple[DestinationSettings, ...] = ()

@@ -156,6 +156,7 @@ class Hub:
             usage=self.usage,
             database=self.database,
             metrics=self.base.metrics,
+            time_zone=self.settings.hub.time_zone,
         )
         return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 

@@ -79,7 +79,7 @@ class Rejections:
         self._index = index
 
     def subscribers(self) -> list[Subscriber]:
-        """Return the reactions: to a note at once, to what came after it when the study is quiet."""
+        """Return the reactions: to a note at once, to what came later when its study is quiet."""
         return [
             Subscriber("hide-rejected", KeyObjectArchived, self.mark),
             Subscriber("hide-rejected-late", StudyCompleted, self.mark),

@@ -85,8 +85,11 @@ def test_only_the_keys_asked_for_come_back_and_unknown_ones_empty(hub: Hub) -> N
     assert [status.Status for status, _ in found] == [0xFF01, 0]
     answer = found[0][1]
     assert answer is not None
-    assert set(answer.keys()) == set(query.keys())
+    # PS3.4 C.4.1.1.3.2: where to retrieve it from is in every answer
+    assert set(answer.keys()) == {*query.keys(), 0x00080054}
     assert (answer.PatientID, answer.StudyComments) == ("12345", "")
+    assert answer.RetrieveAETitle == "EIRHUB"
+    assert not answer.ProcedureCodeSequence
 
 
 @pytest.mark.parametrize(
@@ -234,6 +237,7 @@ def test_a_level_the_model_does_not_have_is_answered_a900(
     query.PatientID = ""
     (answer,) = _query(hub, query, model)
     assert answer[0].Status == status
+    assert answer[0].OffendingElement == 0x00080052
     assert "QueryRetrieveLevel" in answer[0].ErrorComment
 
 
@@ -248,6 +252,7 @@ def test_a_value_without_meaning_is_answered_c001(hub: Hub, date: str) -> None:
         query.StudyDate = date
         (answer,) = _query(hub, query)
     assert answer[0].Status == 0xC001
+    assert answer[0].OffendingElement == 0x00080020
 
 
 def test_the_response_limit_is_told(tmp_path: Path) -> None:
@@ -256,8 +261,19 @@ def test_the_response_limit_is_told(tmp_path: Path) -> None:
         query = Dataset()
         query.QueryRetrieveLevel = "IMAGE"
         query.SOPInstanceUID = ""
-        statuses = [status.Status for status, _ in _query(hub, query)]
-        assert statuses == [0xFF00, 0xFF00, 0xB001]
+        found = _query(hub, query)
+        assert [status.Status for status, _ in found] == [0xFF00, 0xFF00, 0xB001]
+        assert "narrow" in found[-1][0].ErrorComment
+
+
+def test_nothing_follows_the_answer_that_tells_the_limit(tmp_path: Path) -> None:
+    with running_node(tmp_path, response_limit=2) as hub:
+        _store(hub, *(ct(number) for number in range(1, 5)))
+        with _raw_query(hub) as peer:
+            _send_identifier(peer, _element(0x0008, 0x0018, b"") + LEVEL_IMAGE)
+            assert _answered(peer) == [0xFF00, 0xFF00, 0xB001]
+            peer.send(echo_rq())
+            assert peer.answer()[0x0100] == b"\x30\x80"
 
 
 @contextmanager
@@ -290,6 +306,7 @@ def _element(group: int, element: int, value: bytes) -> bytes:
 
 
 LEVEL = _element(0x0008, 0x0052, b"STUDY ")
+LEVEL_IMAGE = _element(0x0008, 0x0052, b"IMAGE ")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -371,16 +388,21 @@ def test_a_cancel_is_obeyed_between_two_answers(hub: Hub) -> None:
 
 def _statuses(hub: Hub, identifier: bytes, *, cancelled: bool = False) -> list[int]:
     """Ask, perhaps cancel at once, and return the status of every answer."""
-    statuses: list[int] = []
     with _raw_query(hub) as peer:
         _send_identifier(peer, identifier)
         if cancelled:
             peer.send(p_data(5, 3, _CANCEL))
-        while not statuses or statuses[-1] == 0xFF00:
-            kind, body = peer.pdu()
-            assert kind == 4
-            if body[5] & 1:  # a command, not an identifier
-                statuses.append(int.from_bytes(elements_of(body[6:])[0x0900], "little"))
+        return _answered(peer)
+
+
+def _answered(peer: RawPeer) -> list[int]:
+    """The status of every answer up to the last one."""
+    statuses: list[int] = []
+    while not statuses or statuses[-1] == 0xFF00:
+        kind, body = peer.pdu()
+        assert kind == 4
+        if body[5] & 1:  # a command, not an identifier
+            statuses.append(int.from_bytes(elements_of(body[6:])[0x0900], "little"))
     return statuses
 
 
@@ -410,7 +432,7 @@ def test_fuzzy_and_date_times_are_agreed_when_asked_for(hub: Hub) -> None:
     entity.add_requested_context(StudyRoot, IMPLICIT)
     association = entity.associate("127.0.0.1", hub.port, ext_neg=[wanted])
     assert association.is_established
-    assert association.acceptor.sop_class_extended == {StudyRoot: b"\x01\x01\x01"}
+    assert association.acceptor.sop_class_extended == {StudyRoot: b"\x01\x01\x01\x01"}
     query = Dataset()
     query.QueryRetrieveLevel = "STUDY"
     query.PatientName = "xiaodong"
