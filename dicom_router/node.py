@@ -50,6 +50,15 @@ class NodeParts:
     time_zone: str = "Asia/Shanghai"
 
 
+def _find_rules(settings: RouterSettings, parts: NodeParts) -> FindRules:
+    return FindRules(
+        settings.response_limit,
+        settings.ae_title,
+        ZoneInfo(parts.time_zone),
+        always_relational=settings.relational_queries == "always",
+    )
+
+
 class DicomNode:
     """Serves C-ECHO, C-STORE and C-FIND to the sites of the directory.
 
@@ -75,12 +84,7 @@ class DicomNode:
                     audit,
                     parts.consents,
                     parts.metrics,
-                    FindRules(
-                        settings.response_limit,
-                        settings.ae_title,
-                        ZoneInfo(parts.time_zone),
-                        always_relational=settings.relational_queries == "always",
-                    ),
+                    _find_rules(settings, parts),
                 ),
             ),
             door=self._door,

@@ -16,7 +16,7 @@ from pydicom.tag import Tag
 from dicom_router.identifiers import KNOWN_SEQUENCES, AskedKey, Identifier
 from hub_kernel.character_sets import character_set
 from hub_kernel.person_names import PersonName, encodable, encode_text
-from image_archive.matching_times import Zones, is_offset, offset_minutes, shifted
+from image_archive.matching_times import Zones
 from image_archive.query import AttributeValue, IndexMatch
 
 UNICODE = "ISO_IR 192"
@@ -26,12 +26,7 @@ _PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "U
 _CHARACTER_SET = AskedKey(Tag(0x0008, 0x0005), "SpecificCharacterSet", "CS", "")
 _LEVEL = AskedKey(Tag(0x0008, 0x0052), "QueryRetrieveLevel", "CS", "")
 _RETRIEVE_AE_TITLE = AskedKey(Tag(0x0008, 0x0054), "RetrieveAETitle", "AE", "")
-_TIMEZONE = "TimezoneOffsetFromUTC"
-_MOMENTS = (
-    ("StudyDate", "StudyTime"),
-    ("SeriesDate", "SeriesTime"),
-    ("PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime"),
-)
+
 Known = Mapping[str, AttributeValue]
 
 
@@ -48,12 +43,10 @@ class QueryAnswers:
 
     def dataset(self, match: IndexMatch) -> tuple[Dataset, bool]:
         """Return one answer, and whether the hub knows every key asked for."""
-        known = match.attributes() | {
+        known = match.attributes(self.zones) | {
             "RetrieveAETitle": self.ae_title,
             "InstanceAvailability": "ONLINE",
         }
-        if self.zones is not None:
-            known |= _in_zone(known, self.zones)
         keys = self.identifier.keys
         charset = self._character_set(_texts(keys, known))
         answer = Dataset()
@@ -76,18 +69,6 @@ class QueryAnswers:
 def _is_honest(terms: Sequence[str]) -> bool:
     """Tell whether a reader that knows its sets can have asked for these."""
     return 0 < len(terms) <= _MOST_SETS and None not in map(character_set, terms)
-
-
-def _in_zone(known: Known, zones: Zones) -> dict[str, AttributeValue]:
-    """Return the dates and times of a match as the asker's clocks showed them."""
-    own = str(known.get(_TIMEZONE) or "")
-    minutes = offset_minutes(zones.asked) - offset_minutes(own if is_offset(own) else zones.own)
-    moved: dict[str, AttributeValue] = {_TIMEZONE: zones.asked}
-    for date_keyword, time_keyword in _MOMENTS:
-        day, at = known.get(date_keyword), known.get(time_keyword)
-        if isinstance(day, date) and isinstance(at, str):
-            moved[date_keyword], moved[time_keyword] = shifted(day, at, minutes)
-    return moved
 
 
 def _is_known(key: AskedKey, known: Known) -> bool:

@@ -41,7 +41,9 @@ _SERIES_TRIED = 5
 class StudyIndex(Protocol):
     """What is asked of the archive's index (`image_archive.index.ArchiveIndex`)."""
 
-    def study(self, study_instance_uid: str, /) -> StudyRecord | None:
+    def study(
+        self, study_instance_uid: str, /, *, with_rejected: bool = False
+    ) -> StudyRecord | None:
         """Return the study, None when there is none."""
         ...
 
@@ -102,7 +104,12 @@ class EirService:
         The ledger rows and `VersionRendered` are one transaction per recipe. An instance that
         cannot be shown is listed with its reason and stops nothing.
         """
-        contents = self._contents(event.study_instance_uid)
+        try:
+            contents = self._contents(event.study_instance_uid)
+        except NotFoundError:
+            if self._parts.index.study(event.study_instance_uid, with_rejected=True) is None:
+                raise
+            return  # rejected whole since it was completed: there is nothing to show
         for recipe in self._recipes:
             self._render(contents, recipe, event.generation)
 

@@ -58,7 +58,6 @@ def conditions_of(query: IndexQuery) -> Conditions:
     """
     found: dict[Level, list[Condition]] = {Level.STUDY: [], Level.SERIES: [], Level.INSTANCE: []}
     wanted = {keyword: value for keyword, value in query.matches.items() if value.strip()}
-    ignored = tuple(k for k in wanted if k not in MATCHING_KEYS and k not in _NEVER_MATCHED)
     for pair in _DATE_TIMES:
         if combined := _combined(pair, query, wanted):
             found[pair.level].append(_named(pair.date, combined, wanted.pop(pair.date)))
@@ -73,8 +72,14 @@ def conditions_of(query: IndexQuery) -> Conditions:
         study=tuple(found[Level.STUDY]),
         series=tuple(found[Level.SERIES]),
         instance=tuple(found[Level.INSTANCE]),
-        ignored=ignored,
+        ignored=unmatched(query),
     )
+
+
+def unmatched(query: IndexQuery) -> tuple[str, ...]:
+    """Return the keywords of a query whose values narrow nothing: the index does not hold them."""
+    wanted = (keyword for keyword, value in query.matches.items() if value.strip())
+    return tuple(k for k in wanted if k not in MATCHING_KEYS and k not in _NEVER_MATCHED)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
-from image_archive.matching_times import Zones
+from image_archive.matching_times import Zones, is_offset, offset_minutes, shifted
 from image_archive.model import (
     InstanceRecord,
     PatientRecord,
@@ -69,11 +69,12 @@ class IndexMatch:
     instance: InstanceRecord | None = None
     counted: Mapping[str, AttributeValue] = field(default_factory=lambda: MappingProxyType({}))
 
-    def attributes(self) -> dict[str, AttributeValue]:
+    def attributes(self, zones: Zones | None = None) -> dict[str, AttributeValue]:
         """Return all attributes of the match by DICOM keyword, for the edge to encode.
 
         Dates are dates, names `PersonName`, multiple values tuples; None is an empty value. The
-        Patient ID of a provisional identity is empty, as it was sent.
+        Patient ID of a provisional identity is empty, as it was sent. With `zones` dates and times
+        are what the asker's clocks showed.
         """
         found: dict[str, AttributeValue] = {}
         if self.patient:
@@ -84,7 +85,8 @@ class IndexMatch:
             found |= _series_attributes(self.series)
         if self.instance:
             found |= _instance_attributes(self.instance)
-        return found | dict(self.counted)
+        found |= self.counted
+        return found | _in_zone(found, zones) if zones else found
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,25 @@ class IndexAnswer:
     matches: tuple[IndexMatch, ...]
     truncated: bool
     ignored: tuple[str, ...]
+
+
+_TIMEZONE = "TimezoneOffsetFromUTC"
+_MOMENTS = (
+    ("StudyDate", "StudyTime"),
+    ("SeriesDate", "SeriesTime"),
+    ("PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime"),
+)
+
+
+def _in_zone(found: Mapping[str, AttributeValue], zones: Zones) -> dict[str, AttributeValue]:
+    own = str(found.get(_TIMEZONE) or "")
+    minutes = offset_minutes(zones.asked) - offset_minutes(own if is_offset(own) else zones.own)
+    moved: dict[str, AttributeValue] = {_TIMEZONE: zones.asked}
+    for date_keyword, time_keyword in _MOMENTS:
+        day, at = found.get(date_keyword), found.get(time_keyword)
+        if isinstance(day, date) and isinstance(at, str):
+            moved[date_keyword], moved[time_keyword] = shifted(day, at, minutes)
+    return moved
 
 
 def _patient_attributes(patient: PatientRecord) -> dict[str, AttributeValue]:

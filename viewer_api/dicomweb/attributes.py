@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from image_archive.query import AttributeValue, IndexMatch
 
 
+# Attributes of the index that belong inside the one item of a sequence.
+_SEQUENCES = {"RequestAttributesSequence": ("ScheduledProcedureStepID", "RequestedProcedureID")}
+
+
 def match_json(attributes: Mapping[str, AttributeValue], address: str) -> Json:
     """Return `attributes` (DICOM keyword → value) of something that is retrieved at `address`."""
     given: dict[str, AttributeValue] = {
@@ -24,8 +28,14 @@ def match_json(attributes: Mapping[str, AttributeValue], address: str) -> Json:
         "RetrieveURL": address,
         **attributes,
     }
+    items: Json = {}
+    for sequence, keywords in _SEQUENCES.items():
+        inside = {keyword: given.pop(keyword) for keyword in keywords if keyword in given}
+        if any(inside.values()):
+            found_inside = dict(_element(keyword, value) for keyword, value in inside.items())
+            items[tag_key(tag_for_keyword(sequence) or 0)] = {"vr": "SQ", "Value": [found_inside]}
     found = dict(_element(keyword, value) for keyword, value in given.items())
-    return dict(sorted(found.items()))
+    return dict(sorted({**found, **items}.items()))
 
 
 def match_address(match: IndexMatch, root: str) -> str:

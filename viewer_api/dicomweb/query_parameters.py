@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
+from image_archive.matching_times import is_offset
 from viewer_api.errors import BadQueryError
 
 MAX_LIMIT = 10_000
@@ -25,12 +26,16 @@ _TIME = r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?"
 _TIME_RANGE = re.compile(rf"{_TIME}|{_TIME}-|-{_TIME}|{_TIME}-{_TIME}")
 _UID_LIST = re.compile(r"[0-9.]+(?:[,\\][0-9.]+)*")
 _RESERVED = frozenset({"includefield", "limit", "offset", "fuzzymatching", "lang", "accept"})
+_TIMEZONE = "TimezoneOffsetFromUTC"
 _YES_NO = {"true": True, "false": False, "": False}
 
 
 @dataclass(frozen=True)
 class SearchParameters:
-    """One search: `matches` by DICOM keyword, fields to include by keyword (`all` for all)."""
+    """One search: `matches` by DICOM keyword, fields to include by keyword (`all` for all).
+
+    `timezone_offset` is the asker's, as `+0800`, empty where none is said.
+    """
 
     matches: dict[str, str]
     include: frozenset[str]
@@ -38,6 +43,7 @@ class SearchParameters:
     limit: int
     offset: int
     fuzzy: bool
+    timezone_offset: str = ""
 
 
 def parse_search(parameters: Iterable[tuple[str, str]]) -> SearchParameters:
@@ -60,12 +66,21 @@ def parse_search(parameters: Iterable[tuple[str, str]]) -> SearchParameters:
         raise BadQueryError("fuzzymatching must be true or false")
     return SearchParameters(
         matches=matches,
+        timezone_offset=_offset(matches.pop(_TIMEZONE, "")),
         include=include - {"all"},
         include_all="all" in include,
         limit=_bounded("limit", options.get("limit"), DEFAULT_LIMIT, MAX_LIMIT),
         offset=_bounded("offset", options.get("offset"), 0, _MAX_OFFSET),
         fuzzy=fuzzy,
     )
+
+
+def _offset(text: str) -> str:
+    """Return an offset from UTC; the plus of a query that was not percent-encoded is a blank."""
+    offset = f"+{text[1:]}" if text.startswith(" ") else text
+    if offset and not is_offset(offset):
+        raise BadQueryError(f"{_TIMEZONE}: not an offset from UTC as +0800")
+    return offset
 
 
 def _included(values: Iterable[str]) -> frozenset[str]:

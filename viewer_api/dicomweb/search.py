@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request
 
 from access_control.model import Action, Resource
+from image_archive.counting import COUNTED_WHEN_ASKED
+from image_archive.matching_keys import unmatched
+from image_archive.matching_times import Zones
 from image_archive.query import IndexMatch, IndexQuery, Level
 from viewer_api.dicomweb.attributes import match_address, match_json
 from viewer_api.dicomweb.located import dicomweb_root
@@ -78,35 +83,46 @@ def instances_of_series(study: str, series: str) -> Response:
 def _search(level: Level) -> Response:
     require(Action.QUERY, Resource(kind="study"))
     asked = parse_search(request.args.items(multi=True))
-    query = IndexQuery(
+    query = _query(level, asked)
+    with services().metrics.find_seconds.labels("qido").time():
+        matches, more = _visible(query)
+    found = [_json(match, asked, query, below=Level.PATIENT) for match in matches]
+    return _answer(found, query, more=more)
+
+
+def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Response:
+    require_study(study_uid, Action.QUERY)
+    asked = parse_search(request.args.items(multi=True))
+    query = replace(
+        _query(level, asked),
+        matches={**asked.matches, **matches},
+        study_uids=frozenset({study_uid}),
+    )
+    with services().metrics.find_seconds.labels("qido").time():
+        answer = services().index.find(query)
+    below = Level.SERIES if matches else Level.STUDY
+    found = [_json(match, asked, query, below=below) for match in answer.matches]
+    return _answer(found, query, more=answer.truncated)
+
+
+def _query(level: Level, asked: SearchParameters) -> IndexQuery:
+    """Return the query: date-times are one range (PS3.18 8.3.4.1), in the asker's zone if said."""
+    zones = None
+    if asked.timezone_offset:
+        region = ZoneInfo(services().settings.hub.time_zone)
+        zones = Zones(
+            asked.timezone_offset, services().clock.now().astimezone(region).strftime("%z")
+        )
+    return IndexQuery(
         level=level,
         matches=asked.matches,
         limit=asked.limit,
         offset=asked.offset,
         fuzzy=asked.fuzzy,
         combined_datetime=True,
+        zones=zones,
+        returning=COUNTED_WHEN_ASKED if asked.include_all else asked.include | asked.matches.keys(),
     )
-    with services().metrics.find_seconds.labels("qido").time():
-        matches, more = _visible(query)
-    return _answer([_json(match, asked, below=Level.PATIENT) for match in matches], more=more)
-
-
-def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Response:
-    require_study(study_uid, Action.QUERY)
-    asked = parse_search(request.args.items(multi=True))
-    query = IndexQuery(
-        level=level,
-        matches={**asked.matches, **matches},
-        study_uids=frozenset({study_uid}),
-        limit=asked.limit,
-        offset=asked.offset,
-        fuzzy=asked.fuzzy,
-    )
-    with services().metrics.find_seconds.labels("qido").time():
-        answer = services().index.find(query)
-    below = Level.SERIES if matches else Level.STUDY
-    found = [_json(match, asked, below=below) for match in answer.matches]
-    return _answer(found, more=answer.truncated)
 
 
 def _visible(query: IndexQuery) -> tuple[Sequence[IndexMatch], bool]:
@@ -128,9 +144,11 @@ def _with_study(query: IndexQuery) -> list[tuple[StudyRecord, IndexMatch]]:
     return [(match.study, match) for match in matches if match.study is not None]
 
 
-def _json(match: IndexMatch, asked: SearchParameters, *, below: Level) -> dict[str, object]:
+def _json(
+    match: IndexMatch, asked: SearchParameters, query: IndexQuery, *, below: Level
+) -> dict[str, object]:
     """Return `match` as asked for; `below` is the level the path names and need not repeat."""
-    attributes = match.attributes()
+    attributes = match.attributes(query.zones)
     if not asked.include_all:
         unasked = (_ONLY_WHEN_ASKED | _of_levels_above(match, below)) - asked.include
         attributes = {key: value for key, value in attributes.items() if key not in unasked}
@@ -146,10 +164,14 @@ def _of_levels_above(match: IndexMatch, below: Level) -> frozenset[str]:
     return frozenset(found) - _KEPT_BELOW
 
 
-def _answer(found: list[dict[str, object]], *, more: bool) -> Response:
+def _answer(found: list[dict[str, object]], query: IndexQuery, *, more: bool) -> Response:
     answer = json_response(encoded(found))
     if more:
-        answer.headers["Warning"] = (
-            '299 eirhub "There are additional results that can be requested"'
-        )
+        _warn(answer, "There are additional results that can be requested")
+    if not_matched := unmatched(query):
+        _warn(answer, f"Not supported for matching and ignored: {', '.join(not_matched)}")
     return answer
+
+
+def _warn(answer: Response, text: str) -> None:
+    answer.headers.add("Warning", f'299 eirhub "{text}"')
