@@ -3,25 +3,25 @@
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.dicom_router.conftest import HONEST_ECHO_S, Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node, until
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import (
     ASSOCIATE_AC,
     IMPLICIT,
+    P_DATA,
     STUDY_ROOT_FIND,
     RawPeer,
     RequestParts,
     context_item,
-    echo_rq,
     p_data,
     store_rq,
 )
+from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
 from tests.support.tools import require_tool
 
 
@@ -70,18 +70,24 @@ def test_instances_are_stored_over_tls(hub: Hub, *, querying: bool) -> None:
         assert peer.status() == 0
 
 
-def test_silent_tls_peers_delay_nobody_and_are_cut(hub: Hub) -> None:
-    silent = [socket.create_connection(("127.0.0.1", hub.tls_port)) for _ in range(12)]
-    started = time.monotonic()
-    with TlsPeer(hub.tls_port) as peer:
-        assert peer.associate()[0] == ASSOCIATE_AC
-        peer.send(echo_rq())
-        assert peer.status() == 0
-    assert time.monotonic() - started < HONEST_ECHO_S
-    for connection in silent:
-        connection.settimeout(5)
-        assert until(lambda connection=connection: connection.recv(1) == b"")  # type: ignore[misc]
-        connection.close()
+@pytest.mark.parametrize("after", [1_000, 3_000, 20_000, 100_000])
+def test_a_byte_changed_on_a_tls_line_ends_it_before_anything_false_is_stored(
+    hub: Hub, after: int
+) -> None:
+    """Plain DICOM would store the changed byte; see `tests/flows/test_receive_faults.py`."""
+    data = encoded(ct(PixelData=bytes(200_000)))
+    with ChaosProxy(("127.0.0.1", hub.tls_port)) as proxy:
+        proxy.plan([Fault(FaultKind.CORRUPT, after)])
+        with pytest.raises((OSError, AssertionError)), TlsPeer(proxy.port) as peer:
+            assert peer.associate()[0] == ASSOCIATE_AC
+            peer.send(store_rq(ct().SOPInstanceUID))
+            for at in range(0, len(data), 16_000):
+                peer.send(p_data(3, 0, data[at : at + 16_000]))
+            peer.send(p_data(3, 2, b""))
+            assert peer.pdu()[0] == P_DATA
+        assert proxy.injected == 1
+    assert until(lambda: not hub.temporary_files())
+    assert hub.parts.index.instance(ct().SOPInstanceUID) is None
 
 
 def test_a_plain_peer_on_the_tls_port_is_cut(hub: Hub) -> None:

@@ -4,6 +4,7 @@ import http.client
 import json
 import shutil
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ SETTINGS = (
     "router.association_timeout_s=2",
     "router.idle_timeout_s=3",
     "router.max_instance_bytes=67108864",
+    "router.tls_port=0",
+    "web.tls_port=0",
     "eir.decode_processes=1",
     "eir.decode_timeout_s=10",
 )
@@ -76,11 +79,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Arena:
-    """A running hub; `base` holds its data folder, its log, and nothing else."""
+    """A running hub; `base` holds its data folder, its log, and nothing else.
+
+    `keys` holds a folder with the key pair of each site that has one.
+    """
 
     base: Path
     hub: RunningHub
     token: str
+    keys: Path
 
     @property
     def log(self) -> Path:
@@ -114,6 +121,26 @@ class Arena:
             connection.close()
 
 
+@dataclass
+class TlsPeer(RawPeer):
+    """A peer that speaks TLS, with the key pair in the folder `keys`; None: without any."""
+
+    authority: Path = Path()
+    keys: Path | None = None
+
+    def __enter__(self) -> "TlsPeer":
+        super().__enter__()
+        context = ssl.create_default_context(cafile=self.authority)
+        if self.keys is not None:
+            context.load_cert_chain(self.keys / "certificate.pem", self.keys / "key.pem")
+        try:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        except OSError:
+            self.socket.close()
+            raise
+        return self
+
+
 @contextmanager
 def open_arena(
     folder: Path, *settings: str, program: tuple[str, ...] = ("-m", "hub_runtime.cli")
@@ -126,10 +153,17 @@ def open_arena(
     data = base / "data"
     added = eirhub("site", "add", "--file", sites, data=data)
     assert added.returncode == 0, added.stderr
+    for words in (
+        ("certificate", "server", "--host", "localhost"),
+        ("site", "certificate", "issue", "hostile", "--out", folder / "hostile"),
+        ("site", "certificate", "issue", "honest", "--out", folder / "honest"),
+    ):
+        issued = eirhub(*words, data=data)
+        assert issued.returncode == 0, issued.stderr
     made = eirhub("token", "create", "reader", "--role", "radiologist", data=data)
     assert made.returncode == 0, made.stderr
     with running_hub(data, *SETTINGS, *settings, program=program) as hub:
-        arena = Arena(base, hub, made.stdout.strip())
+        arena = Arena(base, hub, made.stdout.strip(), folder)
         _warm_up(arena)
         yield arena
     shutil.rmtree(base)
@@ -169,6 +203,17 @@ class Trial:
 
     def peer(self, port: int | None = None) -> RawPeer:
         return RawPeer(port or self.arena.hub.dicom_port, self.patience_s, self.address)
+
+    def tls_peer(self, site: str | None) -> TlsPeer:
+        """A peer on the TLS port with the certificate of `site`, or without one."""
+        keys = self.arena.keys
+        return TlsPeer(
+            self.arena.hub.dicom_tls_port,
+            self.patience_s,
+            self.address,
+            keys / "honest" / "ca.pem",
+            keys / site if site else None,
+        )
 
     def parts(self, *contexts: bytes, **changes: Any) -> RequestParts:
         """An association request of the caller's site: verification and CT, or `contexts`."""

@@ -1,6 +1,7 @@
 """Rows 1 to 20: what peers do to connections and associations."""
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ from tests.dicom_router.wire import (
 from tests.hostile.arena import Trial
 from tests.hostile.datasets import CT
 from tests.hostile.model import Case
-from tests.hostile.oracle import HONEST_S, echo_s
+from tests.hostile.oracle import HONEST_S, echo_s, tls_echo_s
 
 _TCP_REPAIR = 19
 _FLOOD = 500
@@ -51,6 +52,37 @@ def crowd(first: bytes) -> Callable[[Trial], str]:
             endings = {trial.ending(peer) for peer in peers}
         assert endings <= {"cut", "aborted"}, endings
         return "others served, then cut"
+
+    return attack
+
+
+def tls_crowd(first: bytes) -> Callable[[Trial], str]:
+    """The same on the port for TLS: nobody's handshake keeps another from his."""
+
+    def attack(trial: Trial) -> str:
+        with ExitStack() as stack:
+            port = trial.arena.hub.dicom_tls_port
+            peers = [stack.enter_context(trial.peer(port)) for _ in range(12)]
+            for peer in peers:
+                peer.send(first)
+            honest = tls_echo_s(trial.arena)
+            assert honest <= HONEST_S, f"an honest peer waited {honest} s beside them"
+            assert {peer.pdu()[0] in {0, 0x15} for peer in peers} == {True}
+        return "others served, then cut"
+
+    return attack
+
+
+def certificate_of(site: str | None, title: bytes) -> Callable[[Trial], str]:
+    """Call with the certificate of one site and the AE title of another."""
+
+    def attack(trial: Trial) -> str:
+        try:
+            with trial.tls_peer(site) as peer:
+                peer.send(trial.parts(calling=title).encode())
+                return trial.ending(peer)
+        except ssl.SSLError:
+            return "no handshake"
 
     return attack
 
@@ -264,6 +296,8 @@ ASSOCIATION_CASES = (
     Case(1, "one byte", "others served, then cut", crowd(b"\x01")),
     Case(1, "half a request", "others served, then cut", crowd(b"\x01\0\0\0\x01\0half")),
     Case(2, "silent", "others served, then cut", crowd(b"")),
+    Case(3, "silent", "others served, then cut", tls_crowd(b"")),
+    Case(3, "half a hello", "others served, then cut", tls_crowd(_CLIENT_HELLO[:20])),
     Case(4, "request", "aborted", endless(pdu(ASSOCIATE_RQ, b"", 0xFFFFFFFF), associated=False)),
     Case(4, "data", "aborted", endless(pdu(P_DATA, b"", 0xFFFFFFFF), associated=True)),
     Case(5, "type 00", "aborted", first_bytes(pdu(0x00, bytes(4)))),
@@ -289,6 +323,8 @@ ASSOCIATION_CASES = (
     Case(9, "line break", "rejected", request(calling=b"A\r\nFAKE: 1")),
     Case(9, "17 bytes", "aborted", request(calling=b"ABCDEFGHIJKLMNOPQ")),
     Case(10, "address", "rejected", request(calling=b"FAR")),
+    Case(10, "another's certificate", "rejected", certificate_of("hostile", b"HONEST")),
+    Case(10, "no certificate", "no handshake", certificate_of(None, b"HONEST")),
     Case(11, "reset flood", "descriptors and threads returned", reset_flood),
     Case(12, "early data", "aborted", early_data),
     Case(12, "unaccepted context", "aborted", violation(p_data(7, 3, echo_rq()[12:]))),

@@ -96,7 +96,12 @@ def peak_growth(arena: Arena) -> Callable[[], int]:
 
 def echo_s(arena: Arena) -> float:
     """How long an honest peer waits for its C-ECHO, association included."""
-    return _best(lambda: _echo(arena.hub.dicom_port))
+    return _best(lambda: _asks_echo(RawPeer(arena.hub.dicom_port, HONEST_S)))
+
+
+def tls_echo_s(arena: Arena) -> float:
+    """The same over TLS, handshake included."""
+    return _best(lambda: _asks_echo(Trial(arena, 0, patience_s=HONEST_S).tls_peer("honest")))
 
 
 def page_s(arena: Arena) -> float:
@@ -104,8 +109,8 @@ def page_s(arena: Arena) -> float:
     return _best(lambda: arena.get("/sign-in", timeout_s=HONEST_S).status == 200)
 
 
-def _echo(port: int) -> bool:
-    with RawPeer(port, HONEST_S) as peer:
+def _asks_echo(calling: RawPeer) -> bool:
+    with calling as peer:
         if peer.associate(RequestParts(calling=HONEST))[0] != ASSOCIATE_AC:
             return False
         peer.send(echo_rq())

@@ -5,15 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.dicom_router.wire import P_DATA, pdu
-from tests.hostile.arena import Arena, Trial, open_arena
+from tests.dicom_router.wire import ASSOCIATE_AC, P_DATA, RawPeer, pdu
+from tests.hostile.arena import Arena, TlsPeer, Trial, open_arena
 from tests.hostile.cases_associations import crowd, endless, request
 from tests.hostile.misbehaving_hub import MISDEEDS
 from tests.hostile.oracle import GROWTH_BYTES, peak_growth, watched
 from tests.support.serving_hub import ROOT
+from tests.support.tools import require_tool
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,20 @@ def test_a_stock_server_is_shut_by_a_crowd_that_the_hub_serves_beside(first: byt
         trial = Trial(server, 1)  # type: ignore[arg-type]
         with pytest.raises(AssertionError, match="an honest peer waited"):
             crowd(first)(trial)
+
+
+def test_a_stock_server_waits_for_one_silent_handshake(tmp_path: Path) -> None:
+    made = [require_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
+    subprocess.run([*made, "-keyout", key, "-out", certificate], capture_output=True, check=True)
+    both = tmp_path / "both.pem"
+    both.write_text(key.read_text() + certificate.read_text())
+    with stock_server(str(both)) as server:
+        with TlsPeer(server.dicom_port, 10.0, authority=certificate) as peer:
+            assert peer.associate()[0] == ASSOCIATE_AC  # alone, it is served
+        with RawPeer(server.dicom_port), pytest.raises(TimeoutError):
+            TlsPeer(server.dicom_port, 2.0, authority=certificate).__enter__()
 
 
 def test_a_stock_server_takes_the_memory_that_a_false_length_promises() -> None:

@@ -15,6 +15,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?(?: hl7=(\S+))?")
+_TLS_PORT = re.compile(r" dicom_tls=\S+:(\d+)")
 _START_S = 120
 
 
@@ -27,6 +28,7 @@ class RunningHub:
     dicom_port: int
     http: str
     hl7: str = ""
+    dicom_tls_port: int = 0
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -67,7 +69,15 @@ def running_hub(
         line = _first_line(process)
         ready = _READY.match(line)
         assert ready, f"the hub did not become ready: {line!r}"
-        yield RunningHub(process, data, int(ready[2] or 0), ready[3] or "", ready[4] or "")
+        tls = _TLS_PORT.search(line)
+        yield RunningHub(
+            process,
+            data,
+            int(ready[2] or 0),
+            ready[3] or "",
+            ready[4] or "",
+            int(tls[1]) if tls else 0,
+        )
     finally:
         if process.poll() is None:
             process.terminate()
