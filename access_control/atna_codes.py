@@ -135,6 +135,7 @@ _FEED_ACTION_CODES: Mapping[str, str] = {
     "registered": "C",
     "merged": "D",
     "A40": "D",
+    "A43": "U",
     "A01": "C",
     "A04": "C",
     "A05": "C",

@@ -6,6 +6,7 @@ HubError
 ├── ForeignDomainError          a sender issues identifiers that are another's to issue
 ├── UnknownDomainError          an assigning authority the region does not know
 ├── UnknownIdentifierError      an identifier that was never observed
+├── NotLinkedError              an identifier is not linked to the person it is moved from
 ├── UnknownPersonError          a global ID that was never issued, or that nothing resolves to
 ├── UnknownReviewError          a review that does not exist
 └── UnknownDecisionError        a decision that was never made
@@ -43,6 +44,18 @@ class UnknownDomainError(NotFoundError):
 
 class UnknownIdentifierError(NotFoundError):
     """No observation of this patient identifier has ever arrived."""
+
+
+class NotLinkedError(HubError):
+    """The `number`-th move, from 0, names identifiers that are not linked as it says.
+
+    `former` tells that it is about where the identifier is moved from, else about where to.
+    """
+
+    def __init__(self, number: int, *, former: bool) -> None:
+        super().__init__("an identifier is not linked to the person it is said to belong to")
+        self.number = number
+        self.former = former
 
 
 class QuestionTooWideError(HubError):

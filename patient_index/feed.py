@@ -7,7 +7,7 @@ be put on record does not happen.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -19,7 +19,14 @@ from hub_kernel.identifiers import PatientIdentifier
 from patient_index.domains import DomainDirectory
 from patient_index.errors import UnknownDecisionError
 from patient_index.merging import Merger, merge_of
-from patient_index.model import Decided, FeedOutcome, MergeOutcome, PatientStatement
+from patient_index.model import (
+    Decided,
+    FeedOutcome,
+    MergeOutcome,
+    MoveOutcome,
+    PatientStatement,
+)
+from patient_index.moving import LinkMove, move_identifiers
 from patient_index.registration import Registrar
 from patient_index.rows import add
 from patient_index.service import PatientIndex
@@ -143,6 +150,26 @@ class PatientFeed:
 
         return self._once(_Verb("unmerge", MergeOutcome), message_key, take_back, recorded)
 
+    def move(
+        self,
+        moves: Sequence[LinkMove],
+        decided: Decided,
+        message_key: str | None = None,
+        recorded: Recorded[MoveOutcome] | None = None,
+    ) -> MoveOutcome:
+        """Move identifiers to other persons, as the region's own index says (A43); all or none.
+
+        Raises:
+            UnknownIdentifierError: an identifier was never registered.
+            NotLinkedError: says of which move the identifiers are not linked as it says.
+        """
+        return self._once(
+            _Verb("move", _move_outcome),
+            message_key,
+            lambda work: move_identifiers(work, moves, decided),
+            recorded,
+        )
+
     def forget_messages(self, before: datetime) -> int:
         """Forget messages carried out before a time, that no sender repeats; return how many."""
 
@@ -185,6 +212,10 @@ class PatientFeed:
             return outcome
 
         return self._index.write(on_record)
+
+
+def _move_outcome(global_ids: Sequence[str], changed: int) -> MoveOutcome:
+    return MoveOutcome(tuple(global_ids), changed)
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,14 @@ class MergeOutcome:
     decision_id: int | None = None
 
 
+@dataclass(frozen=True)
+class MoveOutcome:
+    """What became of moved identifiers: the persons concerned, and how many moves changed links."""
+
+    global_ids: tuple[str, ...]
+    changed: int
+
+
 class Ignored(StrEnum):
     """Why a merge was not carried out; the log keeps the reason."""
 

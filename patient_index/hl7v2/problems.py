@@ -128,6 +128,13 @@ RULES: Mapping[str, Rule] = {
     "invalid-value": Rule("AE", 102, "the value breaks its data type", "取值不符合数据类型"),
     "merge-ignored": Rule("AE", 205, "the merge was not carried out", "合并未执行"),
     "merged-before": Rule("AA", 205, "this merge was carried out before", "该合并此前已执行"),
+    "not-linked": Rule(
+        "AE",
+        204,
+        "the identifier is not linked to that patient ID",
+        "该标识未关联到所述的区域患者标识",
+    ),
+    "moved-before": Rule("AA", 205, "nothing had to be moved", "无需移动，链接此前已是如此"),
     "query-parameter": Rule("AE", 103, "the query parameter is not supported", "不支持该查询参数"),
     "query-empty": Rule("AE", 101, "the query names nothing to look for", "查询未给出任何条件"),
     "query-value": Rule(

@@ -7,7 +7,7 @@ credential is made here once; `aimed` lists requests at that person, one for eve
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -350,14 +350,14 @@ def open_doors(root: Path) -> Iterator[Doors]:
     identity = build_identity(database, clock, settings, sites)
     patients = identity.patients
 
-    def sites_of(person: str) -> frozenset[str]:
-        issuers = {one.issuer for one in patients.identifiers_of(person)}
+    def sites_of(identifiers: Collection[PatientIdentifier]) -> frozenset[str]:
+        issuers = {one.issuer for one in identifiers}
         return frozenset(s.site_id for s in sites.all() if s.assigning_authority in issuers)
 
     backend = FilesystemBackend(root / "archive")
     parts = RegistryParts(
         database, backend, ArchiveIndex(database), patients, sites, audit, authenticate,
-        sites_of, consents.refusals_of,
+        sites_of, consents.refusals,
         vouch=lambda header, environ: authenticate(environ, header),
         understood=frozenset({WSSE}),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from pydicom.data import get_testdata_file
 from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
-from tests.conformance.nist_assertions import kit_with_assertions, tell
+from tests.conformance.nist_assertions import completed_kit, tell
 from tests.conformance.nist_driver import completed_tests, run_driver
 from tests.support.tools import require_conformance
 from tests.xds_registry import wire
@@ -345,7 +345,7 @@ def test_another_community_asks_for_documents(hubs: dict[str, District], tmp_pat
     tell(folder / "12318" / "init", "$patientid", PID)
     for section in RESPONDING_SECTIONS:
         tell(folder / section, "$home$", GATEWAY_HOME)
-    steps = run_driver(kit_with_assertions(kit(), tmp_path), folder, tests, options(hub))
+    steps = run_driver(completed_kit(kit(), tmp_path), folder, tests, options(hub))
     assert {name: step for name, step in steps.items() if step.outcome != "pass"} == {}
     assert len(steps) == 12
 
@@ -383,7 +383,7 @@ def test_a_registry_that_is_also_a_gateway_names_its_community(
         'step="submit_doc_for_rplc"',
         'step="submit_doc_for_rplc" testdir="../12344/submit_doc_for_rplc"',
     )
-    steps = run_driver(kit_with_assertions(kit(), tmp_path), folder, tests, options(hub))
+    steps = run_driver(completed_kit(kit(), tmp_path), folder, tests, options(hub))
     unlike = {name for name, step in steps.items() if step.outcome != "pass"}
     # Two steps of the data are for the toolkit's own memory and send nothing.
     assert unlike == {
@@ -457,7 +457,7 @@ def test_documents_of_other_communities(
 
     with served(repository) as base:
         steps = run_driver(
-            kit_with_assertions(kit(), tmp_path),
+            completed_kit(kit(), tmp_path),
             folder,
             list(asking.sections),
             options(own, pid, repository=f"{base}/xds/repository", altpid=other),

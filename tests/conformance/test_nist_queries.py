@@ -9,17 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.nist_assertions import for_another_patient, kit_with_assertions, tell
+from tests.conformance.nist_assertions import completed_kit, for_another_patient, tell
 from tests.conformance.nist_driver import Step, completed_tests, run_driver
 from tests.support.tools import require_conformance
 from tests.xds_registry.trial import PATIENT_DOMAIN, served, trial
 
 PATIENT = f"NIST-1^^^&{PATIENT_DOMAIN}&ISO"
-NOT_UNDERSTOOD = "the driver does not understand what the plan expects of the answer"
 CONTRADICTS = "the plan wants twice what is once in the documents that it registers and asks for"
 BY_HAND = "the update in between is sent by hand, from the administrator that is tested"
 NO_REQUEST = "the plan resets the toolkit's own memory and sends nothing"
-OTHER_COMMUNITY = "the registry is a gateway too, and knows no such community"
 
 QUERIES = "12346 11897 11901 11903 11906 11907 15803"
 TWO_PATIENTS = "12346 12374 12368"
@@ -33,21 +31,16 @@ RESTRICTED = "40000 40000c 40001 40001b 40007 40030b 40030c 40037"
 OTHERS = "15812 XdsDocAdminTest-1111"
 
 RUNS: tuple[tuple[str, int, Mapping[str, str]], ...] = (
-    (QUERIES, 55, {"11901/homeCommunityId/homeCommunityId": OTHER_COMMUNITY}),
+    (QUERIES, 56, {}),
     (TWO_PATIENTS, 16, {"12374/reset_patient_id/reset_patient_id": NO_REQUEST}),
     (MANY_PATIENTS, 10, {}),
     (
         UPDATES,
-        183,
+        186,
         {
             "15801/author/validate": CONTRADICTS,
             "15801/eventCode/validate": CONTRADICTS,
             "15801/hcftc/validate": CONTRADICTS,
-            "15802/confirm_docentry_1_deprecated/confirm_docentry_1_deprecated": NOT_UNDERSTOOD,
-            "15802/confirm_docentry_1_undeprecated/confirm_docentry_1_undeprecated": NOT_UNDERSTOOD,
-            "15802b/verify_orig_docentry_2_deprecated/verify_orig_docentry_2_deprecated": (
-                NOT_UNDERSTOOD
-            ),
         },
     ),
     (REMOVALS, 42, {}),
@@ -95,7 +88,7 @@ def run(root: Path, tests: Sequence[str]) -> dict[str, Step]:
         _adapt(folder, people["NIST-2"], people["NIST-3"])
         options = ["--pid", PATIENT, "--altpid", people["NIST-2"], "--aa", PATIENT_DOMAIN]
         options += ["--registry", f"{base}/xds/registry", "--repository", f"{base}/xds/repository"]
-        return run_driver(kit_with_assertions(kit, root), folder, tests, options)
+        return run_driver(completed_kit(kit, root), folder, tests, options)
 
 
 def _adapt(folder: Path, second: str, third: str) -> None:

@@ -103,12 +103,17 @@ class QueryGateway:
         self._links = links
 
     def answer(self, call: Call, local: LocalQuery, asker: Asker) -> Answer:
-        """Answer an ITI-18 query; with no community to ask it is answered by `local` alone."""
+        """Answer an ITI-18 query; without communities by `local` alone, whatever `home` it says.
+
+        A registry that is no gateway looks at no homeCommunityId (ITI TF-2 3.18.4.1.2.3.8).
+        """
+        if not len(self._communities):
+            return local(call)
         query = read_stored_query(call.body)
         if query.home_community_id not in {"", self._communities.ours}:
             return self._elsewhere(call, query, asker)
         answer = local(call)
-        if not len(self._communities) or not query.patient_id or _failed(answer.payload):
+        if not query.patient_id or _failed(answer.payload):
             return answer
         person = self._person(query, asker)
         questions = self._questions(call.body, query, person, self._communities, asker)

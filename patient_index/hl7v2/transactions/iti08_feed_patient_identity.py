@@ -79,7 +79,7 @@ def merge_patients(message: Hl7Message, asking: Asking, writer: AnswerWriter) ->
     A merge that would make no sense (onto itself, in a circle, into somebody who was merged away)
     is not carried out, and the answer says so. One that was carried out before is accepted.
     """
-    pairs = [pair for pid, mrg in _pairs(message) for pair in _merges(pid, mrg, asking)]
+    pairs = [pair for pid, mrg in pairs_of(message) for pair in _merges(pid, mrg, asking)]
     outcomes = [_merged(pair, f"{asking.message_key}:{n}", asking) for n, pair in enumerate(pairs)]
     writer.acknowledge("AA")
     for (_, _, mrg), outcome in zip(pairs, outcomes, strict=True):
@@ -115,8 +115,12 @@ def _authorities(asking: Asking) -> Authorities:
     return Authorities(asking.parts.domains, asking.sender)
 
 
-def _pairs(message: Hl7Message) -> Iterator[tuple[Segment, Segment]]:
-    """Each MRG with the PID before it (ADT_A39: { PID [PD1] MRG [PV1] })."""
+def pairs_of(message: Hl7Message) -> Iterator[tuple[Segment, Segment]]:
+    """Give each MRG with the PID before it (ADT_A39: { PID [PD1] MRG [PV1] }).
+
+    Raises:
+        RefusedMessageError: there is no MRG, or one without a PID.
+    """
     pid: Segment | None = None
     found = 0
     for segment in message.segments:
@@ -144,13 +148,18 @@ def _merges(pid: Segment, mrg: Segment, asking: Asking) -> list[Merge]:
             raise RefusedMessageError(
                 "foreign-authority", at, came=came, allowed=own.issuer.namespace
             )
-    _require_known(own, pid.place(3, 1), asking)
+    require_known(own, pid.place(3, 1), asking)
     for place, typed in enumerate(subsumed, start=1):
-        _require_known(typed.identifier, mrg.place(1, 1, place), asking)
+        require_known(typed.identifier, mrg.place(1, 1, place), asking)
     return [(own, typed.identifier, mrg) for typed in subsumed]
 
 
-def _require_known(identifier: PatientIdentifier, at: Location, asking: Asking) -> None:
+def require_known(identifier: PatientIdentifier, at: Location, asking: Asking) -> None:
+    """Return when somebody is known by the identifier that stands at `at`.
+
+    Raises:
+        RefusedMessageError: nobody is.
+    """
     if asking.parts.patients.resolve(identifier) is None:
         raise RefusedMessageError("unknown-identifier", at)
 

@@ -4,12 +4,7 @@ from stdnum.cn import ric
 from patient_index.candidates import RESIDENTS
 from tests.patient_index.hl7v2.conftest import CARDS, WEST, Region
 from tests.patient_index.hl7v2.messages import WANG, adt, merge, pix
-from tests.patient_index.hl7v2.wire import Sender, count, repetitions, value
-
-
-def refusal(answer: object) -> tuple[str, str, str]:
-    """MSA-1, ERR-3.1 and ERR-2 of an answer."""
-    return value(answer, "MSA.1"), value(answer, "ERR.3.1"), repetitions(answer, "ERR", 2)[0]
+from tests.patient_index.hl7v2.wire import Sender, count, refusal, repetitions, value
 
 
 @pytest.mark.parametrize("event", ["A01", "A04", "A05", "A08", "A28", "A31"])

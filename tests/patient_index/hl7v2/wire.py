@@ -105,3 +105,8 @@ def _down(found: object, steps: list[int], *, first: bool) -> str:
             return ""
         found = found[step - offset]
     return str(found)
+
+
+def refusal(answer: hl7.Message) -> tuple[str, str, str]:
+    """MSA-1, ERR-3.1 and ERR-2 of an answer."""
+    return value(answer, "MSA.1"), value(answer, "ERR.3.1"), repetitions(answer, "ERR", 2)[0]
