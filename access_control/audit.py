@@ -9,7 +9,7 @@ caught by the head kept outside it (`HeadKeeper`).
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +25,7 @@ from access_control.audit_message import (
     canonical_message,
     record_of,
 )
+from access_control.audit_rows import has_rows, rows_after
 from access_control.audit_search import AuditPage, AuditQuery, conditions
 from access_control.errors import KeptHeadError
 from access_control.tables import AuditHeadRow, AuditRecordRow
@@ -121,14 +122,30 @@ class AuditTrail:
         Raises:
             InvalidAuditEventError: the event is not one that can be recorded.
         """
+        return self.record_all(session, [event])
+
+    def record_all(self, session: Session, events: Iterable[AuditEvent]) -> int:
+        """Append `events` in order, as `record` does one; return the last sequence number.
+
+        Many cost three statements as one does, and the head is locked no longer for it.
+
+        Raises:
+            InvalidAuditEventError: one of them cannot be recorded; none of them was.
+        """
         session.flush()
         head = self._locked_head(session)
-        sequence, at = head.sequence + 1, self._clock.now()
-        message = canonical_message(event, sequence, at, self._source)
-        mac = self._mac("record", sequence, head.mac, message)
-        session.execute(_APPEND, _values(record_of(message), message, mac))
-        head_mac = self._mac("head", sequence, mac)
-        session.execute(_MOVE_HEAD, {"sequence": sequence, "mac": mac, "head_mac": head_mac})
+        sequence, mac, rows = head.sequence, head.mac, []
+        for event in events:
+            sequence += 1
+            message = canonical_message(event, sequence, self._clock.now(), self._source)
+            mac = self._mac("record", sequence, mac, message)
+            rows.append(_values(record_of(message), message, mac))
+        if rows:
+            head_mac = self._mac("head", sequence, mac)
+            moved = {"sequence": sequence, "mac": mac, "head_mac": head_mac}
+            connection = session.connection()
+            connection.execute(_APPEND, rows)
+            connection.execute(_MOVE_HEAD, moved)
         return sequence
 
     def record_now(self, event: AuditEvent) -> int:
@@ -239,7 +256,7 @@ class AuditTrail:
     ) -> AuditVerification:
         end, claimed = AuditHead(0, _GENESIS), _claimed_length(session)
         while True:
-            for sequence, row in _rows(session, after=end.sequence):
+            for sequence, row in rows_after(session, after=end.sequence):
                 reason = self._fault(sequence, row, end) or _unlike_anchors(row, anchors)
                 if reason:
                     return _bad(end, reason)
@@ -247,7 +264,7 @@ class AuditTrail:
                 if end.sequence % _BATCH == 0:
                     progress(end.sequence, max(claimed, end.sequence))
             reason = self._fault_of_end(session, end, anchors)
-            if not reason or not _has_rows(session, after=end.sequence):
+            if not reason or not has_rows(session, after=end.sequence):
                 break  # else: records were appended between the last batch and the head
         progress(end.sequence, max(claimed, end.sequence))
         return _bad(end, reason) if reason else AuditVerification(ok=True, count=end.sequence)
@@ -314,53 +331,6 @@ def _select_head(session: Session) -> AuditHead | None:
 
 def _claimed_length(session: Session) -> int:
     return session.scalar(select(AuditHeadRow.sequence)) or 0
-
-
-def _rows(session: Session, *, after: int) -> Iterator[tuple[object, AuditRecordRow | None]]:
-    """Every record behind `after`, in order, with memory for one batch; None if it is unreadable.
-
-    The sequence numbers are read apart, so that a value that cannot be read spoils one record only.
-    """
-    column = AuditRecordRow.sequence
-    last: object = None
-    while True:
-        query = select(column).order_by(column).limit(_BATCH)
-        if last is not None:
-            query = query.where(column > last)
-        elif after:
-            query = query.where(column > after)
-        numbers = session.scalars(query).all()
-        if not numbers:
-            return
-        yield from _readable(session, numbers)
-        last = numbers[-1]
-        session.expunge_all()
-
-
-def _readable(
-    session: Session, numbers: Sequence[int]
-) -> Iterator[tuple[object, AuditRecordRow | None]]:
-    try:
-        rows = session.scalars(
-            select(AuditRecordRow)
-            .where(AuditRecordRow.sequence.between(numbers[0], numbers[-1]))
-            .order_by(AuditRecordRow.sequence)
-        ).all()
-        yield from ((row.sequence, row) for row in rows)
-    except (TypeError, ValueError):
-        yield from ((number, _one_row(session, number)) for number in numbers)
-
-
-def _one_row(session: Session, number: int) -> AuditRecordRow | None:
-    try:
-        return session.get(AuditRecordRow, number)
-    except (TypeError, ValueError):
-        return None
-
-
-def _has_rows(session: Session, *, after: int) -> bool:
-    query = select(AuditRecordRow.sequence).where(AuditRecordRow.sequence > after).limit(1)
-    return session.scalar(query) is not None
 
 
 def _unlike_anchors(row: AuditRecordRow | None, anchors: tuple[AuditHead, ...]) -> str:

@@ -113,7 +113,7 @@ class Station:
             AuditTrail(self._database, clock, b"k" * 32),
             lambda _environ: _MACHINE,
             lambda _person: frozenset(),
-            Consents(self._database, clock, SamePerson(self._database)).refusals_of,
+            Consents(self._database, clock, SamePerson(self._database)).refusals,
         )
         names = RegistryNames("1.2.826.0.1.3680043.10.1717.2", "", "EIRHUB", lambda: "")
         domain = load_affinity_domain(shipped_config("affinity_domain/region.toml"))

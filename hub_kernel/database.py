@@ -6,6 +6,7 @@ records commit or vanish as one transaction.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from hub_kernel.errors import ConfigurationError
 from hub_kernel.events import Event
 
 _BUSY_TIMEOUT_MS = 30_000
+_LOOK_AGAIN_S = 0.001
 _WRITE = "eirhub_write"
 
 
@@ -194,4 +196,33 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         options: dict[str, Any] = dict(connection.get_execution_options())
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")
+        if options.get(_WRITE):
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Begin as soon as whoever writes now has ended.
+
+    SQLite itself looks again after pauses that grow to a tenth of a second, and so whoever has
+    waited longest waits on while newcomers go first. Asking every millisecond is fairer.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _began(driver, last=time.monotonic() > deadline):
+            time.sleep(_LOOK_AGAIN_S)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+
+
+def _began(driver: Any, *, last: bool) -> bool:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

@@ -1,6 +1,6 @@
 """The registry, its repository and its gateways, wired from settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from eir_versions.service import EirService
 from hub_kernel.config_files import shipped_config
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.settings import RegistrySettings, Settings
 from hub_kernel.tasks import PeriodicJob
 from hub_runtime.machine_trust import MachineTrust
@@ -64,8 +65,8 @@ def build_registry(parts: SharingParts, settings: Settings) -> Registry:
         sites=parts.sites,
         audit=parts.audit,
         authenticate=parts.trust.authenticate,
-        sites_of_patient=lambda person: sites_of(person, parts.patients, parts.sites),
-        refusals_of_patient=parts.consents.refusals_of,
+        sites_of_patient=lambda identifiers: sites_of(identifiers, parts.sites),
+        refusals_of_patient=parts.consents.refusals,
         decode=lambda instance: _uncompressed(parts, instance),
         vouch=parts.trust.vouch,
         understood=parts.trust.understood,
@@ -91,9 +92,9 @@ def registry_jobs(registry: Registry) -> list[PeriodicJob]:
     ]
 
 
-def sites_of(global_id: str, patients: PatientIndex, sites: SiteDirectory) -> frozenset[str]:
+def sites_of(identifiers: Collection[PatientIdentifier], sites: SiteDirectory) -> frozenset[str]:
     """Return the sites where a person is known: whose authority issued one of their numbers."""
-    issuers = {identifier.issuer for identifier in patients.identifiers_of(global_id)}
+    issuers = {identifier.issuer for identifier in identifiers}
     return frozenset(s.site_id for s in sites.all() if s.assigning_authority in issuers)
 
 

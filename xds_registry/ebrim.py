@@ -8,7 +8,6 @@ needs elements has it parsed as one document.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 
 from lxml import etree
 
@@ -27,17 +26,15 @@ from xds_registry.model import (
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP = re.compile("[^\u0020\u0021\u0023-\u0025\u0027-\u003b\u003d\u003f-\ud7ff]")
-_ESCAPES = str.maketrans(
-    {
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-        '"': "&quot;",
-        "\t": "&#9;",
-        "\n": "&#10;",
-        "\r": "&#13;",
-    }
-)
+_ESCAPES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "\t": "&#9;",
+    "\n": "&#10;",
+    "\r": "&#13;",
+}
 _DOCUMENT_CODES: tuple[tuple[str, Callable[[DocumentEntry], Iterable[Code]]], ...] = (
     (v.DOCUMENT_CLASS_CODE, lambda entry: (entry.class_code,)),
     (v.DOCUMENT_TYPE_CODE, lambda entry: (entry.type_code,)),
@@ -115,28 +112,28 @@ def _extrinsic_object(entry: DocumentEntry) -> str:
         f"<rim:ExtrinsicObject{_identity(entry)}{_logical_id(entry)}"
         f' objectType="{entry.document_type}" status="{entry.status}"'
         f' mimeType="{_safe(entry.mime_type)}">'
-        f"{_slots((*_document_slots(entry), *entry.extra_slots))}{_texts(entry)}{_version(entry)}"
+        f"{_document_slots(entry)}{_slots(entry.extra_slots)}{_texts(entry)}{_version(entry)}"
         f"{children}</rim:ExtrinsicObject>"
     )
 
 
-def _document_slots(entry: DocumentEntry) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    stored = (entry.sha1, str(entry.size)) if entry.sha1 else ("", "")
-    return (
-        ("creationTime", (entry.creation_time,)),
-        ("hash", (stored[0],)),
-        ("languageCode", (entry.language_code,)),
-        ("legalAuthenticator", (entry.legal_authenticator,)),
-        ("repositoryUniqueId", (entry.repository_unique_id,)),
-        ("serviceStartTime", (entry.service_start_time,)),
-        ("serviceStopTime", (entry.service_stop_time,)),
-        ("size", (stored[1],)),
-        ("sourcePatientId", (entry.source_patient_id,)),
-        ("sourcePatientInfo", entry.source_patient_info),
-        ("URI", (entry.uri,)),
-        ("documentAvailability", (entry.document_availability,)),
-        ("urn:ihe:iti:xds:2013:referenceIdList", tuple(item.cxi for item in entry.reference_ids)),
-    )
+def _document_slots(entry: DocumentEntry) -> str:
+    slots = [
+        _single("creationTime", entry.creation_time),
+        _single("hash", entry.sha1),
+        _single("languageCode", entry.language_code),
+        _single("legalAuthenticator", entry.legal_authenticator),
+        _single("repositoryUniqueId", entry.repository_unique_id),
+        _single("serviceStartTime", entry.service_start_time),
+        _single("serviceStopTime", entry.service_stop_time),
+        _single("size", str(entry.size) if entry.sha1 else ""),
+        _single("sourcePatientId", entry.source_patient_id),
+        _slot("sourcePatientInfo", entry.source_patient_info),
+        _single("URI", entry.uri),
+        _single("documentAvailability", entry.document_availability),
+        _slot("urn:ihe:iti:xds:2013:referenceIdList", [item.cxi for item in entry.reference_ids]),
+    ]
+    return "".join(slots)
 
 
 def _registry_package(submission_set: SubmissionSet) -> str:
@@ -235,15 +232,21 @@ def _slots(slots: Iterable[tuple[str, Sequence[str]]]) -> str:
 
 
 def _slot(name: str, values: Sequence[str]) -> str:
-    if not any(values):
+    present = [_safe(value) for value in values if value]
+    if not present:
         return ""
-    present = (
-        _safe(values[0])
-        if len(values) == 1
-        else "</rim:Value><rim:Value>".join([_safe(value) for value in values if value])
-    )
     return (
-        f'<rim:Slot name="{_safe(name)}"><rim:ValueList><rim:Value>{present}</rim:Value>'
+        f'<rim:Slot name="{_safe(name)}"><rim:ValueList><rim:Value>'
+        f"{'</rim:Value><rim:Value>'.join(present)}</rim:Value></rim:ValueList></rim:Slot>"
+    )
+
+
+def _single(name: str, value: str) -> str:
+    """Return the slot of one value; `name` is one of ours and needs no escape."""
+    if not value:
+        return ""
+    return (
+        f'<rim:Slot name="{name}"><rim:ValueList><rim:Value>{_safe(value)}</rim:Value>'
         "</rim:ValueList></rim:Slot>"
     )
 
@@ -261,9 +264,12 @@ def _language(text: LocalText) -> str:
 
 def _safe(text: str) -> str:
     """Return `text` as it may stand in an attribute or between tags."""
-    if not _MARKUP.search(text):
-        return text
-    return xml_text(text).translate(_ESCAPES)
+    return _MARKUP.sub(_escaped, text) if _MARKUP.search(text) else text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return _ESCAPES.get(character) or xml_text(character)
 
 
 class _Children:
@@ -277,58 +283,44 @@ class _Children:
         return "".join(self._written)
 
     def author(self, scheme: str, author: Author) -> None:
-        self._classification(scheme, *_of_author(author))
+        slots = (
+            _single("authorPerson", author.person),
+            _slot("authorInstitution", author.institutions),
+            _slot("authorRole", author.roles),
+            _slot("authorSpecialty", author.specialties),
+            _slot("authorTelecommunication", author.telecommunications),
+        )
+        self._classification(scheme, "", "".join(slots))
 
     def code(self, scheme: str, code: Code) -> None:
-        self._classification(scheme, *_of_code(code))
-
-    def node(self, node: str) -> None:
-        self._add(
-            "Classification",
-            f' objectType="{v.CLASSIFICATION}" classifiedObject="{self._owner}"'
-            f' classificationNode="{node}"',
-            "",
-        )
-
-    def identifier(self, scheme: str, name: str, value: str) -> None:
-        self._add(
-            "ExternalIdentifier",
-            f' objectType="{v.EXTERNAL_IDENTIFIER}" registryObject="{self._owner}"'
-            f' identificationScheme="{scheme}" value="{_safe(value)}"',
+        name = _safe(code.display or code.code)
+        self._classification(
+            scheme,
+            _safe(code.code),
+            f"{_single('codingScheme', code.scheme)}"
             f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name>',
         )
 
-    def _classification(self, scheme: str, representation: str, inner: str) -> None:
-        self._add(
-            "Classification",
-            f' objectType="{v.CLASSIFICATION}" classificationScheme="{scheme}"'
-            f' classifiedObject="{self._owner}" nodeRepresentation="{representation}"',
-            inner,
-        )
-
-    def _add(self, name: str, attributes: str, inner: str) -> None:
-        number = len(self._written) + 1
+    def node(self, node: str) -> None:
         self._written.append(
-            f'<rim:{name} id="{self._owner}.{number}"{attributes}>{inner}</rim:{name}>'
+            f'<rim:Classification id="{self._next_id()}" objectType="{v.CLASSIFICATION}"'
+            f' classifiedObject="{self._owner}" classificationNode="{node}"></rim:Classification>'
         )
 
+    def identifier(self, scheme: str, name: str, value: str) -> None:
+        self._written.append(
+            f'<rim:ExternalIdentifier id="{self._next_id()}" objectType="{v.EXTERNAL_IDENTIFIER}"'
+            f' registryObject="{self._owner}" identificationScheme="{scheme}"'
+            f' value="{_safe(value)}"><rim:Name><rim:LocalizedString value="{name}"/></rim:Name>'
+            "</rim:ExternalIdentifier>"
+        )
 
-# A region has a few hundred codes and some thousand authors, and each answer has them many times.
-@lru_cache(maxsize=4096)
-def _of_code(code: Code) -> tuple[str, str]:
-    """Return the representation and the content of a code's classification."""
-    name = _localized("Name", (LocalText("", code.display or code.code),))
-    return _safe(code.code), _slot("codingScheme", (code.scheme,)) + name
+    def _classification(self, scheme: str, representation: str, inner: str) -> None:
+        self._written.append(
+            f'<rim:Classification id="{self._next_id()}" objectType="{v.CLASSIFICATION}"'
+            f' classificationScheme="{scheme}" classifiedObject="{self._owner}"'
+            f' nodeRepresentation="{representation}">{inner}</rim:Classification>'
+        )
 
-
-@lru_cache(maxsize=4096)
-def _of_author(author: Author) -> tuple[str, str]:
-    """Return the representation and the content of an author's classification."""
-    slots = (
-        ("authorPerson", (author.person,)),
-        ("authorInstitution", author.institutions),
-        ("authorRole", author.roles),
-        ("authorSpecialty", author.specialties),
-        ("authorTelecommunication", author.telecommunications),
-    )
-    return "", _slots(slots)
+    def _next_id(self) -> str:
+        return f"{self._owner}.{len(self._written) + 1}"

@@ -1,17 +1,18 @@
 """What one caller may see of the registry: decided per person, asked once each per request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource, Subject
 from access_control.policy import BEYOND_CONSENT, decide
+from hub_kernel.identifiers import PatientIdentifier
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.model import DocumentEntry, Folder, SubmissionSet
 
-SitesOfPatient = Callable[[str], frozenset[str]]
-"""The sites where the person with this global ID is known: there a treatment relation stands."""
+SitesOfPatient = Callable[[Collection[PatientIdentifier]], frozenset[str]]
+"""The sites where the person with these identifiers is known: there a treatment relation stands."""
 
-RefusalsOfPatient = Callable[[str], Refusals]
-"""What the person with this global ID refuses."""
+RefusalsOfPatient = Callable[[Collection[PatientIdentifier]], Refusals]
+"""What the person with these identifiers refuses."""
 
 
 _PURPOSES = {Action.ADMINISTER_DOCUMENTS: Purpose.OPERATIONS}
@@ -37,13 +38,13 @@ class Gate:
 
     def sees_person(self, global_id: str) -> bool:
         """Tell whether the subject may see the documents of this person."""
-        return self._sees(global_id, self._sites_of_patient(global_id))
+        return self._sees(global_id, self._people.identifiers_of(global_id))
 
     def sees(self, item: DocumentEntry | SubmissionSet | Folder) -> bool:
         """Tell whether the subject may see `item`; unlinked ones are the whole region's alone."""
         person = self._people.person_of(item.linked_identifier)
         if person is None:
-            return self._sees(item.linked_identifier, frozenset())
+            return self._sees(item.linked_identifier, ())
         return self._decided[person] if person in self._decided else self.sees_person(person)
 
     @property
@@ -56,10 +57,11 @@ class Gate:
         """The people whose documents were held back."""
         return sorted(person for person, allowed in self._decided.items() if not allowed)
 
-    def _sees(self, person: str, sites: frozenset[str]) -> bool:
+    def _sees(self, person: str, identifiers: Collection[PatientIdentifier]) -> bool:
         if person not in self._decided:
             beyond = self._action in BEYOND_CONSENT
-            refusals = NO_REFUSALS if beyond else self._refusals_of_patient(person)
+            refusals = NO_REFUSALS if beyond else self._refusals_of_patient(identifiers)
+            sites = self._sites_of_patient(identifiers)
             resource = Resource("patient", person, sites, refusals=refusals)
             purpose = _PURPOSES.get(self._action, Purpose.TREATMENT)
             decision = decide(self._subject, self._action, resource, purpose)

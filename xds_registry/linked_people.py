@@ -77,16 +77,22 @@ class LinkedPeople:
         except InvalidValueError:
             return None
         if self._links.global_identifier(value).issuer.oid == oid:
-            return value if self._identifiers_of(value) else None
+            return value if self.identifiers_of(value) else None
         person = self._named_by(name)
         if person is not None:
             self._asked_as[person] = name
         return person
 
+    def identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
+        """Return every identifier of that person; empty when there is no such person."""
+        if global_id not in self._identifiers:
+            self._identifiers[global_id] = self._links.identifiers_of(global_id)
+        return self._identifiers[global_id]
+
     def linked_to(self, global_id: str) -> frozenset[str]:
         """Return every identifier, as CX, under which this person's documents may be kept."""
         names = (global_id, *self._links.predecessors(global_id))
-        identifiers = [one.cx for one in self._identifiers_of(global_id)]
+        identifiers = [one.cx for one in self.identifiers_of(global_id)]
         self._person_of.update(dict.fromkeys(identifiers, global_id))
         return frozenset({*map(self._cx, names), *identifiers})
 
@@ -142,7 +148,7 @@ class LinkedPeople:
         except InvalidValueError:
             return None
         if self._links.global_identifier(value).issuer.oid == oid:
-            return value if self._identifiers_of(value) else self._links.successor(value)
+            return value if self.identifiers_of(value) else self._links.successor(value)
         return self._links.resolve(local)
 
     def _named_by(self, cx: str) -> str | None:
@@ -161,11 +167,6 @@ class LinkedPeople:
             return None
         person = self.person_of(identifier.cx)
         return None if person is None or self._links.is_merged_away(identifier) else person
-
-    def _identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
-        if global_id not in self._identifiers:
-            self._identifiers[global_id] = self._links.identifiers_of(global_id)
-        return self._identifiers[global_id]
 
     def _cx(self, global_id: str) -> str:
         return self._links.global_identifier(global_id).cx

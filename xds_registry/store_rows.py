@@ -22,7 +22,7 @@ def entry_row(entry: DocumentEntry, occurrence: int) -> DocumentEntryRow:
         document_type=entry.document_type,
         logical_id=entry.logical_id or entry.entry_uuid,
         version=entry.version,
-        content=_ENTRY.dump_json(entry).decode(),
+        content=_ENTRY.dump_json(entry, exclude_defaults=True).decode(),
     )
 
 
@@ -33,7 +33,7 @@ def submission_set_row(item: SubmissionSet) -> SubmissionSetRow:
         unique_id=item.unique_id,
         linked_identifier=item.linked_identifier,
         status=item.status,
-        content=_SUBMISSION_SET.dump_json(item).decode(),
+        content=_SUBMISSION_SET.dump_json(item, exclude_defaults=True).decode(),
     )
 
 
@@ -47,7 +47,7 @@ def folder_row(folder: Folder) -> FolderRow:
         logical_id=folder.logical_id or folder.entry_uuid,
         version=folder.version,
         last_update_time=folder.last_update_time,
-        content=_FOLDER.dump_json(folder).decode(),
+        content=_FOLDER.dump_json(folder, exclude_defaults=True).decode(),
     )
 
 
@@ -59,5 +59,5 @@ def association_row(item: XdsAssociation) -> XdsAssociationRow:
         source=item.source,
         target=item.target,
         status=item.status,
-        content=_ASSOCIATION.dump_json(item).decode(),
+        content=_ASSOCIATION.dump_json(item, exclude_defaults=True).decode(),
     )

@@ -242,8 +242,7 @@ class Transactor:
         facts: Sequence[AuditFact],
     ) -> None:
         """Write audit records in the caller's transaction, as the last thing in it."""
-        for event in self._events(transaction, asked, facts):
-            self._parts.audit.record(session, event)
+        self._parts.audit.record_all(session, self._events(transaction, asked, facts))
 
     def _events(
         self, transaction: Transaction | None, asked: Asked, facts: Sequence[AuditFact]
@@ -270,8 +269,7 @@ class Transactor:
         """Make the records of several readers durable at once; what spoils that, alone."""
         try:
             with self._parts.database.unit_of_work() as work:
-                for event in chain.from_iterable(groups):
-                    self._parts.audit.record(work.session, event)
+                self._parts.audit.record_all(work.session, chain.from_iterable(groups))
         except (DBAPIError, PoolTimeoutError, InvalidAuditEventError) as error:
             if len(groups) == 1:
                 return [error]

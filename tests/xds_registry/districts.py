@@ -1,6 +1,6 @@
 """Whole hubs of different communities in one process, answering over HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -188,8 +188,8 @@ def _registry(hub: Hub, named: Named, federation: Federation) -> Registry:
             lambda: backend.open(instance.storage_key), instance, hub.eir.native_frame
         )
 
-    def sites_of(global_id: str) -> frozenset[str]:
-        issuers = {one.issuer.oid for one in hub.patients.identifiers_of(global_id)}
+    def sites_of(identifiers: Collection[PatientIdentifier]) -> frozenset[str]:
+        issuers = {one.issuer.oid for one in identifiers}
         return frozenset({"h"}) if named.authority.oid in issuers else frozenset()
 
     parts = RegistryParts(
@@ -201,7 +201,7 @@ def _registry(hub: Hub, named: Named, federation: Federation) -> Registry:
         audit=hub.access.audit,
         authenticate=authenticate,
         sites_of_patient=sites_of,
-        refusals_of_patient=hub.access.consents.refusals_of,
+        refusals_of_patient=hub.access.consents.refusals,
         decode=decode,
     )
     names = RegistryNames(

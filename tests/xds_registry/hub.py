@@ -1,7 +1,7 @@
 """A real hub without its DICOM door: database, archive, people, sites, tokens, SOAP over HTTP."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -116,8 +116,8 @@ def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return tokens.subject(token) if scheme == "Bearer" else None
 
-    def sites_of_patient(global_id: str) -> frozenset[str]:
-        issuers = {one.issuer.oid for one in patients.identifiers_of(global_id)}
+    def sites_of_patient(identifiers: Collection[PatientIdentifier]) -> frozenset[str]:
+        issuers = {one.issuer.oid for one in identifiers}
         return frozenset(s.site_id for s in sites.all() if s.assigning_authority.oid in issuers)
 
     consents = Consents(database, clock, SamePerson(database))
@@ -130,7 +130,7 @@ def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
         audit,
         authenticate,
         sites_of_patient,
-        consents.refusals_of,
+        consents.refusals,
     )
     names = RegistryNames(
         REPOSITORY_UID, HOME, "EIRHUB", lambda: "http://127.0.0.1:8080/dicom-web", "", 1_000_000

@@ -251,7 +251,7 @@ def test_an_audit_trail_that_fails_takes_the_submission_back(
     def fail(*_arguments: object) -> int:
         raise RuntimeError("the trail is broken")
 
-    monkeypatch.setattr(hub.audit, "record", fail)
+    monkeypatch.setattr(hub.audit, "record_all", fail)
     response = web.post(
         web.repository, provided.provide(Sent(described(cx))), source, provided.CONTENT_TYPE
     )

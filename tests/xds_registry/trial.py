@@ -102,7 +102,7 @@ def trial(root: Path, domain: Path = REGION, *, create: bool = True) -> Iterator
         audit,
         lambda _environ: TRIAL,
         lambda _person: frozenset(),
-        Consents(database, clock, SamePerson(database)).refusals_of,
+        Consents(database, clock, SamePerson(database)).refusals,
     )
     names = RegistryNames(
         REPOSITORY_UID, HOME, "EIRHUB", lambda: "", patient_domains=frozenset({PATIENT_DOMAIN})
