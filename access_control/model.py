@@ -18,6 +18,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     REGISTRAR = "registrar"
     DOCUMENT_SOURCE = "document_source"
+    EDGE = "edge"
 
 
 class Action(StrEnum):

@@ -103,6 +103,8 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.REGISTRAR, Purpose.PATIENT, Scope.SEARCH, (Action.MANAGE_CONSENT,)),
     Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.RELATION, (Action.ADMINISTER_DOCUMENTS,)),
     Grant(Role.DOCUMENT_SOURCE, Purpose.TREATMENT, Scope.RELATION, (Action.SUBMIT_DOCUMENTS,)),
+    # A township gateway hands over its own site's studies and sees nothing.
+    Grant(Role.EDGE, Purpose.TREATMENT, Scope.ORIGIN, (Action.STORE,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.ITSELF, (Action.STORE,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.SEARCH, (Action.QUERY,)),
     Grant(SubjectKind.LINK, Purpose.PATIENT, Scope.BOUND, (Action.VIEW_PUBLIC,)),

@@ -32,6 +32,7 @@ from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.certificate_watch import CertificateWatch
+from hub_runtime.edge_door import EdgeSide, EdgeSideParts, edge_side
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
@@ -106,6 +107,7 @@ class Hub:
     pool: DecoderPool
     eir: EirService
     registry: Registry
+    edges: EdgeSide
     address: PublicAddress
     usage: SiteUsage
 
@@ -205,6 +207,7 @@ class Hub:
             audit=self.access.audit,
         )
         machines: dict[str, Wsgi] = {
+            "/edge": self.edges.door,
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
             "/xds/imaging": self.registry.imaging_app,
@@ -261,8 +264,11 @@ def build_hub(settings: Settings) -> Hub:
     for part in (rejections, identity.patients, registry, eir):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
+    edges = _edges(base, access, trust, archive)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
-    return Hub(base, access, trust, archive, index, identity, pool, eir, registry, address, usage)
+    return Hub(
+        base, access, trust, archive, index, identity, pool, eir, registry, edges, address, usage
+    )
 
 
 @contextmanager
@@ -299,6 +305,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         hub.certificates().job(),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
+        *hub.edges.jobs(),
         *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),
     ]
 
@@ -344,6 +351,23 @@ def _archive(base: Foundation) -> ArchiveService:
     quiet_s = base.settings.study.quiet_period_s
     return ArchiveService(
         base.database, base.backend, base.clock, base.metrics, quiet_period_s=quiet_s
+    )
+
+
+def _edges(
+    base: Foundation, access: Access, trust: MachineTrust, archive: ArchiveService
+) -> EdgeSide:
+    return edge_side(
+        EdgeSideParts(
+            settings=base.settings,
+            database=base.database,
+            clock=base.clock,
+            archive=archive,
+            index=ArchiveIndex(base.database),
+            sites=access.sites,
+            audit=access.audit,
+            authenticate=trust.authenticate,
+        )
     )
 
 

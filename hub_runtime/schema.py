@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 import access_control.tables
 import access_control.tables_consent
 import access_control.tables_trust
+import edge_gateway.tables
 import eir_versions.tables
 import hub_kernel.outbox
 import image_archive.tables
@@ -48,6 +49,7 @@ TABLES: tuple[ModuleType, ...] = (
     xds_registry.tables_repository,
     xds_registry.tables_subscriptions,
     eir_versions.tables,
+    edge_gateway.tables,
 )
 METADATA = Base.metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"

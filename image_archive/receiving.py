@@ -93,6 +93,11 @@ class IncomingInstance:
         """Bytes of the dataset written so far."""
         return self._bytes
 
+    @property
+    def dataset_sha256(self) -> str:
+        """SHA-256 of the dataset written so far, as 64 hex digits."""
+        return self._hash.hexdigest()
+
     def write(self, chunk: bytes | memoryview) -> None:
         """Append a part of the dataset as received; `chunk` may be reused by the caller at once.
 

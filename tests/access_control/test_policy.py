@@ -76,6 +76,7 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("registrar", "patient", "manage_consent", SEARCH),
     ("registrar", "operations", "administer_documents", RELATION),
     ("document_source", "treatment", "submit_documents", RELATION),
+    ("edge", "treatment", "store", ORIGIN),
 ]
 
 # the same for what is no person and no machine; the site asks as `sijing`

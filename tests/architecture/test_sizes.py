@@ -11,6 +11,7 @@ PACKAGES = (
     "access_control",
     "benchmarks",
     "dicom_router",
+    "edge_gateway",
     "eir_versions",
     "hub_kernel",
     "hub_runtime",

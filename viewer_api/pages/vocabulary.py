@@ -94,6 +94,7 @@ ROLE_WORDS = {
     "auditor": lazy_gettext("Auditor"),
     "clinician": lazy_gettext("Clinician"),
     "document_source": lazy_gettext("Document source"),
+    "edge": lazy_gettext("Township gateway"),
     "engineer": lazy_gettext("Engineer"),
     "manager": lazy_gettext("Manager"),
     "radiologist": lazy_gettext("Radiologist"),

@@ -1,0 +1,1 @@
+"""The township gateway: instances and ledger between an edge and its hub over HTTPS."""

@@ -1,0 +1,191 @@
+"""The hub's end of an upload: from an offer to the archive's receipt, by the archive's one way in.
+
+Bytes become an instance through `ArchiveService.incoming`, as those of a C-STORE do, so that every
+check, every quarantine and every promise is the same. What an edge offers again is recognised: an
+instance that is archived with these bytes has its receipt at once, one that was refused with these
+bytes is refused again, and an upload that was begun goes on where it stopped.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from access_control.model import Site
+from access_control.sites import SiteDirectory
+from edge_gateway.errors import (
+    DigestMismatchError,
+    InstanceTooLargeError,
+    OffsetMismatchError,
+    RefusedBeforeError,
+)
+from edge_gateway.model import HubReceipt, Offer, Standing
+from edge_gateway.partials import Chunk, Held, PartialUploads, ReadableBody
+from edge_gateway.protocol import upload_id
+from hub_kernel.clock import Clock
+from hub_kernel.database import Database
+from hub_kernel.errors import InvalidUidError
+from image_archive.errors import (
+    ArchiveFullError,
+    ConflictingInstanceError,
+    ConflictingStudyError,
+    IdentityMismatchError,
+    UnreadableInstanceError,
+)
+from image_archive.index import ArchiveIndex
+from image_archive.model import (
+    Condition,
+    IncomingHeader,
+    InstanceOrigin,
+    StoreOutcome,
+)
+from image_archive.service import ArchiveService
+from image_archive.tables import QUARANTINE
+
+_PIECE_BYTES = 1_048_576
+# After these the bytes are in quarantine, or nobody wants them: the upload is over.
+_FINAL = (
+    ConflictingInstanceError,
+    ConflictingStudyError,
+    DigestMismatchError,
+    IdentityMismatchError,
+    InvalidUidError,
+    UnreadableInstanceError,
+)
+
+
+@dataclass(frozen=True)
+class IntakeParts:
+    """What the intake works with."""
+
+    database: Database
+    archive: ArchiveService
+    index: ArchiveIndex
+    sites: SiteDirectory
+    partials: PartialUploads
+    clock: Clock
+    max_instance_bytes: int
+
+
+class Intake:
+    """Takes instances in from edges; safe from many threads. `address` is the edge's own.
+
+    Every method raises the errors of `edge_gateway.problems`; none of them loses bytes that a
+    standing has named.
+    """
+
+    def __init__(self, parts: IntakeParts) -> None:
+        self._parts = parts
+
+    def begin(self, offer: Offer, address: str) -> Standing:
+        """Take an offer: answer its receipt, or where to go on."""
+        if settled := self._settled(offer):
+            return settled
+        with self._parts.partials.begun(offer) as held:
+            return self._finished_if_whole(held, address)
+
+    def whole(self, offer: Offer, body: ReadableBody, address: str) -> Standing:
+        """Take an offer together with all its bytes, without an unfinished upload in between."""
+        if settled := self._settled(offer):
+            return settled
+        receipt = self._archive(offer, body, address)
+        if self._parts.partials.known(offer):
+            self.withdraw(offer.site_id, upload_id(offer))
+        return _standing(offer, offer.dataset_bytes, receipt)
+
+    def append(self, site_id: str, name: str, chunk: Chunk, address: str) -> Standing:
+        """Add a chunk durably; the last one makes the instance."""
+        with self._parts.partials.held(site_id, name) as held:
+            self._require_room()
+            if chunk.length:
+                held.append(chunk)
+            elif chunk.offset != held.offset:
+                raise OffsetMismatchError(f"the hub holds {held.offset} bytes")
+            return self._finished_if_whole(held, address)
+
+    def standing(self, site_id: str, name: str) -> tuple[Standing, Held]:
+        """Return how far an unfinished upload is."""
+        with self._parts.partials.held(site_id, name) as held:
+            return _standing(held.offer, held.offset, None), held
+
+    def withdraw(self, site_id: str, name: str) -> None:
+        """Forget an unfinished upload."""
+        with self._parts.partials.held(site_id, name) as held:
+            held.remove()
+
+    def _settled(self, offer: Offer) -> Standing | None:
+        """Return the receipt of what is archived already; refuse what was refused before."""
+        if offer.dataset_bytes > self._parts.max_instance_bytes:
+            raise InstanceTooLargeError(f"{offer.dataset_bytes} bytes")
+        there = self._parts.index.instance(offer.sop_instance_uid)
+        if there and there.dataset_sha256 == offer.dataset_sha256:
+            if there.condition == Condition.INTACT:
+                receipt = HubReceipt(
+                    offer.sop_instance_uid,
+                    offer.dataset_sha256,
+                    StoreOutcome.ALREADY_STORED,
+                    there.received_at,
+                )
+                return _standing(offer, offer.dataset_bytes, receipt)
+            return None
+        if reason := self._refused_before(offer):
+            raise RefusedBeforeError(reason)
+        self._require_room()
+        return None
+
+    def _refused_before(self, offer: Offer) -> str | None:
+        wanted = select(QUARANTINE.c.reason).where(
+            QUARANTINE.c.dataset_sha256 == offer.dataset_sha256,
+            QUARANTINE.c.sop_instance_uid == offer.sop_instance_uid,
+            QUARANTINE.c.site_id == offer.site_id,
+        )
+        with self._parts.database.read() as session:
+            return session.scalars(wanted.limit(1)).first()
+
+    def _require_room(self) -> None:
+        if self._parts.archive.backend.free_bytes() <= 0:
+            raise ArchiveFullError("archive: less free space than archive.min_free_bytes")
+
+    def _finished_if_whole(self, held: Held, address: str) -> Standing:
+        offset = held.offset
+        if offset < held.offer.dataset_bytes:
+            return _standing(held.offer, offset, None)
+        try:
+            with held.open() as body:
+                receipt = self._archive(held.offer, body, address)
+        except _FINAL:
+            held.remove()
+            raise
+        held.remove()
+        return _standing(held.offer, offset, receipt)
+
+    def _archive(self, offer: Offer, body: ReadableBody, address: str) -> HubReceipt:
+        header = IncomingHeader(
+            sop_class_uid=offer.sop_class_uid,
+            sop_instance_uid=offer.sop_instance_uid,
+            transfer_syntax_uid=offer.transfer_syntax_uid,
+            origin=self._origin(offer, address),
+        )
+        with self._parts.archive.incoming(header) as incoming:
+            while piece := body.read(_PIECE_BYTES):
+                incoming.write(piece)
+            if incoming.dataset_sha256 != offer.dataset_sha256:
+                raise DigestMismatchError("the dataset is not the one that was offered")
+            outcome = incoming.commit()
+        return HubReceipt(
+            offer.sop_instance_uid, offer.dataset_sha256, outcome, self._parts.clock.now()
+        )
+
+    def _origin(self, offer: Offer, address: str) -> InstanceOrigin:
+        site: Site = self._parts.sites.get(offer.site_id)
+        return InstanceOrigin(
+            site_id=site.site_id,
+            issuer=site.assigning_authority,
+            calling_ae_title=offer.calling_ae_title,
+            called_ae_title=offer.called_ae_title,
+            source_address=address,
+            charset_habit=offer.charset_habit or site.used_charset,
+        )
+
+
+def _standing(offer: Offer, offset: int, receipt: HubReceipt | None) -> Standing:
+    return Standing(upload_id(offer), offset, offer.dataset_bytes, receipt)

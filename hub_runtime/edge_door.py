@@ -1,0 +1,90 @@
+"""The hub's end of its edges, wired: uploads, reports, inventory, and what keeps them tidy."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from access_control.audit import AuditTrail
+from access_control.sites import SiteDirectory
+from edge_gateway.contacts import Contacts
+from edge_gateway.door_audit import DoorAudit
+from edge_gateway.intake import Intake, IntakeParts
+from edge_gateway.inventory import Inventory
+from edge_gateway.partials import PartialLimits, PartialUploads
+from edge_gateway.wsgi import EdgeDoor, EdgeDoorParts
+from hub_kernel.clock import Clock
+from hub_kernel.database import Database
+from hub_kernel.settings import Settings
+from hub_kernel.tasks import PeriodicJob
+from hub_runtime.machine_authentication import Authenticate
+from image_archive.index import ArchiveIndex
+from image_archive.service import ArchiveService
+from viewer_api.ledger.progress import progress_of
+
+_SWEEP_S, _PURGE_S = 10.0, 3600.0
+
+
+@dataclass(frozen=True)
+class EdgeSideParts:
+    """What the hub's end stands on."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    archive: ArchiveService
+    index: ArchiveIndex
+    sites: SiteDirectory
+    audit: AuditTrail
+    authenticate: Authenticate
+
+
+@dataclass(frozen=True)
+class EdgeSide:
+    """The hub's end: what answers at `/edge`, what edges hold, when they last spoke."""
+
+    door: EdgeDoor
+    inventory: Inventory
+    contacts: Contacts
+    partials: PartialUploads
+
+    def jobs(self) -> list[PeriodicJob]:
+        """Return what it does by itself from time to time."""
+        return [
+            PeriodicJob("edge-arrivals", _SWEEP_S, self.inventory.sweep),
+            PeriodicJob("upload-purge", _PURGE_S, self.partials.purge),
+        ]
+
+
+def edge_side(parts: EdgeSideParts) -> EdgeSide:
+    """Return the hub's end of its edges."""
+    wanted = parts.settings.uploads
+    limits = PartialLimits(
+        site_bytes=wanted.site_bytes,
+        site_uploads=wanted.site_uploads,
+        keep=timedelta(hours=wanted.keep_hours),
+    )
+    partials = PartialUploads(parts.settings.hub.data_dir / "uploads", limits, parts.clock)
+    inventory = Inventory(parts.database, progress_of)
+    contacts = Contacts(parts.database, parts.clock)
+    intake = Intake(
+        IntakeParts(
+            database=parts.database,
+            archive=parts.archive,
+            index=parts.index,
+            sites=parts.sites,
+            partials=partials,
+            clock=parts.clock,
+            max_instance_bytes=parts.settings.router.max_instance_bytes,
+        )
+    )
+    door = EdgeDoor(
+        EdgeDoorParts(
+            authenticate=parts.authenticate,
+            audit=DoorAudit(parts.database, parts.audit),
+            intake=intake,
+            partials=partials,
+            inventory=inventory,
+            contacts=contacts,
+            max_instance_bytes=parts.settings.router.max_instance_bytes,
+        )
+    )
+    return EdgeSide(door, inventory, contacts, partials)
