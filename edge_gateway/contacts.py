@@ -29,10 +29,9 @@ class Contacts:
     def all(self) -> Mapping[str, EdgeContact]:
         """Return the last contact of every edge that ever spoke, by site."""
         with self._database.read() as session:
-            rows = session.scalars(select(EdgeContactRow)).all()
-        return {
-            row.site_id: EdgeContact(
-                row.site_id, row.last_contact_at, read_figures({"figures": row.figures})
-            )
-            for row in rows
-        }
+            return {
+                row.site_id: EdgeContact(
+                    row.site_id, row.last_contact_at, read_figures({"figures": row.figures})
+                )
+                for row in session.scalars(select(EdgeContactRow))
+            }

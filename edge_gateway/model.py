@@ -96,6 +96,19 @@ class EdgeContact:
     figures: EdgeFigures
 
 
+@dataclass(frozen=True)
+class StudyDeliveries:
+    """At an edge: how many instances of a study the hub has taken, are owed, were refused.
+
+    `problem` names why (`edge_gateway.problems`) for one of those that were refused.
+    """
+
+    delivered: int = 0
+    waiting: int = 0
+    parked: int = 0
+    problem: str = ""
+
+
 class DifferenceKind(StrEnum):
     """How the two sides of the ledger can differ."""
 

@@ -55,12 +55,14 @@ class StudyState(StrEnum):
 class Condition(StrEnum):
     """What start-up and verification found of an instance's bytes.
 
-    An instance that is missing or damaged is mended when the same dataset is sent again.
+    An instance that is missing or damaged is mended when the same dataset is sent again. One that
+    was released had its bytes removed on purpose (`ArchiveService.release`); it is no fault.
     """
 
     INTACT = "intact"
     MISSING = "missing"
     DAMAGED = "damaged"
+    RELEASED = "released"
 
 
 class QuarantineReason(StrEnum):

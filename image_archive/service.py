@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import Dataset
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
@@ -17,6 +17,7 @@ from image_archive.completion import complete_quiet_studies
 from image_archive.errors import UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta
 from image_archive.model import (
+    Condition,
     IncomingHeader,
     InstanceOrigin,
     ReconcileReport,
@@ -103,6 +104,28 @@ class ArchiveService:
         """
         with self.open_instance(sop_instance_uid) as stream:
             return read_dataset(stream, stop_before_pixels=stop_before_pixels)
+
+    def release(self, sop_instance_uid: str) -> bool:
+        """Let the bytes of an instance go; its row stays, and says so.
+
+        Only for a spool, whose instances are safe elsewhere: the caller knows. Sending the same
+        dataset again brings the bytes back. Returns whether there was something to let go.
+        """
+        with self._database.unit_of_work() as work:
+            key = work.session.scalar(
+                update(INSTANCE)
+                .where(
+                    INSTANCE.c.sop_instance_uid == sop_instance_uid,
+                    INSTANCE.c.condition == Condition.INTACT.value,
+                )
+                .values(condition=Condition.RELEASED.value)
+                .returning(INSTANCE.c.storage_key)
+            )
+        if key is None:
+            return False
+        # The row first: a crash in between leaves bytes that are not counted on, never the reverse.
+        self._backend.delete(key)
+        return True
 
     def verify(self, progress: Callable[[int, int], None]) -> VerifyReport:
         """Re-hash every instance; `progress` is called with (checked, in all)."""

@@ -17,6 +17,7 @@ from image_archive.tables import INSTANCE
 
 _INSTANCES_PER_QUERY = 500
 _CHUNK_BYTES = 1_048_576
+_KEPT = INSTANCE.c.condition != Condition.RELEASED.value
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ def verify(
     arrive meanwhile may or may not be included.
     """
     with database.read() as session:
-        total = session.execute(select(func.count()).select_from(INSTANCE)).scalar_one()
+        total = session.execute(
+            select(func.count()).select_from(INSTANCE).where(_KEPT)
+        ).scalar_one()
     checked = checked_bytes = 0
     broken: list[BrokenInstance] = []
     for row in _instances(database):
@@ -90,7 +93,7 @@ def _instances(database: Database) -> Iterator[Any]:
                     INSTANCE.c.dataset_sha256,
                     INSTANCE.c.condition,
                 )
-                .where(INSTANCE.c.id > last)
+                .where(INSTANCE.c.id > last, _KEPT)
                 .order_by(INSTANCE.c.id)
                 .limit(_INSTANCES_PER_QUERY)
             ).all()

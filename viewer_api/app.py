@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Blueprint, Flask
 from flask_babel import Babel  # type: ignore[import-untyped]  # it ships no types
 
 from viewer_api import api, dicomweb, operations, pages
+from viewer_api.edge_services import install_edge_services
 from viewer_api.failures import install_failures
 from viewer_api.language import asker_language
 from viewer_api.security.access import install_access
@@ -18,6 +19,9 @@ from viewer_api.security.subjects import install_sign_in
 from viewer_api.services import install_services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from viewer_api.edge_services import EdgeServices
     from viewer_api.services import ViewerServices
 
 _MAX_BODY_BYTES = 1 << 20
@@ -25,7 +29,27 @@ _MAX_FORM_PARTS = 200
 
 
 def create_app(services: ViewerServices) -> Flask:
-    """Return the WSGI application that answers with `services`; opens no socket, starts no thread.
+    """Return the application that answers with `services`; opens no socket, starts no thread."""
+    return _secured(
+        services,
+        (
+            operations.blueprint,
+            *dicomweb.blueprints(),
+            *api.blueprints(),
+            *pages.blueprints(),
+        ),
+    )
+
+
+def create_edge_app(services: ViewerServices, own: EdgeServices) -> Flask:
+    """Return the application of a township gateway: sign-in and its one page, nothing else."""
+    app = _secured(services, (operations.blueprint, *pages.edge_blueprints()))
+    install_edge_services(app, own)
+    return app
+
+
+def _secured(services: ViewerServices, blueprints: Iterable[Blueprint]) -> Flask:
+    """Return an application with `blueprints` behind the security edge.
 
     Order matters: requests are numbered, then smuggled paths are refused, then who asks is
     settled, then forgery is ruled out; only then does a view run.
@@ -48,11 +72,6 @@ def create_app(services: ViewerServices) -> Flask:
     install_sign_in(app)
     install_csrf(app)
     Babel(app, locale_selector=asker_language)
-    for blueprint in (
-        operations.blueprint,
-        *dicomweb.blueprints(),
-        *api.blueprints(),
-        *pages.blueprints(),
-    ):
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from flask import Flask
 
@@ -34,12 +35,29 @@ if TYPE_CHECKING:
 _EXTENSION = "eirhub"
 
 
+def _none_forwarded(_sop_instance_uid: str) -> Sequence[Delivery]:
+    """What a hub without forwarding says."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One row of the forwarding ledger, as pages show it; `moment` is its latest change."""
+
+    destination: str
+    state: str
+    status: str
+    comment: str
+    moment: datetime
+
+
 @dataclass(frozen=True)
 class ViewerServices:
     """Everything a route may call; made by `hub_runtime.bootstrap`, never by a route.
 
     `dicom_port` returns the port workstations use; it is asked late, because a port taken at start
-    is not known before.
+    is not known before. `deliveries` returns what became of an instance, named by its SOP Instance
+    UID, at each destination it is forwarded to.
     """
 
     database: Database
@@ -61,6 +79,7 @@ class ViewerServices:
     clock: Clock
     refused_messages: RefusedMessages
     dicom_port: Callable[[], int]
+    deliveries: Callable[[str], Sequence[Delivery]] = _none_forwarded
 
 
 def services() -> ViewerServices:

@@ -6,6 +6,7 @@ from viewer_api.api import (
     consents,
     description,
     identity,
+    ledger,
     links,
     patients,
     studies,
@@ -24,5 +25,6 @@ def blueprints() -> list[Blueprint]:
         identity.blueprint,
         consents.blueprint,
         submissions.blueprint,
+        ledger.blueprint,
         description.blueprint,
     ]

@@ -46,6 +46,20 @@ def whole_number(name: str, *, default: int, least: int = 0, most: int) -> int:
 
 
 QUERIES: dict[str, list[dict[str, Any]]] = {
+    "api_ledger.studies": [
+        {
+            "name": "days",
+            "in": "query",
+            "description": "How many days to look back",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 366, "default": 1},
+        },
+        {
+            "name": "late",
+            "in": "query",
+            "description": "Only what is late",
+            "schema": {"type": "boolean", "default": False},
+        },
+    ],
     "api_patients.search": [
         {
             "name": "q",

@@ -9,11 +9,13 @@ from viewer_api.pages import (
     conformance,
     consents,
     documents,
+    edge,
     find,
     frame,
     identity_drift,
     identity_people,
     identity_review,
+    ledger,
     record,
     refused_messages,
     refused_submissions,
@@ -40,6 +42,7 @@ def blueprints() -> list[Blueprint]:
         shared,
         arrivals,
         region,
+        ledger,
         conformance,
         trail,
         identity_review,
@@ -51,3 +54,8 @@ def blueprints() -> list[Blueprint]:
         access_log,
     )
     return [module.blueprint for module in modules]
+
+
+def edge_blueprints() -> list[Blueprint]:
+    """Return the blueprints of a township gateway's pages."""
+    return [module.blueprint for module in (assets, frame, sign_in, edge)]

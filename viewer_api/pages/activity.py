@@ -71,6 +71,16 @@ def arrivals_since(session: Session, sites: Sites, since: datetime, *, limit: in
     return [_arrival(row) for row in session.scalars(query)]
 
 
+def arrivals_of(session: Session, study_uids: Sequence[str]) -> list[Arrival]:
+    """Return these studies, newest first."""
+    query = (
+        select(StudyRow)
+        .where(StudyRow.study_instance_uid.in_(study_uids))
+        .order_by(StudyRow.last_received_at.desc(), StudyRow.id.desc())
+    )
+    return [_arrival(row) for row in session.scalars(query)]
+
+
 def broken_counts(session: Session, study_uids: Sequence[str]) -> Mapping[str, int]:
     """Return how many instances of each study no longer are what was received."""
     query = (
@@ -79,7 +89,7 @@ def broken_counts(session: Session, study_uids: Sequence[str]) -> Mapping[str, i
         .join(InstanceRow, InstanceRow.series_row_id == SeriesRow.id)
         .where(
             StudyRow.study_instance_uid.in_(study_uids),
-            InstanceRow.condition != Condition.INTACT.value,
+            InstanceRow.condition.in_([Condition.MISSING.value, Condition.DAMAGED.value]),
         )
         .group_by(StudyRow.study_instance_uid)
     )

@@ -18,7 +18,8 @@ from viewer_api.pages.activity import (
 )
 from viewer_api.pages.language import local_midnight
 from viewer_api.pages.people import site_book
-from viewer_api.pages.words import gettext, lazy_gettext
+from viewer_api.pages.vocabulary import SET_ASIDE_WORDS
+from viewer_api.pages.words import gettext
 from viewer_api.security import current_subject, require, signed_in
 from viewer_api.services import services
 
@@ -33,20 +34,6 @@ blueprint = Blueprint("arrivals", __name__)
 
 _MOST_ROWS = 100
 _LATE = timedelta(minutes=10)
-SET_ASIDE_WORDS = {
-    "conflicting_instance": lazy_gettext(
-        "The same picture number came before with other content. The first one stays; "
-        "send the examination again under new numbers or call the regional centre."
-    ),
-    "conflicting_study": lazy_gettext(
-        "The examination number belongs to another patient. Check the patient at the modality, "
-        "then send again."
-    ),
-    "unreadable": lazy_gettext(
-        "The picture cannot be read. Send it again; if it comes back here, call the regional "
-        "centre."
-    ),
-}
 
 
 class Lamp(StrEnum):

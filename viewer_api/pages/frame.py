@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 
 from access_control.model import Role, SubjectKind
 from viewer_api.language import asker_language
@@ -29,6 +29,7 @@ blueprint = Blueprint("frame", __name__)
 _MENU = (
     ("find.page", lazy_gettext("Find a person"), {Role.RADIOLOGIST, Role.CLINICIAN}),
     ("arrivals.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN}),
+    ("edge.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN, Role.ENGINEER, Role.MANAGER}),
     ("region.page", lazy_gettext("Region at a glance"), {Role.ENGINEER, Role.MANAGER}),
     ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
     ("identity_review.page", lazy_gettext("Review desk"), {Role.REGISTRAR}),
@@ -70,6 +71,7 @@ def install(state: BlueprintSetupState) -> None:
         sex=vocabulary.sex_word,
         site_name=language.site_name,
         size=language.size_word,
+        span=language.span_word,
         study_clock=language.study_clock,
     )
     app.context_processor(_common)
@@ -94,7 +96,8 @@ def menu(subject: Subject) -> list[MenuEntry]:
     return [
         MenuEntry(url_for(endpoint), str(word), request.endpoint == endpoint)
         for endpoint, word, roles in _MENU
-        if subject.roles & roles
+        # The gateway has one page of its own, and none of the hub's.
+        if subject.roles & roles and endpoint in current_app.view_functions
     ]
 
 

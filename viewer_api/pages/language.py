@@ -5,7 +5,7 @@ The address parameter `lang` or `theme` changes the choice on any page; a cookie
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -102,6 +102,16 @@ def ago(value: datetime | None) -> str:
     if seconds < 172_800:
         return ngettext("%(num)d hour ago", "%(num)d hours ago", seconds // 3600)
     return ngettext("%(num)d day ago", "%(num)d days ago", seconds // 86_400)
+
+
+def span_word(value: timedelta) -> str:
+    """Return how long something takes or lasts, in the largest fitting unit."""
+    seconds = int(value.total_seconds())
+    if seconds < 3600:
+        return ngettext("%(num)d minute", "%(num)d minutes", max(1, seconds // 60))
+    if seconds < 172_800:
+        return ngettext("%(num)d hour", "%(num)d hours", seconds // 3600)
+    return ngettext("%(num)d day", "%(num)d days", seconds // 86_400)
 
 
 def age_years(born: date | None, at: date | None = None) -> int | None:

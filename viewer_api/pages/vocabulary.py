@@ -90,6 +90,21 @@ SEX_WORDS = {
     "O": lazy_gettext("Other sex"),
 }
 
+SET_ASIDE_WORDS = {
+    "conflicting_instance": lazy_gettext(
+        "The same picture number came before with other content. The first one stays; "
+        "send the examination again under new numbers or call the regional centre."
+    ),
+    "conflicting_study": lazy_gettext(
+        "The examination number belongs to another patient. Check the patient at the modality, "
+        "then send again."
+    ),
+    "unreadable": lazy_gettext(
+        "The picture cannot be read. Send it again; if it comes back here, call the regional "
+        "centre."
+    ),
+}
+
 ROLE_WORDS = {
     "auditor": lazy_gettext("Auditor"),
     "clinician": lazy_gettext("Clinician"),
