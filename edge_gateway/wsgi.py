@@ -16,7 +16,7 @@ from werkzeug.http import generate_etag, http_date
 from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
-from access_control.model import ANONYMOUS, Action, Purpose, Resource, Subject
+from access_control.model import ANONYMOUS, Action, Purpose, Resource, Subject, SubjectKind
 from access_control.policy import decide
 from edge_gateway import problems, protocol
 from edge_gateway.contacts import Contacts
@@ -219,7 +219,7 @@ class EdgeDoor:
 
 def _refusal(subject: Subject, site_id: str) -> str:
     """Return why `subject` may not speak for the site, empty when it may."""
-    if subject.sites is None:
+    if subject.sites is None and subject.kind is not SubjectKind.SITE:
         return "not bound to a site"
     origin = Resource("study", origin_site_id=site_id)
     decision = decide(subject, Action.STORE, origin, Purpose.TREATMENT)

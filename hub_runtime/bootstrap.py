@@ -357,18 +357,8 @@ def _archive(base: Foundation) -> ArchiveService:
 def _edges(
     base: Foundation, access: Access, trust: MachineTrust, archive: ArchiveService
 ) -> EdgeSide:
-    return edge_side(
-        EdgeSideParts(
-            settings=base.settings,
-            database=base.database,
-            clock=base.clock,
-            archive=archive,
-            index=ArchiveIndex(base.database),
-            sites=access.sites,
-            audit=access.audit,
-            authenticate=trust.authenticate,
-        )
-    )
+    stored = (base.settings, base.database, base.clock, archive)
+    return edge_side(EdgeSideParts(*stored, access.sites, access.audit, trust.authenticate))
 
 
 def _decoders(settings: Settings) -> DecoderPool:

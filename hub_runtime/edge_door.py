@@ -31,7 +31,6 @@ class EdgeSideParts:
     database: Database
     clock: Clock
     archive: ArchiveService
-    index: ArchiveIndex
     sites: SiteDirectory
     audit: AuditTrail
     authenticate: Authenticate
@@ -69,7 +68,7 @@ def edge_side(parts: EdgeSideParts) -> EdgeSide:
         IntakeParts(
             database=parts.database,
             archive=parts.archive,
-            index=parts.index,
+            index=ArchiveIndex(parts.database),
             sites=parts.sites,
             partials=partials,
             clock=parts.clock,
