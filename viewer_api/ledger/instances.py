@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -14,6 +14,7 @@ from viewer_api.ledger.progress import progress_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from edge_gateway.model import StudyProgress
@@ -96,37 +97,38 @@ def instance_ledger(session: Session, site_id: str, sop_uid: str) -> InstanceLed
         .order_by(QUARANTINE.c.id)
         .limit(20)
     ).all()
-    if edge is None and hub is None and not apart:
+    known = hub or edge or next(iter(apart), None)
+    if known is None:
         return None
-    known = hub or edge or apart[0]
     study_uid = str(known.study_instance_uid)
     return InstanceLedger(
         sop_instance_uid=sop_uid,
         study_instance_uid=study_uid,
-        edge=AtEdge(
-            edge.dataset_sha256,
-            edge.dataset_bytes,
-            edge.received_at,
-            edge.reported_at,
-            edge.arrived_at,
-        )
-        if edge
-        else None,
-        hub=AtHub(
-            hub.dataset_sha256,
-            hub.dataset_bytes,
-            hub.transfer_syntax_uid,
-            hub.received_at,
-            hub.condition,
-        )
-        if hub
-        else None,
-        set_aside=tuple(
-            SetAsideBytes(row.reason, row.dataset_sha256, row.received_at, row.calling_ae_title)
-            for row in apart
-        ),
+        edge=_at_edge(edge) if edge else None,
+        hub=_at_hub(hub) if hub else None,
+        set_aside=tuple(map(_set_aside, apart)),
         study=next(iter(progress_of(session, [study_uid])), None),
     )
+
+
+def _at_edge(row: Row[Any]) -> AtEdge:
+    return AtEdge(
+        row.dataset_sha256, row.dataset_bytes, row.received_at, row.reported_at, row.arrived_at
+    )
+
+
+def _at_hub(row: Row[Any]) -> AtHub:
+    return AtHub(
+        row.dataset_sha256,
+        row.dataset_bytes,
+        row.transfer_syntax_uid,
+        row.received_at,
+        row.condition,
+    )
+
+
+def _set_aside(row: Row[Any]) -> SetAsideBytes:
+    return SetAsideBytes(row.reason, row.dataset_sha256, row.received_at, row.calling_ae_title)
 
 
 def instance_lines(
