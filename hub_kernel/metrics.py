@@ -34,10 +34,31 @@ class Metrics:
             "certificate_days_left", "Days until a certificate ends", "kind", "name"
         )
         self.outbox = self._gauge("outbox_deliveries", "Deliveries owed to subscribers", "state")
+        self._count_forwarding()
 
     def exposition(self) -> bytes:
         """Return the current values in the Prometheus text format."""
         return generate_latest(self.registry)
+
+    def _count_forwarding(self) -> None:
+        self.forwarded = self._counter(
+            "forwarded_instances", "Answers of destinations, by class", "destination", "verdict"
+        )
+        self.forwarded_bytes = self._counter(
+            "forwarded_bytes", "Bytes of datasets that destinations have taken", "destination"
+        )
+        self.forwarding_items = self._gauge(
+            "forwarding_items", "Instances not done for a destination", "destination", "state"
+        )
+        self.forwarding_oldest_seconds = self._gauge(
+            "forwarding_oldest_seconds", "Age of the oldest queued instance", "destination"
+        )
+        self.forwarding_breaker = self._gauge(
+            "forwarding_breaker",
+            "1 for the state a destination's breaker is in",
+            "destination",
+            "state",
+        )
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(f"eirhub_{name}", words, labels, registry=self.registry)

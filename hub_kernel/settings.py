@@ -7,19 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
-
-
-class Section(BaseModel):
-    """One table of the configuration: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True
-    )
+from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
+from hub_kernel.settings_types import AeTitle, Port, Seconds, Section
 
 
 class HubSettings(Section):
@@ -47,11 +38,9 @@ class HubSettings(Section):
         return name
 
 
-class DestinationSettings(Section):
+class DestinationSettings(ForwardingOptions):
     """One peer that instances are sent to: by C-MOVE, and by rules of forwarding."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    """The hub's own word for it."""
     ae_title: AeTitle
     """Its AE title; the one a C-MOVE names."""
     host: Annotated[str, Field(min_length=1)]
@@ -70,6 +59,8 @@ class DestinationSettings(Section):
     """PEM client certificate the hub shows there."""
     tls_key: Path | None = None
     """PEM key of that certificate."""
+    commitment: bool = False
+    """It offers Storage Commitment: an instance counts as done there only once it is committed."""
 
 
 class RouterSettings(Section):
@@ -113,6 +104,11 @@ class RouterSettings(Section):
     """Storage SOP classes accepted beside the standard's own."""
     destinations: tuple[DestinationSettings, ...] = ()
     """Peers to send to, C-MOVE's included: tables of `name`, `ae_title`, `host`, `port`, `tls`."""
+
+    web_destinations: tuple[WebDestinationSettings, ...] = ()
+    """STOW-RS services to forward to: tables of `name`, `url`, `token_file`; see operations."""
+    rules: Path | None = None
+    """TOML file of the rules of forwarding; without it nothing is forwarded."""
 
     @field_validator("destinations")
     @classmethod

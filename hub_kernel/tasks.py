@@ -73,7 +73,7 @@ class ThreadTaskEngine:
     def start(self) -> None:
         """Take back what dead predecessors held, then begin to deliver."""
         self._stopping.clear()
-        self._outbox.release_dead(self._database, _is_dead_here)
+        self._outbox.release_dead(self._database, is_dead_here)
         self._threads = [
             threading.Thread(target=self._deliver_forever, args=(lane,), name=f"outbox-{lane.name}")
             for lane in self._lanes
@@ -169,7 +169,7 @@ def _postpone(database: Database, outbox: Outbox, delivery: Delivery, error: Exc
     )
 
 
-def _is_dead_here(worker: str) -> bool:
+def is_dead_here(worker: str) -> bool:
     """Tell whether `worker` (host:pid) was on this machine and is gone."""
     host, _, pid = worker.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():

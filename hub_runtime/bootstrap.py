@@ -33,11 +33,13 @@ from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.certificate_watch import CertificateWatch
 from hub_runtime.edge_door import EdgeSide, EdgeSideParts, edge_side
+from hub_runtime.forwarding import ForwardingParts, ForwardingWiring, build_forwarding
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
 from hub_runtime.open_doors import refuse_open_doors
 from hub_runtime.own_tls import dicom_tls_context
+from hub_runtime.public_address import PublicAddress, public_address
 from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
@@ -82,18 +84,6 @@ class Access:
     audit: AuditTrail
 
 
-@dataclass
-class PublicAddress:
-    """Where readers reach the hub; the port is known only once it is open if any may be taken."""
-
-    url: str
-    dicom_port: int
-
-    def dicomweb(self) -> str:
-        """Return the root of the DICOMweb services, as manifests name it."""
-        return f"{self.url}/dicom-web"
-
-
 @dataclass(frozen=True)
 class Hub:
     """Every part of one hub, wired; `open` before use, `close` after."""
@@ -108,6 +98,7 @@ class Hub:
     eir: EirService
     registry: Registry
     edges: EdgeSide
+    forwarding: ForwardingWiring
     address: PublicAddress
     usage: SiteUsage
 
@@ -238,15 +229,12 @@ def build_hub(settings: Settings) -> Hub:
         TrustParts(base.database, base.clock, access.tokens),
         settings.access.saml_trust,
     )
-    index = ArchiveIndex(base.database)
-    archive = _archive(base)
+    index, archive = ArchiveIndex(base.database), _archive(base)
     identity = build_identity(base.database, base.clock, settings, access.sites)
     pool = _decoders(settings)
-    eir = EirService(
-        EirParts(base.database, archive, index, base.backend, pool),
-        load_recipes(settings.eir.recipes),
-    )
-    address = _public_address(settings)
+    rendering = EirParts(base.database, archive, index, base.backend, pool)
+    eir = EirService(rendering, load_recipes(settings.eir.recipes))
+    address = public_address(settings)
     sharing = SharingParts(
         database=base.database,
         backend=base.backend,
@@ -261,14 +249,15 @@ def build_hub(settings: Settings) -> Hub:
     )
     registry = build_registry(sharing, settings)
     rejections = Rejections(base.database, base.backend, index)
-    for part in (rejections, identity.patients, registry, eir):
+    forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics)
+    forwarding = build_forwarding(forwarded, settings)
+    for part in (rejections, identity.patients, registry, eir, forwarding):
         for subscriber in part.subscribers():
             base.outbox.subscribe(subscriber)
     edges = _edges(base, access, trust, archive)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
-    return Hub(
-        base, access, trust, archive, index, identity, pool, eir, registry, edges, address, usage
-    )
+    made = (base, access, trust, archive, index, identity, pool, eir, registry, edges)
+    return Hub(*made, forwarding, address, usage)
 
 
 @contextmanager
@@ -306,6 +295,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),
+        *hub.forwarding.jobs(),
         *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),
     ]
 
@@ -365,12 +355,6 @@ def _decoders(settings: Settings) -> DecoderPool:
     eir = settings.eir
     limits = PoolLimits(eir.decode_processes, eir.decode_memory_mb, eir.decode_timeout_s)
     return DecoderPool(limits)
-
-
-def _public_address(settings: Settings) -> PublicAddress:
-    web = settings.web
-    url = (web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
-    return PublicAddress(url, settings.router.port)
 
 
 def _measure_outbox(hub: Hub) -> None:

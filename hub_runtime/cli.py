@@ -13,7 +13,8 @@ from hub_runtime.commands.identity import identity
 from hub_runtime.commands.maintenance import archive, audit, db
 from hub_runtime.commands.people import token, user
 from hub_runtime.commands.registry import registry
-from hub_runtime.commands.serve import router, serve, web, worker
+from hub_runtime.commands.router import router
+from hub_runtime.commands.serve import serve, web, worker
 from hub_runtime.commands.site import site
 from hub_runtime.options import HubGroup
 

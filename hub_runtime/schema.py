@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 import access_control.tables
 import access_control.tables_consent
 import access_control.tables_trust
+import dicom_router.forwarding.tables
 import edge_gateway.tables
 import eir_versions.tables
 import hub_kernel.outbox
@@ -50,6 +51,7 @@ TABLES: tuple[ModuleType, ...] = (
     xds_registry.tables_subscriptions,
     eir_versions.tables,
     edge_gateway.tables,
+    dicom_router.forwarding.tables,
 )
 METADATA = Base.metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -67,6 +67,8 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             engine = hub.task_engine()
             engine.start()
             stack.callback(engine.stop)
+            hub.forwarding.service.start()
+            stack.callback(hub.forwarding.service.stop)
         if "hl7" in roles:
             listener = hub.hl7_node()
             port = _open("HL7", hub.settings.hl7.port, listener.start)

@@ -3,12 +3,16 @@
 A new kind is one class with this method and one row in `hub_runtime/forwarding.py`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from dicom_router.errors import DicomRouterError
+from dicom_router.forwarding.model import Item
 from dicom_router.forwarding.verdicts import Verdict
+from image_archive.model import InstanceRecord
+
+_PIECE_BYTES = 32 * 1024
 
 Pace = Callable[[int], None]
 """Called with the number of bytes about to be put on the line; it waits while the cap says so."""
@@ -31,26 +35,16 @@ class DestinationUnavailableError(DicomRouterError):
         self.in_flight = in_flight
 
 
+class SendingStoppedError(DicomRouterError):
+    """Raised by a pace when the hub must end now; a sender lets it through, the rest is owed."""
+
+
 @dataclass(frozen=True)
 class Parcel:
-    """One instance for one destination.
+    """One instance for one destination: its row, and the instance as the archive has it now."""
 
-    `open_dataset` gives the dataset as stored (`transfer_syntax_uid`), without file meta, seekable,
-    any number of times; it raises NotFoundError when the bytes are gone. `wanted_syntax` is a name
-    of `dicom_router.routing.model.TransferChoice`.
-    """
-
-    item_id: int
-    sop_instance_uid: str
-    sop_class_uid: str
-    study_instance_uid: str
-    site_id: str
-    transfer_syntax_uid: str
-    wanted_syntax: str
-    dataset_sha256: str
-    dataset_bytes: int
-    emergency: bool
-    open_dataset: Callable[[], BinaryIO]
+    item: Item
+    instance: InstanceRecord
 
 
 @dataclass(frozen=True)
@@ -67,12 +61,21 @@ class Sent:
 class Sender(Protocol):
     """Sends to one destination; one call is one association or connection."""
 
-    def send(self, parcels: Sequence[Parcel], pace: Pace) -> Iterator[Sent]:
-        """Yield what became of each parcel, in their order, as soon as the destination has said it.
+    def send(self, parcels: Sequence[Parcel], pace: Pace) -> Generator[Sent, None, None]:
+        """Yield what became of each parcel as soon as the destination has said it.
 
-        Closing the iterator ends the connection in good order.
+        Closing the generator ends the connection in good order.
 
         Raises:
             DestinationUnavailableError: while iterating: no connection, or it broke.
         """
         ...
+
+
+def paced(pieces: Iterator[bytes], pace: Pace) -> Iterator[bytes]:
+    """Yield the bytes of `pieces` in small parts, each when it may leave."""
+    for piece in pieces:
+        for start in range(0, len(piece), _PIECE_BYTES):
+            part = piece[start : start + _PIECE_BYTES]
+            pace(len(part))
+            yield part

@@ -1,4 +1,4 @@
-"""`eirhub serve` runs every role in one process; `router`, `web` and `worker` run one each."""
+"""`eirhub serve` runs every role in one process; `web` and `worker` run one each."""
 
 import click
 
@@ -23,13 +23,6 @@ def run(settings: Settings, roles: tuple[str, ...]) -> None:
 def serve(settings: Settings) -> None:
     """Run every role: DICOM node, web, worker."""
     run(settings, ROLES)
-
-
-@click.command()
-@with_settings
-def router(settings: Settings) -> None:
-    """Run the DICOM node only."""
-    run(settings, ("router",))
 
 
 @click.command()

@@ -70,6 +70,7 @@ def _commands(group: click.Group, prefix: str = "") -> list[str]:
     names: list[str] = []
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
+            names += [f"{prefix}{name}"] if command.invoke_without_command else []
             names += _commands(command, f"{prefix}{name} ")
         else:
             names.append(f"{prefix}{name}")
