@@ -101,6 +101,7 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "administer_documents": ("110107", "Import", "U"),
     "share": (_EXPORT, "Export", "C"),
     "store": ("110104", "DICOM Instances Transferred", "C"),
+    "retrieve": ("110104", "DICOM Instances Transferred", "R"),
     "view_audit": ("110101", "Audit Log Used", "R"),
     "view_operations": ("110100", "Application Activity", "R"),
     START_APPLICATION: ("110100", "Application Activity", "E"),

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -89,6 +90,24 @@ class AssociationAudit:
                 purpose=Purpose.TREATMENT,
             )
         )
+
+    def retrieved(
+        self, caller: Caller, studies: Iterable[str], detail: str, *, succeeded: bool
+    ) -> None:
+        """Record a C-MOVE or C-GET, once for each study it concerns, or once if it came to none."""
+        for study_instance_uid in tuple(studies) or ("",):
+            self._write(
+                AuditEvent(
+                    action="retrieve",
+                    outcome="success" if succeeded else "failure",
+                    subject=caller.site.as_subject(),
+                    resource_kind="study" if study_instance_uid else "association",
+                    resource_id=study_instance_uid or caller.calling_ae_title,
+                    address=caller.address,
+                    detail=detail,
+                    purpose=Purpose.TREATMENT,
+                )
+            )
 
     def _unwritten(self, address: str, reason: str) -> int | None:
         """How many like it were left out before this one; None when this one is left out too."""

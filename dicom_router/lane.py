@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dicom_router.association_request import AssociationRequest
 from dicom_router.handlers.c_find import FindService
 from dicom_router.handlers.c_store import StoreService
+from dicom_router.handlers.retrieve import RetrieveService
 from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
 from dicom_router.presentation import Agreed
@@ -16,6 +17,7 @@ class Services:
 
     store: StoreService
     find: FindService
+    retrieve: RetrieveService
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,19 @@ from dicom_router.association_audit import AssociationAudit
 from dicom_router.door import Door, DoorLimits
 from dicom_router.handlers.c_find import FindRules, FindService
 from dicom_router.handlers.c_store import StoreService
+from dicom_router.handlers.retrieve import RetrieveService
 from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
 from dicom_router.presentation import Offer, standard_storage_sop_classes
+from dicom_router.selection import Selector
+from dicom_router.sending.delivery import DeliveryParts
+from dicom_router.sending.destinations import destinations_by_ae_title
+from dicom_router.sending.model import SendLimits
+from dicom_router.sending.outgoing import OutgoingInstances
+from dicom_router.sending.stored_instances import StoredInstances
 from dicom_router.tls import SecureReception
+from dicom_router.transcoding import Transcoder
+from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
@@ -47,6 +56,7 @@ class NodeParts:
     usage: SiteUsage
     database: Database
     metrics: Metrics
+    decoders: DecoderPool
     time_zone: str = "Asia/Shanghai"
 
 
@@ -60,7 +70,7 @@ def _find_rules(settings: RouterSettings, parts: NodeParts) -> FindRules:
 
 
 class DicomNode:
-    """Serves C-ECHO, C-STORE and C-FIND to the sites of the directory.
+    """Serves C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET to the sites of the directory.
 
     With `tls` it listens on `settings.tls_port` too, where nothing but TLS is spoken.
     """
@@ -86,6 +96,7 @@ class DicomNode:
                     parts.metrics,
                     _find_rules(settings, parts),
                 ),
+                _retrieval(settings, parts, audit),
             ),
             door=self._door,
             audit=audit,
@@ -139,3 +150,21 @@ class DicomNode:
             for listener in listeners:
                 listener.wait(time.monotonic() + _LAST_WORDS_S)
         self._usage.flush()
+
+
+def _retrieval(
+    settings: RouterSettings, parts: NodeParts, audit: AssociationAudit
+) -> RetrieveService:
+    backend = parts.archive.backend
+    limits = SendLimits(
+        connect_s=settings.association_timeout_s,
+        answer_s=settings.idle_timeout_s,
+        patience_s=settings.idle_timeout_s,
+    )
+    outgoing = OutgoingInstances(StoredInstances(backend), Transcoder(backend, parts.decoders))
+    return RetrieveService(
+        Selector(parts.index, parts.consents),
+        DeliveryParts(outgoing, limits),
+        destinations_by_ae_title(settings.destinations, settings.ae_title),
+        audit,
+    )

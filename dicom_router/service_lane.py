@@ -17,8 +17,13 @@ from dicom_router.handlers.c_store import StoreReception
 from dicom_router.handlers.local import answer_locally
 from dicom_router.lane import Lane
 from dicom_router.model import Query
-from dicom_router.presentation import QUERY_SOP_CLASSES, NegotiatedContext
-from dicom_router.statuses import NO_IDENTIFIER
+from dicom_router.presentation import (
+    GET_SOP_CLASSES,
+    MOVE_SOP_CLASSES,
+    QUERY_SOP_CLASSES,
+    NegotiatedContext,
+)
+from dicom_router.statuses import NO_IDENTIFIER, NO_RETRIEVE_IDENTIFIER
 
 _MAX_IDENTIFIER_BYTES = 1024 * 1024
 
@@ -75,6 +80,13 @@ class ServiceLane:
             for answer, identifier in answers:
                 self._conversation.answer(message, answer, identifier)
 
+    def _retrieve(self, message: Message) -> None:
+        query = self._query(message)
+        if query is None:
+            self._conversation.answer(message, NO_RETRIEVE_IDENTIFIER)
+            return
+        self._lane.services.retrieve.serve(self._conversation, message, query)
+
     def _query(self, message: Message) -> Query | None:
         if not isinstance(message.sink, BoundedBuffer):
             return None
@@ -99,7 +111,12 @@ class ServiceLane:
         return BoundedBuffer(_MAX_IDENTIFIER_BYTES, keep=keep)
 
 
-_SERVED: dict[tuple[int, str], Callable[[ServiceLane, Message], None]] = {
-    (CommandField.C_FIND_RQ, model): ServiceLane._find  # noqa: SLF001 (its own table)
-    for model in QUERY_SOP_CLASSES
+_Serving = Callable[[ServiceLane, Message], None]
+_OPERATIONS: tuple[tuple[CommandField, frozenset[str], _Serving], ...] = (
+    (CommandField.C_FIND_RQ, QUERY_SOP_CLASSES, ServiceLane._find),  # noqa: SLF001 (its own table)
+    (CommandField.C_MOVE_RQ, MOVE_SOP_CLASSES, ServiceLane._retrieve),  # noqa: SLF001
+    (CommandField.C_GET_RQ, GET_SOP_CLASSES, ServiceLane._retrieve),  # noqa: SLF001
+)
+_SERVED: dict[tuple[int, str], _Serving] = {
+    (field, sop_class): serving for field, classes, serving in _OPERATIONS for sop_class in classes
 }

@@ -35,6 +35,13 @@ RESPONSE_LIMIT_REACHED = Answer(0xB001, "More matches than the hub answers at on
 TOO_MANY_KEYS = Answer(0xA700, "Identifier holds too many keys; ask for fewer")
 NOT_AUTHORIZED_TO_QUERY = Answer(0x0124, "This site may not query; ask the hub's operator")
 FIND_FAILED = Answer(0xA700, "Index is not available; try again later")
+NO_RETRIEVE_IDENTIFIER = Answer(0xA900, "Retrieval without an identifier; send its unique keys")
+NO_UNIQUE_KEY = Answer(0xA900, "Unique key of the level missing, no UID, or a wildcard")
+SEVERAL_PATIENTS = Answer(0xA900, "Patient ID of several issuers; add Issuer of Patient ID")
+UNREADABLE_SELECTION = Answer(0xC000, "Identifier cannot be read as DICOM; correct the request")
+NOT_AUTHORIZED_TO_RETRIEVE = Answer(0x0124, "This site may not retrieve; ask the hub's operator")
+UNKNOWN_DESTINATION = Answer(0xA801, "Move destination is not configured; ask the hub's operator")
+MATCHES_UNKNOWN = Answer(0xA701, "Index is not available; try again later")
 PROCESSING_FAILURE = Answer(0x0110, "Hub failed, nothing stored; keep your copy, send again later")
 
 # The first line whose error fits is the answer. PS3.4 B.2.3 leaves the last three digits of A7xx,

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +26,19 @@ from eir_versions.errors import (
 )
 from eir_versions.jobs import Picture, PictureJob
 from eir_versions.wire import (
+    FrameLayout,
     InstanceFacts,
     NativeFrame,
     StoredFrame,
+    Surroundings,
     WireError,
     facts_of,
     job_to_json,
+    layout_of,
     picture_of,
     receive_message,
     send_message,
+    surroundings_of,
 )
 
 _START_TIMEOUT_S = 60.0
@@ -115,6 +119,37 @@ class DecoderPool:
         """Return one frame decoded to native samples; raises as `picture` does."""
         head, body = self._run(source, {"operation": "native", "frame_number": frame_number})
         return NativeFrame(body, str(head.get("photometric", ""))[:16])
+
+    def layout(self, source: BinaryIO) -> FrameLayout:
+        """Return how the frames of an instance are made; raises as `picture` does."""
+        head, _ = self._run(source, {"operation": "layout"})
+        with _answers_checked():
+            return layout_of(head)
+
+    def encoded_frame(
+        self, source: BinaryIO, frame_number: int, transfer_syntax_uid: str
+    ) -> NativeFrame:
+        """Return one frame compressed without loss, and proved so; raises as `picture` does."""
+        request = {
+            "operation": "encoded",
+            "frame_number": frame_number,
+            "transfer_syntax_uid": transfer_syntax_uid,
+        }
+        head, body = self._run(source, request)
+        return NativeFrame(body, str(head.get("photometric", ""))[:16])
+
+    def surroundings(
+        self, source: BinaryIO, changes: Mapping[int, tuple[str, bytes]], *, implicit: bool
+    ) -> Surroundings:
+        """Return all but the pixels in little endian, with `changes` of top-level elements made.
+
+        Raises as `picture` does.
+        """
+        written = [(tag, vr, value.hex()) for tag, (vr, value) in changes.items()]
+        request = {"operation": "surroundings", "changes": written, "implicit": implicit}
+        head, body = self._run(source, request)
+        with _answers_checked():
+            return surroundings_of(head, body)
 
     def facts(self, source: BinaryIO) -> InstanceFacts:
         """Return what selection rules need to know of the instance; raises as `picture` does."""

@@ -22,7 +22,9 @@ from eir_versions.codecs import decode_frame
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.headers import text
 from eir_versions.instance_file import open_instance
+from eir_versions.lossless import encode_frame
 from eir_versions.pictures import make_picture
+from eir_versions.reframing import reframed
 from eir_versions.transforms import slice_thickness_mm
 from eir_versions.wire import (
     WireError,
@@ -30,6 +32,7 @@ from eir_versions.wire import (
     picture_head,
     receive_message,
     send_message,
+    surroundings_head,
 )
 
 _PR_SET_PDEATHSIG = 1
@@ -98,6 +101,30 @@ def _native(source: BinaryIO, request: dict[str, Any]) -> _Answer:
     return {"photometric": decoded.photometric}, data
 
 
+def _encoded(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    syntax = str(request["transfer_syntax_uid"])
+    data, photometric = encode_frame(open_instance(source), int(request["frame_number"]), syntax)
+    return {"photometric": photometric}, data
+
+
+def _surroundings(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    changes = {int(tag): (vr, bytes.fromhex(value)) for tag, vr, value in request["changes"]}
+    found = reframed(source, changes, implicit=bool(request["implicit"]))
+    return surroundings_head(found), found.before + found.after
+
+
+def _layout(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
+    header = open_instance(source).header
+    head = {
+        "number_of_frames": header.number_of_frames,
+        "samples": header.layout.samples,
+        "bits_allocated": header.layout.bits_allocated,
+        "frame_bits": header.layout.frame_bits,
+        "floating": header.layout.floating,
+    }
+    return head, b""
+
+
 def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
     instance = open_instance(source)
     head = {
@@ -138,6 +165,9 @@ _OPERATIONS: dict[str, Callable[[BinaryIO, dict[str, Any]], _Answer]] = {
     "frame": _frame,
     "native": _native,
     "facts": _facts,
+    "layout": _layout,
+    "encoded": _encoded,
+    "surroundings": _surroundings,
 }
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ _PIXEL_KEYWORDS = {
 }
 _LONG_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _UNDEFINED = 0xFFFFFFFF
-_UNREADABLE = (
+_ITEM, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+UNREADABLE = (
     UnreadableInstanceError,
     ValueError,
     TypeError,
@@ -148,6 +149,67 @@ class InstanceFile:
         return frame
 
 
+@dataclass(frozen=True, eq=False)
+class OpenedBody:
+    """A dataset at hand: `body` stands behind its elements before the pixels, which are read.
+
+    `start` is its first byte in `body`, which is another stream than the file where it is deflated.
+    """
+
+    body: BinaryIO
+    start: int
+    dataset: Dataset
+    transfer_syntax_uid: str
+    implicit: bool
+    big_endian: bool
+
+
+@dataclass(frozen=True)
+class PixelPlace:
+    """A pixel element: its own first byte, that of its value, and its length (None: undefined)."""
+
+    tag: BaseTag
+    vr: str
+    start: int
+    value_offset: int
+    length: int | None
+
+    def end(self, body: BinaryIO) -> int:
+        """Return the first byte behind the element.
+
+        Raises:
+            ValueError: its fragments do not follow PS3.5 A.4.
+        """
+        if self.length is not None:
+            return self.value_offset + self.length
+        at: int = self.value_offset
+        while True:
+            body.seek(at)
+            group, element, length = struct.unpack("<HHL", body.read(8))
+            at += 8 + int(length)
+            if (group, element) == _SEQUENCE_END:
+                return at
+            if (group, element) != _ITEM:
+                raise ValueError("something else than a fragment stands among the pixels")
+
+
+def open_body(source: BinaryIO) -> OpenedBody:
+    """Read the elements of a Part 10 file up to its pixels; raises one of `UNREADABLE`."""
+    meta = skip_file_meta(source)
+    encoding = encoding_of(meta.transfer_syntax_uid)
+    body = io.BytesIO(inflate(source.read())) if encoding.deflated else source
+    start = body.tell()
+    dataset = read_dataset(body, encoding.implicit, not encoding.big_endian, stop_when=_at_pixels)
+    return OpenedBody(
+        body,
+        start,
+        dataset,
+        meta.transfer_syntax_uid,
+        encoding.implicit,
+        encoding.big_endian,
+    )
+
+
 def open_instance(source: BinaryIO) -> InstanceFile:
     """Read the attributes of a Part 10 file and locate its pixels.
 
@@ -155,39 +217,42 @@ def open_instance(source: BinaryIO) -> InstanceFile:
         UnrenderableInstanceError: no_pixel_data, unreadable, unsupported_pixels or too_large.
     """
     try:
-        meta = skip_file_meta(source)
-        encoding = encoding_of(meta.transfer_syntax_uid)
-        body = io.BytesIO(inflate(source.read())) if encoding.deflated else source
-        dataset = read_dataset(
-            body, encoding.implicit, not encoding.big_endian, stop_when=_at_pixels
-        )
-    except _UNREADABLE as error:
+        opened = open_body(source)
+        place = locate_pixels(opened.body, opened.dataset)
+    except UNREADABLE as error:
         raise UnrenderableInstanceError(reasons.UNREADABLE) from error
-    element = _pixel_element(body, dataset)
-    header = image_header(dataset, meta.transfer_syntax_uid, element.keyword)
-    return InstanceFile(dataset, header, element, body)
+    if place is None:
+        raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+    keyword = _PIXEL_KEYWORDS[place.tag]
+    header = image_header(opened.dataset, opened.transfer_syntax_uid, keyword)
+    element = PixelElement(keyword, place.vr, place.value_offset, place.length)
+    return InstanceFile(opened.dataset, header, element, opened.body)
 
 
-def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag in _PIXEL_KEYWORDS
+def locate_pixels(body: BinaryIO, dataset: Dataset) -> PixelPlace | None:
+    """Return the pixel element that `body` stands before, None when it stands before none.
 
-
-def _pixel_element(source: BinaryIO, dataset: Dataset) -> PixelElement:
+    Raises:
+        ValueError: a pixel element of a VR that none can have.
+    """
     implicit, little = dataset.original_encoding
     order = "<" if little else ">"
-    head = source.read(12)
+    start = body.tell()
+    head = body.read(12)
     if len(head) < 8:
-        raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
-    group, element = struct.unpack(f"{order}HH", head[:4])
-    keyword = _PIXEL_KEYWORDS.get(Tag(group, element))
-    if keyword is None:
-        raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
+        return None
+    tag = Tag(struct.unpack(f"{order}HH", head[:4]))
+    if tag not in _PIXEL_KEYWORDS:
+        return None
     vr = "OW" if implicit else head[4:6].decode("ascii", "replace")
     if implicit:
         length, used = struct.unpack(f"{order}L", head[4:8])[0], 8
     elif vr in _LONG_VRS and len(head) == 12:
         length, used = struct.unpack(f"{order}L", head[8:12])[0], 12
     else:
-        raise UnrenderableInstanceError(reasons.UNREADABLE)
-    offset = source.tell() - len(head) + used
-    return PixelElement(keyword, vr, offset, None if length == _UNDEFINED else length)
+        raise ValueError("a pixel element of this VR")
+    return PixelPlace(tag, vr, start, start + used, None if length == _UNDEFINED else length)
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXEL_KEYWORDS

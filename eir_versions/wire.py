@@ -50,6 +50,33 @@ class NativeFrame:
     photometric: str
 
 
+@dataclass(frozen=True)
+class FrameLayout:
+    """How the frames of an instance are made; `frame_bits` is the size of a native one."""
+
+    number_of_frames: int
+    samples: int
+    bits_allocated: int
+    frame_bits: int
+    floating: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """All of a dataset but its pixels, as another transfer syntax writes it; and where those are.
+
+    `pixel_offset` counts from the first byte of the file, of a deflated one from that of the
+    inflated dataset. `pixel_length` is None for encapsulated pixels; without pixels the tag is 0.
+    """
+
+    before: bytes
+    after: bytes
+    pixel_tag: int
+    pixel_vr: str
+    pixel_offset: int
+    pixel_length: int | None
+
+
 def send_message(
     connection: socket.socket, head: dict[str, Any], body: bytes = b"", fd: int | None = None
 ) -> None:
@@ -150,6 +177,43 @@ def facts_of(head: dict[str, Any]) -> InstanceFacts:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed facts") from error
+
+
+def layout_of(head: dict[str, Any]) -> FrameLayout:
+    """Return the layout of a head; raises as `facts_of`."""
+    try:
+        return FrameLayout(
+            number_of_frames=int(head["number_of_frames"]),
+            samples=int(head["samples"]),
+            bits_allocated=int(head["bits_allocated"]),
+            frame_bits=int(head["frame_bits"]),
+            floating=bool(head["floating"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("malformed layout") from error
+
+
+def surroundings_head(found: Surroundings) -> dict[str, Any]:
+    """Return all of it but the bytes as a JSON object."""
+    known = {name: value for name, value in vars(found).items() if name not in {"before", "after"}}
+    return known | {"before_bytes": len(found.before)}
+
+
+def surroundings_of(head: dict[str, Any], data: bytes) -> Surroundings:
+    """Return what a head and its bytes say; raises as `facts_of`."""
+    try:
+        cut = int(head["before_bytes"])
+        length = head["pixel_length"]
+        return Surroundings(
+            data[:cut],
+            data[cut:],
+            int(head["pixel_tag"]),
+            str(head["pixel_vr"])[:2],
+            int(head["pixel_offset"]),
+            None if length is None else int(length),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("malformed surroundings") from error
 
 
 def _real(value: object) -> float | None:

@@ -150,6 +150,7 @@ class Hub:
             database=self.database,
             metrics=self.base.metrics,
             time_zone=self.settings.hub.time_zone,
+            decoders=self.pool,
         )
         return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 

@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
 from access_control.consent import Consents
-from access_control.model import NO_REFUSALS
 from dicom_router.answer import Answer
 from dicom_router.association_audit import AssociationAudit
 from dicom_router.datasets import UNREADABLE, decode_dataset
+from dicom_router.disclosure import shown_to
 from dicom_router.errors import QueryRefusedError
 from dicom_router.identifiers import Identifier, read_identifier, require_unique_keys
 from dicom_router.model import Caller, Query, Tally
@@ -26,12 +26,11 @@ from dicom_router.statuses import (
     RESPONSE_LIMIT_REACHED,
     UNREADABLE_IDENTIFIER,
 )
-from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.metrics import Metrics
 from image_archive.errors import InvalidQueryError
 from image_archive.index import ArchiveIndex
 from image_archive.matching_times import Zones, is_offset
-from image_archive.query import IndexAnswer, IndexMatch, IndexQuery
+from image_archive.query import IndexAnswer, IndexQuery
 
 log = logging.getLogger(__name__)
 
@@ -136,15 +135,7 @@ class FindService:
 
     def _shown(self, found: IndexAnswer, caller: Caller) -> IndexAnswer:
         """Leave out whoever refuses to be shown to this caller, as if they were not here."""
-        refusing = self.consents.refusals_among({_holder(match) for match in found.matches})
-        if not refusing:
-            return found
-        shown = tuple(
-            match
-            for match in found.matches
-            if caller.may_query(refusing.get(_holder(match), NO_REFUSALS))
-        )
-        return replace(found, matches=shown)
+        return replace(found, matches=shown_to(caller, found.matches, self.consents))
 
 
 @dataclass(frozen=True)
@@ -159,14 +150,6 @@ class _Extended:
 
 def _extended(query: Query) -> _Extended:
     return _Extended(*(bool(byte) for byte in query.extended[:4].ljust(4, b"\0")))
-
-
-def _holder(match: IndexMatch) -> PatientIdentifier:
-    """Return whose match it is; every level names the study, or the patient above it."""
-    owner = match.study or match.patient
-    if owner is None:
-        raise ValueError("a match of no level")
-    return owner.patient
 
 
 def _identifier(query: Query) -> Identifier:

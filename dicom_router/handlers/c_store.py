@@ -57,7 +57,7 @@ class StoreService:
         )
         if not caller.may_store():
             reception.refuse(NOT_AUTHORIZED)
-        elif context.abstract_syntax not in (self.sop_classes & {header.sop_class_uid}):
+        elif not self._takes(header.sop_class_uid, context, caller):
             reception.refuse(SOP_CLASS_NOT_SUPPORTED)
         elif not self.usage.has_room(caller.site):
             self.usage.refused(caller.site.site_id)
@@ -65,6 +65,11 @@ class StoreService:
         else:
             reception.open(header)
         return reception
+
+    def _takes(self, sop_class_uid: str, context: NegotiatedContext, caller: Caller) -> bool:
+        """Contexts are also agreed for what the peer would be sent; it may not send in those."""
+        negotiated = context.abstract_syntax in (self.sop_classes & {sop_class_uid})
+        return negotiated and caller.site.may_send(sop_class_uid)
 
 
 class StoreReception:

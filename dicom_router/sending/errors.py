@@ -40,6 +40,14 @@ class InstanceUnavailableError(SendingError):
     """The instance's own bytes are missing or damaged; nothing of it was sent, others may go."""
 
 
+class TranscodingError(SendingError):
+    """The instance cannot be brought into what the peer takes; `reason` is a short word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cannot be transcoded: {reason}")
+        self.reason = reason
+
+
 class SendingCancelledError(SendingError):
     """`cancel` was called; what was under way was broken off."""
 

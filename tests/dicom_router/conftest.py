@@ -17,6 +17,7 @@ from access_control.model import Site
 from access_control.sites import SiteDirectory
 from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
+from eir_versions.decoding import DecoderPool, PoolLimits
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
@@ -134,6 +135,7 @@ def running_node(
     directory = SiteDirectory(database, clock)
     for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
         directory.add(site)
+    decoders = DecoderPool(PoolLimits(processes=1))
     parts = NodeParts(
         directory=directory,
         archive=ArchiveService(database, backend, clock, metrics),
@@ -143,6 +145,7 @@ def running_node(
         usage=SiteUsage(database, clock),
         database=database,
         metrics=metrics,
+        decoders=decoders,
     )
     chosen = {
         "port": 0,
@@ -156,6 +159,7 @@ def running_node(
         yield hub
     finally:
         node.stop()
+        decoders.stop()
         database.dispose()
 
 

@@ -332,6 +332,7 @@ def port(flow: Flow) -> Iterator[int]:
         usage=hub.usage,
         database=hub.database,
         metrics=hub.base.metrics,
+        decoders=hub.pool,
     )
     node = DicomNode(RouterSettings(port=0), parts)
     yield node.start()
