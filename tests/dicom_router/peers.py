@@ -42,6 +42,8 @@ def storing_peer(
     entity = AE("PEER")
     entity.require_called_aet = require_called_aet
     entity.maximum_pdu_size = maximum_pdu_size
+    # A line that a test has cut must not keep the peer waiting after the test.
+    entity.acse_timeout = entity.network_timeout = entity.dimse_timeout = 2.0
     for sop_class, syntaxes in contexts.items():
         entity.add_supported_context(sop_class, syntaxes)
     peer = StoringPeer(0)

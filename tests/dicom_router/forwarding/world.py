@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydicom import Dataset
@@ -90,13 +91,15 @@ class World:
     folder: Path
     rules: Sequence[Rule] = (Rule("all", When(), (Delivery("a"),)),)
     url: str = ""
+    clock: Any = field(default_factory=FixedClock)
+    new: bool = True
 
     def __post_init__(self) -> None:
-        self.clock = FixedClock()
         self.outbox = Outbox()
         url = self.url or f"sqlite:///{self.folder / 'hub.sqlite'}"
         self.database = Database(url, outbox=self.outbox, clock=self.clock)
-        self.database.create_all()
+        if self.new:
+            self.database.create_all()
         self.backend = FilesystemBackend(self.folder / "archive")
         self.archive = ArchiveService(self.database, self.backend, self.clock)
         self.index = ArchiveIndex(self.database)
