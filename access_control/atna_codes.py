@@ -113,6 +113,7 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "decide_identity": ("110110", "Patient Record", "U"),
     "manage_consent": ("110110", "Patient Record", "R"),
     "record_consent": ("110110", "Patient Record", "U"),
+    "retry_notifications": ("110100", "Application Activity", "E"),
     "correct_message": ("110107", "Import", "C"),
     "associate": ("110113", "Security Alert", "E"),
     "manage_certificate": ("110113", "Security Alert", "U"),

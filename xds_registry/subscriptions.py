@@ -34,6 +34,7 @@ from xds_registry.subscriptions_faults import (
 )
 from xds_registry.subscriptions_filters import Filter, Item, matcher, read_slots
 from xds_registry.subscriptions_times import moment_of
+from xds_registry.subscriptions_waiting import WaitingConsumer, waiting_consumers
 from xds_registry.tables_subscriptions import ConsumerRow, NotificationRow, SubscriptionRow
 from xds_registry.transacting import Answer, AuditFact, Call, EndpointName, Transaction
 from xds_registry.transactions import iti52_document_metadata_subscribe as iti52
@@ -109,6 +110,11 @@ class NotificationBroker:
     def retry_parked(self, consumer: str) -> int:
         """Try again what was parked for the consumer at this address; return how many."""
         return self._deliveries.retry_parked(consumer)
+
+    def waiting(self) -> list[WaitingConsumer]:
+        """Return every consumer that is owed something, those with parked notifications first."""
+        with self._parts.database.read() as session:
+            return waiting_consumers(session)
 
     def purge(self) -> int:
         """Forget subscriptions that have ended, and what was still owed; return how many ended."""

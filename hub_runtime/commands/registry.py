@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import click
 from sqlalchemy import func, select
@@ -48,6 +49,45 @@ def verify_registry(settings: Settings, *, repair: bool, as_json: bool) -> None:
     }
     answer(counts | found, "\n".join(_words(report, again)), as_json=as_json)
     sys.exit(1 if report.drifts else 0)
+
+
+@registry.group("notifications")
+def notifications() -> None:
+    """What subscribers are still to be told."""
+
+
+@notifications.command("list")
+@json_option
+@with_settings
+def list_notifications(settings: Settings, *, as_json: bool) -> None:
+    """Name every consumer that is owed something: how much waits, how much is parked, and why."""
+    with opened_hub(settings) as hub:
+        waiting = hub.registry.broker.waiting()
+    lines = [
+        f"{one.address}: {one.parked} parked, {one.pending} waiting since "
+        f"{one.oldest_at:%Y-%m-%d %H:%M} UTC; {one.reason or 'not tried yet'}"
+        for one in waiting
+    ]
+    found = {"consumers": [asdict(one) for one in waiting]}
+    answer(found, "\n".join(lines) or "nobody waits for a notification", as_json=as_json)
+
+
+@notifications.command("retry")
+@click.argument("consumer", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Every consumer with parked notifications.")
+@json_option
+@with_settings
+def retry_notifications(
+    settings: Settings, consumer: str | None, *, everybody: bool, as_json: bool
+) -> None:
+    """Send again what was parked for CONSUMER, an address that `list` names; the hub sends it."""
+    if everybody == bool(consumer):
+        raise click.UsageError("name one consumer, or --all")
+    with opened_hub(settings) as hub:
+        broker = hub.registry.broker
+        named = [consumer] if consumer else [one.address for one in broker.waiting() if one.parked]
+        again = sum(map(broker.retry_parked, named))
+    answer({"owed_again": again}, f"{again} notifications are owed again", as_json=as_json)
 
 
 def verified_parts(hub: Hub) -> VerifiedParts:

@@ -50,10 +50,13 @@ def running_hub(
     *overrides: str,
     prefix: tuple[str, ...] = (),
     program: tuple[str, ...] = ("-m", "hub_runtime.cli"),
+    config: Path | None = None,
 ) -> Iterator[RunningHub]:
     """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
     settings = ("router.port=0", "web.port=0", "hl7.port=0", "study.quiet_period_s=1", *overrides)
     command = [*prefix, sys.executable, *program, "serve", "--data", str(data)]
+    if config is not None:
+        command += ["--config", str(config)]
     for override in settings:
         command += ["--set", override]
     with (data.parent / f"{data.name}.log").open("a") as log:

@@ -294,6 +294,10 @@ def test_what_is_not_taken_for_days_is_parked_and_can_be_tried_again(
     broker.settle()
     assert counts(hub) == {PARKED: 1, PENDING: 1}
     assert told(hub, "failure") == [""]
+    (seen,) = broker.registry.broker.waiting()
+    assert (seen.address, seen.pending, seen.parked) == (consumer.address, 1, 1)
+    assert seen.reason
+    assert seen.failures > 0
     consumer.status = 202
     hub.clock.advance(seconds=DAY)
     broker.settle()
@@ -301,6 +305,7 @@ def test_what_is_not_taken_for_days_is_parked_and_can_be_tried_again(
     assert broker.registry.broker.retry_parked(consumer.address) == 1
     broker.settle()
     assert consumer.ids() == [[urn("young")], [urn("old")]]
+    assert broker.registry.broker.waiting() == []
 
 
 def test_a_slow_or_dead_consumer_does_not_keep_the_others_waiting(

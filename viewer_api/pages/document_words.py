@@ -133,6 +133,11 @@ def document_card(document: PersonDocument, book: SiteBook) -> DocumentCard:
     )
 
 
+def is_manifest(entry: DocumentEntry) -> bool:
+    """Tell whether it lists images rather than says something itself."""
+    return entry.format_code.code in FORMAT_WORDS
+
+
 def kind_word(entry: DocumentEntry) -> str:
     """Return what kind of document it is."""
     by_format = FORMAT_WORDS.get(entry.format_code.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from flask import Blueprint, render_template, request
 
 from access_control.model import Action, Resource
 from image_archive.model import StudyState
-from viewer_api.pages.document_words import DocumentCard, document_card
+from viewer_api.pages.document_words import DocumentCard, document_card, is_manifest
 from viewer_api.pages.people import PersonLine, SiteBook, person_line, site_book
 from viewer_api.pages.vocabulary import DISCIPLINE_WORDS, disciplines_of
 from viewer_api.pages.words import gettext
@@ -56,9 +57,13 @@ class ExamCard:
 
 @dataclass(frozen=True)
 class PaperCard:
-    """One registered document on the axis."""
+    """One registered document on the axis; `pictures` are those of studies it says are elsewhere.
+
+    That is so of the manifests of other archives whose studies this one does not have.
+    """
 
     document: DocumentCard
+    pictures: int = 0
 
     @property
     def year(self) -> int | None:
@@ -124,17 +129,30 @@ def page(global_id: str) -> str:
     book = site_book()
     studies = services().index.studies_of(person.identifiers)
     line = person_line(person, book, studies)
-    documents: list[DocumentCard] = []
+    documents: list[PaperCard] = []
     if permitted(Action.RETRIEVE_DOCUMENT, resource):
         found = services().registry.documents.of(global_id)
-        documents = [document_card(one, book) for one in found]
+        manifests = any(is_manifest(one.entry) for one in found)
+        elsewhere = _pictures_elsewhere(global_id) if manifests else {}
+        documents = [
+            PaperCard(document_card(one, book), elsewhere.get(one.entry.entry_uuid, 0))
+            for one in found
+        ]
     return render_template("record.html", record=_record(line, studies, documents, book))
+
+
+def _pictures_elsewhere(global_id: str) -> Counter[str]:
+    """Count the pictures that each manifest of another archive lists, by its entryUUID."""
+    counted: Counter[str] = Counter()
+    for study in services().registry.studies_elsewhere(global_id):
+        counted[study.entry_uuid] += study.instance_count
+    return counted
 
 
 def _record(
     line: PersonLine,
     studies: list[StudyRecord],
-    documents: list[DocumentCard],
+    documents: list[PaperCard],
     book: SiteBook,
 ) -> Record:
     discipline, site_id = request.args.get("discipline", ""), request.args.get("site", "")
@@ -147,9 +165,9 @@ def _record(
     papers = [
         one
         for one in documents
-        if discipline in {"", _DOCUMENTS} and (not site_id or site_id in one.site_ids)
+        if discipline in {"", _DOCUMENTS} and (not site_id or site_id in one.document.site_ids)
     ]
-    cards: list[Card] = [*(_card(study, book) for study in shown), *map(PaperCard, papers)]
+    cards: list[Card] = [*(_card(study, book) for study in shown), *papers]
     cards.sort(key=lambda card: card.moment, reverse=True)
     start = _start()
     end = start + _MOST_CARDS
@@ -184,7 +202,7 @@ def _card(study: StudyRecord, book: SiteBook) -> ExamCard:
 
 
 def _discipline_choices(
-    studies: list[StudyRecord], documents: list[DocumentCard], chosen: str
+    studies: list[StudyRecord], documents: list[PaperCard], chosen: str
 ) -> tuple[Choice, ...]:
     present = {name for study in studies for name in disciplines_of(study.modalities)}
     choices = [
@@ -198,10 +216,10 @@ def _discipline_choices(
 
 
 def _site_choices(
-    studies: list[StudyRecord], documents: list[DocumentCard], chosen: str, book: SiteBook
+    studies: list[StudyRecord], documents: list[PaperCard], chosen: str, book: SiteBook
 ) -> tuple[Choice, ...]:
     present = {study.site_id for study in studies}
-    present.update(site_id for document in documents for site_id in document.site_ids)
+    present.update(site_id for one in documents for site_id in one.document.site_ids)
     return tuple(
         Choice(site_id, book.name(site_id), chosen=site_id == chosen) for site_id in sorted(present)
     )

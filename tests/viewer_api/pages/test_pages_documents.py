@@ -18,6 +18,7 @@ from tests.viewer_api.pages.papers import address, put
 from tests.viewer_api.pages.region import EXAMINATIONS, Region, open_region
 from xds_registry.model import AvailabilityStatus, DocumentEntry
 from xds_registry.tables import DocumentEntryRow, RepositoryDocumentRow
+from xds_registry.tables_imaging import ListedStudyRow
 
 SEEN = tuple(one for one in EXAMINATIONS if one.patient_id in {"L0427", "J77", "L0999"})
 
@@ -66,6 +67,15 @@ def shelf(region: Region) -> Papers:
     with region.database.read() as session:
         key = session.get_one(RepositoryDocumentRow, made["lost"].unique_id).storage_key
     region.hub.base.backend.delete(key)
+    with region.database.unit_of_work() as work:
+        listed = ListedStudyRow(
+            entry_uuid=made["foreign"].entry_uuid,
+            study_instance_uid="1.2.3.4",
+            repository_unique_id="1.2.3",
+            series_count=2,
+            instance_count=120,
+        )
+        work.session.add(listed)
     return Papers(region, made)
 
 
@@ -99,6 +109,10 @@ def test_documents_stand_on_the_axis_by_kind_day_and_institution(
     assert "Electrocardiogram" in cards[shelf.address("ecg")]
     assert "Images kept elsewhere" in cards[shelf.address("foreign")]
     assert "Held elsewhere" in cards[shelf.address("foreign")]
+    assert "120 pictures are kept there" in cards[shelf.address("foreign")]
+    assert [one for one in cards.values() if "kept there" in one] == [
+        cards[shelf.address("foreign")]
+    ]
     years = [heading.get_text(strip=True) for heading in page.select(".year > h2")]
     assert years == ["2026", "2025", "2024"]
     year_2025 = page.select(".year")[1]
