@@ -10,21 +10,15 @@ cluster in a temporary folder, durable as in production (fsync, synchronous comm
 
 import argparse
 import os
-import shutil
-import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from random import Random
 from statistics import quantiles
 
-from sqlalchemy import inspect, text
-
+from benchmarks.databases import CLUSTERS, add_database_options, prepare, working_folder
 from benchmarks.identity_load import fill
 from benchmarks.identity_population import POLICE, SITES, resident
 from hub_kernel.clock import SystemClock
@@ -39,16 +33,7 @@ from patient_index.matching import load_weights
 from patient_index.model import FeedOutcome
 from patient_index.service import PatientIndex
 
-_LOADED = "benchmark_loaded"
 GOALS = {"ADT+match": 100.0, "PIX": 300.0}
-_SERVER = {
-    "listen_addresses": "",
-    "shared_buffers": "1GB",
-    "max_wal_size": "8GB",
-    "checkpoint_timeout": "15min",
-    "random_page_cost": "1.1",
-    "autovacuum_naptime": "5min",
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +60,7 @@ def main() -> None:
     """Load, measure and print."""
     options = _options()
     print(f"{options.database}, {options.persons:,} persons, {os.cpu_count()} cores", flush=True)
-    with _folder(options.keep) as folder, CLUSTERS[options.database](folder) as url:
+    with working_folder(options.keep) as folder, CLUSTERS[options.database](folder) as url:
         _prepare(url, options)
         load = Load(url, options.persons, options.seconds)
         for name, run, processes in (
@@ -84,16 +69,6 @@ def main() -> None:
             ("PIX", pix, options.readers),
         ):
             _report(name, _together(run, load, processes), processes)
-
-
-@contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        kept.mkdir(parents=True, exist_ok=True)
-        yield kept
-        return
-    with tempfile.TemporaryDirectory(prefix="eirhub-bench-") as temporary:
-        yield Path(temporary)
 
 
 def adt(load: Load) -> Measured:
@@ -176,23 +151,10 @@ def _word(outcome: FeedOutcome) -> str:
 
 
 def _prepare(url: str, options: argparse.Namespace) -> None:
-    database = Database(url)
-    started = time.perf_counter()
-
-    def said(text: str) -> None:
-        print(f"  {time.perf_counter() - started:6.0f} s  {text}", flush=True)
-
-    try:
-        if inspect(database.engine).has_table(_LOADED):
-            said("loaded before")
-            return
-        database.create_all()
+    def fill_all(database: Database, said: Callable[[str], None]) -> None:
         fill(database, options.persons, processes=options.loaders, said=said)
-        with database.engine.begin() as connection:
-            connection.execute(text(f"CREATE TABLE {_LOADED} (persons integer)"))
-        said("ready")
-    finally:
-        database.dispose()
+
+    prepare(url, fill_all)
 
 
 def _opened(url: str) -> tuple[PatientIndex, DomainDirectory]:
@@ -202,52 +164,6 @@ def _opened(url: str) -> tuple[PatientIndex, DomainDirectory]:
     return index, DomainDirectory((*SITES, POLICE), own=index.issuer)
 
 
-@contextmanager
-def _sqlite(folder: Path) -> Iterator[str]:
-    yield f"sqlite:///{folder / 'hub.sqlite'}"
-
-
-@contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
-    """A cluster of its own; PostgreSQL refuses to run as root, so root lends it to nobody."""
-    programs = _programs()
-    data = folder / "cluster"
-    folder.chmod(0o755)
-    user = "nobody" if os.geteuid() == 0 else None
-
-    def run(*command: object) -> None:
-        subprocess.run(
-            [*map(str, command)], user=user, cwd=data, check=True, stdout=subprocess.DEVNULL
-        )
-
-    if not data.exists():
-        data.mkdir()
-        if user:
-            shutil.chown(data, user)
-        locale = ("-E", "UTF8", "--locale=C.UTF-8")
-        run(programs / "initdb", "-D", data, "-U", "bench", *locale, "-A", "trust")
-        settings = _SERVER | {"unix_socket_directories": str(data)}
-        with (data / "postgresql.auto.conf").open("a") as conf:
-            conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
-    control = (programs / "pg_ctl", "-D", data, "-w", "-t", "300")
-    run(*control, "-l", data / "server.log", "start")
-    try:
-        yield f"postgresql+psycopg://bench@/postgres?host={data}"
-    finally:
-        run(*control, "-m", "fast", "stop")
-
-
-def _programs() -> Path:
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not versions:
-        raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
-    return versions[-1].parent
-
-
-CLUSTERS = {"sqlite": _sqlite, "postgresql": _postgresql}
 # SQLite has one writer at a time; a second process would only wait in its busy handler.
 WRITERS = {"sqlite": 1, "postgresql": 2}
 
@@ -255,14 +171,10 @@ WRITERS = {"sqlite": 1, "postgresql": 2}
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--persons", type=int, default=200_000)
-    parser.add_argument("--database", choices=tuple(CLUSTERS), default="sqlite")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--writers", type=int, default=0, help="processes that send ADT")
     parser.add_argument("--readers", type=int, default=2, help="processes that ask PIX")
-    parser.add_argument("--loaders", type=int, default=2, help="processes that make persons")
-    parser.add_argument(
-        "--keep", type=Path, help="load the database into this folder, or measure what is there"
-    )
+    add_database_options(parser)
     return parser.parse_args()
 
 

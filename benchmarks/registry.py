@@ -13,14 +13,11 @@ temporary folder, durable as in production. 10 million entries need some 50 GB o
 
 import argparse
 import os
-import shutil
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -29,13 +26,12 @@ from statistics import quantiles
 from typing import Any
 
 from lxml import etree
-from sqlalchemy import inspect, text
 
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
 from access_control.model import Role, Subject, SubjectKind
 from access_control.sites import SiteDirectory
-from benchmarks.identity import CLUSTERS
+from benchmarks.databases import CLUSTERS, add_database_options, prepare, working_folder
 from benchmarks.identity_load import fill as fill_persons
 from benchmarks.identity_population import resident
 from benchmarks.registry_load import DOCUMENTS_OF_PERSON, document, fill, urn
@@ -58,7 +54,6 @@ from xds_registry.soap import build_envelope
 from xds_registry.transactions import iti18_registry_stored_query as iti18
 from xds_registry.transactions import iti42_register_document_set as iti42
 
-_LOADED = "benchmark_loaded"
 _PEOPLE_ASKED_ABOUT = 3_000
 _FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 GOALS = {"ITI-42": 200.0, "FindDocuments": 500.0}
@@ -145,7 +140,7 @@ def main() -> None:
     """Load, measure and print."""
     options = _options()
     print(f"{options.database}, {options.entries:,} documents, {os.cpu_count()} cores", flush=True)
-    with _folder(options.keep) as folder, CLUSTERS[options.database](folder) as url:
+    with working_folder(options.keep) as folder, CLUSTERS[options.database](folder) as url:
         _prepare(url, options)
         load = Load(url, folder, options.entries, options.seconds, options.threads)
         references = replace(load, return_type="ObjectRef")
@@ -280,50 +275,21 @@ def _report(name: str, load: Load, measured: list[Measured]) -> None:
 
 
 def _prepare(url: str, options: argparse.Namespace) -> None:
-    assert schema.TABLES
-    database = Database(url)
-    started = time.perf_counter()
-
-    def said(what: str) -> None:
-        print(f"  {time.perf_counter() - started:6.0f} s  {what}", flush=True)
-
-    try:
-        if inspect(database.engine).has_table(_LOADED):
-            said("loaded before")
-            return
-        database.create_all()
+    def fill_all(database: Database, said: Callable[[str], None]) -> None:
         persons = -(-options.entries // DOCUMENTS_OF_PERSON)
         fill_persons(database, persons, processes=options.loaders, said=said)
         fill(database, options.entries, processes=options.loaders, said=said)
-        with database.engine.begin() as connection:
-            connection.execute(text(f"CREATE TABLE {_LOADED} (entries integer)"))
-        said("ready")
-    finally:
-        database.dispose()
 
-
-@contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    folder = kept or Path(tempfile.mkdtemp(prefix="eirhub-bench-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        if kept is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    prepare(url, fill_all)
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=20_000)
-    parser.add_argument("--database", choices=tuple(CLUSTERS), default="sqlite")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--processes", type=int, default=2, help="processes that ask and submit")
     parser.add_argument("--threads", type=int, default=4, help="threads of each of them")
-    parser.add_argument("--loaders", type=int, default=2, help="processes that make rows")
-    parser.add_argument(
-        "--keep", type=Path, help="load the database into this folder, or measure what is there"
-    )
+    add_database_options(parser)
     return parser.parse_args()
 
 

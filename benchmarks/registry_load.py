@@ -1,20 +1,14 @@
-"""Fill a registry with documents as submissions would have left them, by the fastest way there is.
+"""Fill a registry with documents as submissions would have left them.
 
-Rows are made by the product's own code in child processes; PostgreSQL takes them by COPY into bare
-tables, whose keys and indexes are made afterwards. Documents belong to the persons of the identity
+Rows are made by the product's own code. Documents belong to the persons of the identity
 benchmark: each has `DOCUMENTS_OF_PERSON`, of which one in ten was replaced.
 """
 
-import csv
-import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, text
-from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
-
+from benchmarks.bulk_loading import BulkLoad, Rows, load
 from benchmarks.identity_population import resident
 from hub_kernel.database import Base, Database
 from xds_registry.model import (
@@ -33,7 +27,6 @@ from xds_registry.store_rows import association_row, entry_row, submission_set_r
 DOCUMENTS_OF_PERSON = 20
 _DOCUMENTS_OF_SUBMISSION = 2
 _REPLACED_ONE_IN = 10
-_CHUNK = 10_000
 _SPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 _DCM, _SCT, _LOINC = "1.2.840.10008.2.16.4", "2.16.840.1.113883.6.96", "2.16.840.1.113883.6.1"
 _CONTENT = Code("18748-4", _LOINC, "Diagnostic imaging study")
@@ -45,7 +38,6 @@ _KINDS = (
     Code("IMAGES", "1.3.6.1.4.1.19376.1.2.6.1", "Images"),
     Code("REPORTS", "1.3.6.1.4.1.19376.1.2.6.1", "Reports"),
 )
-Rows = dict[str, list[tuple[Any, ...]]]
 COLUMNS = {
     name: tuple(column.name for column in Base.metadata.tables[name].columns)
     for name in (
@@ -60,24 +52,7 @@ COLUMNS = {
 
 def fill(database: Database, entries: int, *, processes: int, said: Callable[[str], None]) -> None:
     """Load documents 0 to `entries` - 1; `said` hears of the progress."""
-    tables = [Base.metadata.tables[name] for name in COLUMNS]
-    postgresql = database.engine.dialect.name == "postgresql"
-    if postgresql:
-        with database.engine.begin() as connection:
-            _strip(connection, tables)
-    chunks = [range(n, min(n + _CHUNK, entries)) for n in range(0, entries, _CHUNK)]
-    put = _copy if postgresql else _insert
-    with ProcessPoolExecutor(processes) as pool:
-        for done, rows in enumerate(_in_order(pool, chunks, processes), start=1):
-            with database.unit_of_work() as work:
-                put(work.session.connection(), rows)
-            if done % 20 == 0 or done == len(chunks):
-                said(f"loaded {min(done * _CHUNK, entries):,} documents")
-    with database.engine.begin() as connection:
-        if postgresql:
-            said("making keys and indexes")
-            _dress(connection, tables)
-        connection.execute(text("ANALYZE"))
+    load(database, DOCUMENTS, entries, processes=processes, said=said)
 
 
 def document(number: int) -> DocumentEntry:
@@ -169,52 +144,4 @@ def _values(table: str, row: Any) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in COLUMNS[table])
 
 
-def _in_order(pool: ProcessPoolExecutor, chunks: Iterable[range], ahead: int) -> Iterator[Rows]:
-    """Keep every process busy without piling up what the database has not taken yet."""
-    waiting: list[Any] = []
-    for chunk in chunks:
-        waiting.append(pool.submit(made, chunk))
-        if len(waiting) > ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
-
-
-def _insert(connection: Connection, rows: Rows) -> None:
-    for name, values in rows.items():
-        named = [dict(zip(COLUMNS[name], value, strict=True)) for value in values]
-        connection.execute(insert(Base.metadata.tables[name]), named)
-
-
-def _copy(connection: Connection, rows: Rows) -> None:
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
-        for name, values in rows.items():
-            buffer = io.StringIO()
-            csv.writer(buffer, quoting=csv.QUOTE_ALL).writerows(values)
-            columns = ", ".join(COLUMNS[name])
-            with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)") as copy:
-                copy.write(buffer.getvalue())
-
-
-def _strip(connection: Connection, tables: Iterable[Table]) -> None:
-    """Drop keys and indexes; those that refer to others first."""
-    for table in tables:
-        for index in table.indexes:
-            connection.execute(DropIndex(index))
-    for constraint in _constraints(tables, foreign=True) + _constraints(tables, foreign=False):
-        connection.execute(DropConstraint(constraint, cascade=True))
-
-
-def _dress(connection: Connection, tables: Iterable[Table]) -> None:
-    connection.execute(text("SET LOCAL maintenance_work_mem = '1GB'"))
-    for constraint in _constraints(tables, foreign=False) + _constraints(tables, foreign=True):
-        connection.execute(AddConstraint(constraint))
-    for table in tables:
-        for index in table.indexes:
-            connection.execute(CreateIndex(index))
-
-
-def _constraints(tables: Iterable[Table], *, foreign: bool) -> list[Any]:
-    found = [one for table in tables for one in table.constraints]
-    return [one for one in found if (one.__visit_name__ == "foreign_key_constraint") == foreign]
+DOCUMENTS = BulkLoad("documents", COLUMNS, made)
