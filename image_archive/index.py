@@ -163,7 +163,9 @@ def _find_studies(session: Session, query: IndexQuery, conditions: Conditions) -
 
 
 def _find_series(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
-    wanted = _SERIES.where(*scope_of(query), *conditions.study, VISIBLE_SERIES, *conditions.series)
+    wanted = _SERIES.where(
+        *_in_matching_study(query, conditions), VISIBLE_SERIES, *conditions.series
+    )
     if conditions.instance:
         wanted = wanted.where(_holds_instance(conditions))
     order = (STUDY.c.id.desc(), *_SERIES_ORDER)
@@ -176,8 +178,7 @@ def _find_series(session: Session, query: IndexQuery, conditions: Conditions) ->
 
 def _find_instances(session: Session, query: IndexQuery, conditions: Conditions) -> Found:
     wanted = _INSTANCES.where(
-        *scope_of(query),
-        *conditions.study,
+        *_in_matching_study(query, conditions),
         *conditions.series,
         VISIBLE_INSTANCE,
         *conditions.instance,
@@ -218,6 +219,23 @@ def _study_conditions(query: IndexQuery, conditions: Conditions) -> list[Conditi
             below = below.where(_holds_instance(conditions))
         found.append(exists(below))
     return found
+
+
+def _in_matching_study(query: IndexQuery, conditions: Conditions) -> list[Condition]:
+    """Conditions on the studies of series and instances.
+
+    The studies are looked up first, by a query of their own: SQLite would read every instance there
+    is rather than trust the index on a range of dates. Where nothing below is asked for, no more of
+    them are needed than rows: every visible study holds a visible instance.
+    """
+    scope = scope_of(query)
+    matching = select(STUDY.c.id).where(*scope, *conditions.study).correlate(None)
+    if query.limit is not None and not conditions.series and not conditions.instance:
+        most = query.offset + query.limit + 1
+        matching = matching.order_by(STUDY.c.id.desc()).limit(most)
+    elif not conditions.study:
+        return scope
+    return [STUDY.c.id.in_(matching)]
 
 
 def _holds_instance(conditions: Conditions) -> Condition:

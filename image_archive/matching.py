@@ -9,7 +9,7 @@ Names are compared by their folded keys. Dates and times are in `matching_times`
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, true
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, true, union_all
 
 from hub_kernel.person_names import query_keys
 from image_archive.errors import InvalidQueryError
@@ -67,8 +67,13 @@ def name_condition(value: str, *, fuzzy: bool = False) -> Condition:
     Raises:
         InvalidQueryError: the value is longer than any name.
     """
-    conditions = [_one_name(group, fuzzy=fuzzy) for group in _checked(value).split("=")]
-    return or_(false(), *(condition for condition in conditions if condition is not None))
+    ways = [way for group in _checked(value).split("=") for way in _one_name(group, fuzzy=fuzzy)]
+    if not ways:
+        return false()
+    # Each way is a search of its own in the index of its key: joined by OR, a planner that knows
+    # how many names have an empty key reads the whole table instead.
+    found = [select(_NAMED.c.id).where(way) for way in ways]
+    return STUDY.c.id.in_(union_all(*found) if len(found) > 1 else found[0])
 
 
 def plain_name_condition(columns: Sequence[Column], value: str) -> Condition:
@@ -84,10 +89,11 @@ def plain_name_condition(columns: Sequence[Column], value: str) -> Condition:
     return or_(false(), *(_like(one, group) for group in groups if group for one in written))
 
 
-def _one_name(group: str, *, fuzzy: bool) -> Condition | None:
+def _one_name(group: str, *, fuzzy: bool) -> list[Condition]:
+    """Return the ways in which a component group can match, each on one key."""
     group = group.strip().rstrip("^")
     if not group:
-        return None
+        return []
     if fuzzy:
         group = f"*{group}*"
     if not _WILD.search(group):
@@ -95,32 +101,40 @@ def _one_name(group: str, *, fuzzy: bool) -> Condition | None:
         pairs = zip(
             _NAME_KEYS, (keys.hanzi, keys.pinyin, keys.initials, keys.alphabetic), strict=True
         )
-        return or_(false(), *(column == key for column, key in pairs if key))
+        return [column == key for column, key in pairs if key]
     if "^" in group and not fuzzy:
         return _components(group)
     return _folded(group, _NAME_KEYS)
 
 
-_NAME_KEYS = (STUDY.c.key_hanzi, STUDY.c.key_pinyin, STUDY.c.key_initials, STUDY.c.key_alphabetic)
+_NAMED = STUDY.alias("named")
+_NAME_KEYS = (
+    _NAMED.c.key_hanzi,
+    _NAMED.c.key_pinyin,
+    _NAMED.c.key_initials,
+    _NAMED.c.key_alphabetic,
+)
 
 
-def _components(group: str) -> Condition:
-    return or_(
-        _pattern(STUDY.c.key_as_sent, group.casefold()),
-        _folded(group, (STUDY.c.key_hanzi,)),
-        and_(STUDY.c.key_alphabetic == "", _folded(group, (STUDY.c.key_pinyin,))),
-    )
+def _components(group: str) -> list[Condition]:
+    # By its length, lest the index on a key that is empty in half of all rows be thought of use.
+    hanzi_alone = func.length(_NAMED.c.key_alphabetic) == 0
+    return [
+        _pattern(_NAMED.c.key_as_sent, group.casefold()),
+        *_folded(group, (_NAMED.c.key_hanzi,)),
+        *(and_(hanzi_alone, one) for one in _folded(group, (_NAMED.c.key_pinyin,))),
+    ]
 
 
-def _folded(group: str, columns: tuple[ColumnElement[str], ...]) -> Condition:
+def _folded(group: str, columns: tuple[ColumnElement[str], ...]) -> list[Condition]:
     """Compare a pattern, its literal parts folded as the keys are, with each key."""
     folded = ""
     for piece in re.split(r"([*?])", group):
         letters = piece if _WILD.fullmatch(piece) else _fold(piece)
         if not letters and piece.strip(" ^"):
-            return false()  # asks for a character that no key holds
+            return []  # asks for a character that no key holds
         folded += letters
-    return or_(*(_pattern(column, folded) for column in columns))
+    return [_pattern(column, folded) for column in columns]
 
 
 def _fold(piece: str) -> str:

@@ -56,6 +56,8 @@ def date_condition(column: ColumnElement[date], value: str) -> Condition:
         InvalidQueryError: a bound is no date.
     """
     low, high = _bounds(value)
+    if low == high:
+        return column == _date(low)
     conditions = []
     if low:
         conditions.append(column >= _date(low))

@@ -38,7 +38,7 @@ class StudyRow(Base):
     name_phonetic: Mapped[str] = mapped_column(String(200))
     name_confident: Mapped[bool] = mapped_column(Boolean)
     name_rule: Mapped[str] = mapped_column(String(80))
-    key_as_sent: Mapped[str] = mapped_column(_key_text(400))
+    key_as_sent: Mapped[str] = mapped_column(_key_text(400), index=True)
     key_hanzi: Mapped[str] = mapped_column(_key_text(400), index=True)
     key_pinyin: Mapped[str] = mapped_column(_key_text(800), index=True)
     key_initials: Mapped[str] = mapped_column(_key_text(400), index=True)
