@@ -28,6 +28,24 @@ _FIRST_DAY, _DAYS = date(2010, 1, 1), 5_800
 _RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
 _MODALITIES = ("CT", "MR", "DX", "US", "CR")
 _PARTS = ("CHEST", "HEAD", "ABDOMEN", "HAND", "SPINE")
+_SAME_OF_STUDIES = {
+    "other_patient_ids": [],
+    "study_time": "101500",
+    "study_time_key": "101500.000000",
+    "timezone_offset": "",
+    "referring_alphabetic": "Li^Na",
+    "referring_ideographic": "李^娜",
+    "referring_phonetic": "",
+    "series_count": len(INSTANCES_OF_SERIES),
+    "instance_count": INSTANCES_OF_STUDY,
+    "rejected_series": 0,
+    "rejected_instances": 0,
+    "state": StudyState.COMPLETE.value,
+    "generation": 1,
+    "received_at": _RECEIVED,
+    "last_received_at": _RECEIVED,
+    "completed_at": _RECEIVED,
+}
 COLUMNS = {
     table.name: tuple(column.name for column in table.columns if column.name not in left_out)
     for table, left_out in (
@@ -138,28 +156,13 @@ def _study_values(row_id: int, one: LoadedStudy) -> dict[str, Any]:
         "key_alphabetic": keys.alphabetic,
         "patient_birth_date": person.birth_date,
         "patient_sex": person.sex,
-        "other_patient_ids": [],
         "accession_number": one.accession_number,
         "study_id": str(one.number % 1000),
         "study_date": one.day,
-        "study_time": "101500",
-        "study_time_key": "101500.000000",
         "study_description": f"{_PARTS[one.number % 5]} 平扫",
-        "timezone_offset": "",
-        "referring_alphabetic": "Li^Na",
-        "referring_ideographic": "李^娜",
-        "referring_phonetic": "",
         "modalities": [_MODALITIES[one.number % 5]],
         "body_parts": [_PARTS[one.number % 5]],
-        "series_count": len(INSTANCES_OF_SERIES),
-        "instance_count": INSTANCES_OF_STUDY,
-        "rejected_series": 0,
-        "rejected_instances": 0,
-        "state": StudyState.COMPLETE.value,
-        "generation": 1,
-        "received_at": _RECEIVED,
-        "last_received_at": _RECEIVED,
-        "completed_at": _RECEIVED,
+        **_SAME_OF_STUDIES,
     }
 
 
