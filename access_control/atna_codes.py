@@ -115,6 +115,8 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "record_consent": ("110110", "Patient Record", "U"),
     "retry_notifications": ("110100", "Application Activity", "E"),
     "correct_message": ("110107", "Import", "C"),
+    "resolve_conflict": ("110103", "DICOM Instances Accessed", "U"),
+    "inspect_refused": ("110103", "DICOM Instances Accessed", "R"),
     "associate": ("110113", "Security Alert", "E"),
     "manage_certificate": ("110113", "Security Alert", "U"),
 }

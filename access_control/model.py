@@ -40,6 +40,8 @@ class Action(StrEnum):
     MANAGE_CONSENT = "manage_consent"
     SUBMIT_DOCUMENTS = "submit_documents"
     ADMINISTER_DOCUMENTS = "administer_documents"
+    RESOLVE_CONFLICT = "resolve_conflict"
+    INSPECT_REFUSED = "inspect_refused"
 
 
 class Purpose(StrEnum):

@@ -97,6 +97,13 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.TECHNICIAN, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
     Grant(Role.MANAGER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
     Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
+    Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.INSPECT_REFUSED,)),
+    Grant(
+        Role.REGISTRAR,
+        Purpose.OPERATIONS,
+        Scope.COVERED,
+        (Action.RESOLVE_CONFLICT, Action.INSPECT_REFUSED),
+    ),
     Grant(Role.AUDITOR, Purpose.AUDIT, Scope.REGION, (Action.VIEW_AUDIT,)),
     Grant(Role.REGISTRAR, Purpose.QUALITY, Scope.SEARCH, (Action.REVIEW_IDENTITY,)),
     Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.COVERED, (Action.REVIEW_IDENTITY,)),
@@ -129,6 +136,8 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
         Action.MANAGE_CONSENT,
         Action.SUBMIT_DOCUMENTS,
         Action.ADMINISTER_DOCUMENTS,
+        Action.RESOLVE_CONFLICT,
+        Action.INSPECT_REFUSED,
     }
 )
 

@@ -14,9 +14,16 @@ from image_archive.errors import (
     ArchiveUnavailableError,
     ConflictingInstanceError,
     ConflictingStudyError,
+    ContradictingPatientError,
     IdentityMismatchError,
     UnreadableInstanceError,
 )
+from image_archive.model import TOLD, QuarantineReason
+
+# What the conflict desk says the sender was told.
+_TOLD_INSTANCE = TOLD[QuarantineReason.CONFLICTING_INSTANCE]
+_TOLD_STUDY = TOLD[QuarantineReason.CONFLICTING_STUDY]
+_TOLD_PATIENT = TOLD[QuarantineReason.CONTRADICTING_PATIENT]
 
 SUCCESS = Answer(0x0000)
 INVALID_SOP_INSTANCE_UID = Answer(0x0117, "SOP Instance UID breaks PS3.5 9.1; correct it, resend")
@@ -52,8 +59,18 @@ STORE_FAILURES: tuple[tuple[type[Exception], Answer], ...] = (
     (ArchiveBusyError, Answer(0xA702, "Archive is busy; keep your copy and send again later")),
     (ArchiveUnavailableError, Answer(0xA701, "Archive stopped after disk error; tell operator")),
     (IdentityMismatchError, Answer(0xA900, "UID in dataset differs from command; correct, resend")),
-    (ConflictingInstanceError, Answer(0x0111, "UID is archived with other content; ask operator")),
-    (ConflictingStudyError, Answer(0xC010, "Study UID is another patient's; correct and resend")),
+    (
+        ConflictingInstanceError,
+        Answer(_TOLD_INSTANCE, "UID is archived with other content; ask operator"),
+    ),
+    (
+        ConflictingStudyError,
+        Answer(_TOLD_STUDY, "Study UID is another patient's; correct and resend"),
+    ),
+    (
+        ContradictingPatientError,
+        Answer(_TOLD_PATIENT, "Patient ID is somebody else's here; ask registrar"),
+    ),
     (UnreadableInstanceError, Answer(0xC000, "Dataset unreadable or incomplete; export it again")),
     (InvalidUidError, Answer(0xC011, "Study, series or instance UID invalid; correct, resend")),
     (HubError, PROCESSING_FAILURE),

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from eir_versions import reasons
 from eir_versions.decoding import DecoderPool
@@ -181,6 +181,19 @@ class EirService:
             overlays=request.overlays,
         )
         return self._renderer.draw(instance.sop_instance_uid, job)
+
+    def preview(self, source: BinaryIO) -> Picture:
+        """Return the small picture of a Part 10 file that is not archived, from its first frame.
+
+        Raises:
+            UnrenderableInstanceError: with the reason.
+        """
+        style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()
+        job = PictureJob(1, box=(style.edge, style.edge), quality=style.quality)
+        try:
+            return self._parts.pool.picture(source, job)
+        except FrameNotFoundError as error:
+            raise UnrenderableInstanceError(reasons.NO_SUCH_FRAME) from error
 
     def frame_bytes(self, sop_instance_uid: str, frame_number: int) -> StoredFrame:
         """Return one frame as stored, 1-based: its codestream or its native samples (PS3.18 8.7.3).

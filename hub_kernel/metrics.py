@@ -33,6 +33,9 @@ class Metrics:
         self.certificate_days = self._gauge(
             "certificate_days_left", "Days until a certificate ends", "kind", "name"
         )
+        self.conflicts = self._gauge(
+            "conflicts_open", "Cases at the conflict desk that wait for a person", "reason"
+        )
         self.outbox = self._gauge("outbox_deliveries", "Deliveries owed to subscribers", "state")
         self._count_forwarding()
 

@@ -206,6 +206,8 @@ class ArchiveSettings(Section):
     """Folder of the filesystem backend; by default `archive` in the data directory."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 268_435_456
     """With less free space every C-STORE answers A700, so that the database can still write."""
+    quarantine_days: Annotated[int, Field(ge=1)] = 90
+    """Days that parked bytes are kept after a person has decided about them."""
 
 
 class StudySettings(Section):

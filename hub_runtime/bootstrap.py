@@ -31,7 +31,8 @@ from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
-from hub_runtime.certificate_watch import CertificateWatch
+from hub_runtime.certificate_watch import certificate_watch
+from hub_runtime.conflict_room import conflict_room
 from hub_runtime.edge_door import EdgeSide, EdgeSideParts, edge_side
 from hub_runtime.forwarding import ForwardingParts, ForwardingWiring, build_forwarding
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
@@ -46,6 +47,7 @@ from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.rejections import Rejections
 from image_archive.service import ArchiveService
+from patient_index.contradiction import Contradictions
 from patient_index.hl7v2.exchange import Hl7Parts
 from patient_index.hl7v2.node import Hl7Node
 from patient_index.same_person import SamePerson
@@ -154,10 +156,6 @@ class Hub:
         )
         return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 
-    def certificates(self) -> CertificateWatch:
-        """Return the watch over certificates that end."""
-        return CertificateWatch(self.settings, self.database, self.base.clock, self.base.metrics)
-
     def hl7_node(self) -> Hl7Node:
         """Return the HL7 v2 listener, not yet listening."""
         return hl7_node(self._hl7_parts(), node_settings(self.settings))
@@ -189,6 +187,7 @@ class Hub:
             metrics=self.base.metrics,
             clock=self.base.clock,
             dicom_port=lambda: self.address.dicom_port,
+            conflicts=conflict_room(self).resolver,
             refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
         )
         fhir_access = FhirAccess(
@@ -292,7 +291,8 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
-        hub.certificates().job(),
+        certificate_watch(hub).job(),
+        *conflict_room(hub).jobs(),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),
@@ -341,7 +341,12 @@ def _access(base: Foundation) -> Access:
 def _archive(base: Foundation) -> ArchiveService:
     quiet_s = base.settings.study.quiet_period_s
     return ArchiveService(
-        base.database, base.backend, base.clock, base.metrics, quiet_period_s=quiet_s
+        base.database,
+        base.backend,
+        base.clock,
+        base.metrics,
+        quiet_period_s=quiet_s,
+        doubted=Contradictions(base.database),
     )
 
 

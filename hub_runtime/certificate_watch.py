@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from access_control.authority import CA_CERTIFICATE, SERVER_CERTIFICATE, certificate_end
 from access_control.certificates import END_UNKNOWN, MachineCertificate, MachineCertificates
@@ -14,6 +15,9 @@ from hub_kernel.metrics import Metrics
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob
 from hub_runtime.own_tls import trust_folder
+
+if TYPE_CHECKING:
+    from hub_runtime.bootstrap import Hub
 
 log = logging.getLogger(__name__)
 
@@ -109,3 +113,8 @@ class CertificateWatch:
 
     def _days(self, end: datetime) -> int:
         return int((end - self.clock.now()).total_seconds() // _DAY_S)
+
+
+def certificate_watch(hub: "Hub") -> CertificateWatch:
+    """Return the watch over the certificates of a hub."""
+    return CertificateWatch(hub.settings, hub.database, hub.base.clock, hub.base.metrics)

@@ -39,6 +39,18 @@ class ConflictingStudyError(ArchiveError):
     """The Study Instance UID belongs to another patient: the bytes are kept apart."""
 
 
+class ContradictingPatientError(ArchiveError):
+    """The patient ID is known as somebody else's: the bytes are kept apart for a person to see."""
+
+
+class CaseDecidedError(ArchiveError, InvalidValueError):
+    """Nothing of a case waits any more: it was decided, perhaps by somebody else meanwhile."""
+
+
+class InvalidDecisionError(ArchiveError, InvalidValueError):
+    """A decision does not fit its case, or cannot be taken back; the message says why."""
+
+
 class InvalidQueryError(ArchiveError, InvalidValueError):
     """A matching value breaks DICOM PS3.4 C.2.2.2, or the query is larger than any honest one.
 

@@ -30,7 +30,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _CHUNK_BYTES = 256 * 1024
 # What hostile bytes make pydicom raise: each means "not readable", none is a fault of ours.
-_READ_ERRORS = (
+READ_ERRORS = (
     ArchiveError,
     InvalidDicomError,
     EOFError,
@@ -128,7 +128,7 @@ def _place(file: BinaryIO, transfer_syntax_uid: str) -> tuple[int, int]:
         if first in {0x0000, 0x0002} and transfer_syntax_uid != _DEFLATED:
             read_dataset(file, implicit, little_endian, stop_when=_is_data)
         return offset, file.tell() - offset
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UnreadableInstanceError("the stored object cannot be read") from error
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Dialect, bindparam, insert, select, update
+from sqlalchemy import Dialect, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -326,15 +326,25 @@ def conflict_record(arrival: Arrival, reason: QuarantineReason) -> QuarantineRec
         storage_key=receipt.storage_key,
         received_at=receipt.received_at,
         detail="",
+        issuer_oid=arrival.patient.issuer.oid,
+        patient_id=arrival.patient.value,
     )
 
 
 def insert_quarantine(connection: Connection, record: QuarantineRecord) -> None:
-    """Add a quarantine row unless the same bytes are already there."""
-    there = connection.execute(
-        select(QUARANTINE.c.id).where(QUARANTINE.c.storage_key == record.storage_key)
-    ).first()
-    if there is None:
+    """Add a quarantine row; the same dataset again is counted, and makes no second case."""
+    again = connection.execute(
+        update(QUARANTINE)
+        .where(
+            or_(
+                QUARANTINE.c.storage_key == record.storage_key,
+                (QUARANTINE.c.dataset_sha256 == record.dataset_sha256)
+                & (QUARANTINE.c.sop_instance_uid == record.sop_instance_uid),
+            )
+        )
+        .values(times=QUARANTINE.c.times + 1, last_received_at=record.received_at)
+    )
+    if not again.rowcount:
         connection.execute(insert(QUARANTINE), quarantine_values(record))
 
 

@@ -1,6 +1,7 @@
 """The words of the archive: origin, receipt, and the records of study, series and instance."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -70,7 +71,17 @@ class QuarantineReason(StrEnum):
 
     CONFLICTING_INSTANCE = "conflicting_instance"
     CONFLICTING_STUDY = "conflicting_study"
+    CONTRADICTING_PATIENT = "contradicting_patient"
     UNREADABLE = "unreadable"
+
+
+TOLD: Mapping[QuarantineReason, int] = {
+    QuarantineReason.CONFLICTING_INSTANCE: 0x0111,
+    QuarantineReason.CONFLICTING_STUDY: 0xC010,
+    QuarantineReason.CONTRADICTING_PATIENT: 0xC012,
+    QuarantineReason.UNREADABLE: 0xC000,
+}
+"""The C-STORE status each sender was told when its bytes were kept apart."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,20 @@ class QuarantineRecord:
     storage_key: str
     received_at: datetime
     detail: str
+    issuer_oid: str = ""
+    patient_id: str = ""
+
+    @property
+    def case_key(self) -> str:
+        """What belongs together for whoever decides: one sender's study of one patient, one matter.
+
+        What cannot be read is a case by itself.
+        """
+        alone = self.dataset_sha256 if self.reason is QuarantineReason.UNREADABLE else ""
+        told = (self.reason, self.site_id, self.calling_ae_title, self.study_instance_uid)
+        return hashlib.sha256(
+            "\0".join((*told, self.issuer_oid, self.patient_id, alone)).encode()
+        ).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Read datasets: the header of one just received or stored, and a whole one for pydicom."""
 
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -69,6 +70,31 @@ def _walk_deflated(source: DatasetSource) -> Elements:
         return walk(head, total, encoding_of(""), WANTED)
     except MoreBytesNeededError as error:
         raise UnreadableInstanceError("deflated dataset: no pixels in the first 8 MiB") from error
+
+
+def read_stored_header(stream: BinaryIO) -> tuple[FileMeta, InstanceHeader]:
+    """Return file meta information and header of a Part 10 file the archive wrote.
+
+    Raises:
+        UnreadableInstanceError, InvalidUidError: as `read_header`.
+    """
+    meta, head = read_head(stream)
+    total = stream.seek(0, io.SEEK_END) - meta.dataset_offset
+    source = DatasetSource(head[:total], total, lambda: mapped(stream, meta.dataset_offset))
+    habit = meta.origin.charset_habit if meta.origin else ""
+    return meta, read_header(source, meta.transfer_syntax_uid, habit)
+
+
+@contextmanager
+def mapped(stream: BinaryIO, offset: int) -> Iterator[memoryview]:
+    """Give the dataset of a stored file, mapped where the backend's streams are files."""
+    try:
+        content: mmap.mmap | bytes = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
+    except io.UnsupportedOperation:
+        stream.seek(0)
+        content = stream.read()
+    with memoryview(content) as whole, whole[offset:] as dataset:
+        yield dataset
 
 
 def read_head(stream: BinaryIO) -> tuple[FileMeta, bytes]:

@@ -7,7 +7,7 @@ without bytes; start-up finds and records them.
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Self
 
 from hub_kernel.clock import Clock
 from hub_kernel.errors import HubError, NotFoundError
+from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import require_uid
 from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend
@@ -23,6 +24,7 @@ from image_archive.errors import (
     ArchiveFullError,
     ConflictingInstanceError,
     ConflictingStudyError,
+    ContradictingPatientError,
     IdentityMismatchError,
     UnreadableInstanceError,
 )
@@ -40,6 +42,10 @@ from image_archive.model import (
 )
 from image_archive.reading import HEAD_BYTES, DatasetSource, read_header
 from image_archive.recording import ReceiptRecorder
+from image_archive.rows import observed_patient
+
+Doubted = Callable[[ObservedPatient], bool]
+"""Tells whether what is said of a patient contradicts all that is known under that identifier."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Reception:
     clock: Clock
     metrics: Metrics | None = None
     claims: Claims = field(default_factory=Claims)
+    doubted: Doubted | None = None
 
 
 class IncomingInstance:
@@ -62,12 +69,15 @@ class IncomingInstance:
         ArchiveUnavailableError: the archive no longer acknowledges.
     """
 
-    def __init__(self, reception: Reception, header: IncomingHeader) -> None:
+    def __init__(
+        self, reception: Reception, header: IncomingHeader, *, undoubted: bool = False
+    ) -> None:
         require_uid(header.sop_instance_uid, "Affected SOP Instance UID")
         require_uid(header.sop_class_uid, "Affected SOP Class UID")
         require_uid(header.transfer_syntax_uid, "Transfer Syntax UID")
         self._reception = reception
         self._header = header
+        self._undoubted = undoubted
         self._received_at = reception.clock.now()
         self._hash = hashlib.sha256()
         self._head = bytearray()
@@ -130,6 +140,7 @@ class IncomingInstance:
             IdentityMismatchError: the dataset is not what the command announced; nothing is kept.
             ConflictingInstanceError: its UID is taken by other bytes; both are kept.
             ConflictingStudyError: its study is another patient's; its bytes are kept apart.
+            ContradictingPatientError: its patient ID is known as somebody else's; kept apart.
         """
         started = time.perf_counter()
         counted = "failed"
@@ -183,8 +194,17 @@ class IncomingInstance:
         study = recorder.study(header.study.study_instance_uid)
         if study and not study.belongs_to(arrival.patient):
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_STUDY)
+        if study is None and self._is_doubted(header):
+            self._keep_apart(arrival, QuarantineReason.CONTRADICTING_PATIENT)
         self._pending.publish(key)
         return self._record(arrival)
+
+    def _is_doubted(self, header: InstanceHeader) -> bool:
+        """Say whether a new study's patient is somebody else than the index knows by that ID."""
+        doubted = self._reception.doubted
+        if doubted is None or self._undoubted:
+            return False
+        return doubted(observed_patient(header, self._header.origin.issuer))
 
     def _record(self, arrival: Arrival) -> StoreOutcome:
         """Record durable bytes; when they turn out superfluous or unwelcome, say so."""
@@ -271,10 +291,13 @@ _COUNTED_AS: dict[type[HubError], str] = {
     IdentityMismatchError: "mismatch",
     ConflictingInstanceError: "conflict",
     ConflictingStudyError: "conflict",
+    ContradictingPatientError: "conflict",
 }
 
 
 def _conflict(reason: QuarantineReason) -> HubError:
     if reason is QuarantineReason.CONFLICTING_INSTANCE:
         return ConflictingInstanceError("SOP Instance UID is taken by other bytes; both are kept")
+    if reason is QuarantineReason.CONTRADICTING_PATIENT:
+        return ContradictingPatientError("the patient ID is known as somebody else's; kept apart")
     return ConflictingStudyError("Study Instance UID belongs to another patient; kept apart")

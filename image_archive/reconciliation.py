@@ -6,10 +6,7 @@ in the file itself.
 """
 
 import hashlib
-import io
-import mmap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -24,6 +21,7 @@ from image_archive import keys
 from image_archive.backend import ArchiveBackend
 from image_archive.errors import UnreadableInstanceError
 from image_archive.file_meta import FileMeta
+from image_archive.header import InstanceHeader
 from image_archive.index_writing import (
     Arrival,
     Finding,
@@ -37,7 +35,7 @@ from image_archive.model import (
     Receipt,
     ReconcileReport,
 )
-from image_archive.reading import DatasetSource, read_head, read_header
+from image_archive.reading import DatasetSource, mapped, read_head, read_header
 from image_archive.recording import ReceiptRecorder
 from image_archive.tables import INSTANCE, QUARANTINE, RECONCILIATION, SERIES, STUDY
 from image_archive.verification import note_condition
@@ -134,7 +132,7 @@ class Reconciliation:
                     return
                 receipt = _receipt(stream, meta, meta.origin, key)
                 source = DatasetSource(
-                    head, receipt.dataset_bytes, partial(_mapped, stream, meta.dataset_offset)
+                    head, receipt.dataset_bytes, partial(mapped, stream, meta.dataset_offset)
                 )
                 self._adopt_dataset(source, receipt, meta)
         except NotFoundError:
@@ -154,16 +152,17 @@ class Reconciliation:
             return
         arrival = Arrival(header, receipt)
         if quarantined:
-            there = self.recorder.instance(header.sop_instance_uid)
-            reason = (
-                QuarantineReason.CONFLICTING_INSTANCE
-                if there
-                else QuarantineReason.CONFLICTING_STUDY
-            )
-            self.recorder.keep_apart(conflict_record(arrival, reason))
+            self.recorder.keep_apart(conflict_record(arrival, self._why_apart(header)))
             self.rebuilt += 1
             return
         self._record(arrival)
+
+    def _why_apart(self, header: InstanceHeader) -> QuarantineReason:
+        if self.recorder.instance(header.sop_instance_uid):
+            return QuarantineReason.CONFLICTING_INSTANCE
+        if self.recorder.study(header.study.study_instance_uid):
+            return QuarantineReason.CONFLICTING_STUDY
+        return QuarantineReason.CONTRADICTING_PATIENT
 
     def _record(self, arrival: Arrival) -> None:
         if self.recorder.record(arrival) is not Finding.ALREADY_STORED:
@@ -245,15 +244,3 @@ def _unreadable(receipt: Receipt, meta: FileMeta, detail: str) -> QuarantineReco
         received_at=receipt.received_at,
         detail=detail,
     )
-
-
-@contextmanager
-def _mapped(stream: BinaryIO, offset: int) -> Iterator[memoryview]:
-    """Give the dataset of a stored file, mapped where the backend's streams are files."""
-    try:
-        mapped: mmap.mmap | bytes = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
-    except io.UnsupportedOperation:
-        stream.seek(0)
-        mapped = stream.read()
-    with memoryview(mapped) as whole, whole[offset:] as dataset:
-        yield dataset

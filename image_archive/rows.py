@@ -169,6 +169,9 @@ def quarantine_values(record: QuarantineRecord) -> dict[str, Any]:
         "storage_key": record.storage_key,
         "received_at": record.received_at,
         "detail": record.detail[:256],
+        "issuer_oid": record.issuer_oid,
+        "patient_id": record.patient_id,
+        "case_key": record.case_key,
     }
 
 
@@ -275,4 +278,6 @@ def quarantine_record(row: Row[Any]) -> QuarantineRecord:
         storage_key=row.storage_key,
         received_at=row.received_at,
         detail=row.detail,
+        issuer_oid=row.issuer_oid,
+        patient_id=row.patient_id,
     )

@@ -25,7 +25,7 @@ from image_archive.model import (
     VerifyReport,
 )
 from image_archive.reading import DatasetSource, read_dataset, read_header, skip_file_meta
-from image_archive.receiving import IncomingInstance, Reception
+from image_archive.receiving import Doubted, IncomingInstance, Reception
 from image_archive.reconciliation import Reconciliation
 from image_archive.recording import ReceiptRecorder
 from image_archive.tables import INSTANCE
@@ -45,21 +45,25 @@ class ArchiveService:
         metrics: Metrics | None = None,
         *,
         quiet_period_s: float = 60.0,
+        doubted: Doubted | None = None,
     ) -> None:
         self._database = database
         self._backend = backend
         self._quiet_period_s = quiet_period_s
         self._recorder = ReceiptRecorder(database)
-        self._reception = Reception(backend, self._recorder, clock, metrics)
+        self._reception = Reception(backend, self._recorder, clock, metrics, doubted=doubted)
 
     @property
     def backend(self) -> ArchiveBackend:
         """Where the bytes are; other packages keep theirs there under prefixes of their own."""
         return self._backend
 
-    def incoming(self, header: IncomingHeader) -> IncomingInstance:
-        """Start to receive one instance; see `IncomingInstance` for what may be raised."""
-        return IncomingInstance(self._reception, header)
+    def incoming(self, header: IncomingHeader, *, undoubted: bool = False) -> IncomingInstance:
+        """Start to receive one instance; see `IncomingInstance` for what may be raised.
+
+        `undoubted` says that a person has looked at whose it is.
+        """
+        return IncomingInstance(self._reception, header, undoubted=undoubted)
 
     def store_file(self, source: Path | bytes, origin: InstanceOrigin) -> StoreOutcome:
         """Store one Part 10 file as if `origin` had sent its dataset by C-STORE.

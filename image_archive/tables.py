@@ -141,6 +141,35 @@ class QuarantineRow(Base):
     storage_key: Mapped[str] = mapped_column(_key_text(200), unique=True)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     detail: Mapped[str] = mapped_column(String(256))
+    case_key: Mapped[str] = mapped_column(String(64), server_default="")
+    issuer_oid: Mapped[str] = mapped_column(String(64), server_default="")
+    patient_id: Mapped[str] = mapped_column(String(80), server_default="")
+    status: Mapped[str] = mapped_column(String(16), server_default="open")
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
+    last_received_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    decision_id: Mapped[int | None] = mapped_column(Integer)
+
+    __table_args__ = (Index(None, "status", "case_key"),)
+
+
+class ConflictDecisionRow(Base):
+    """What a person decided about one case of the conflict desk, and whether it was taken back.
+
+    `state` is pending until all that the decision means is carried out.
+    """
+
+    __tablename__ = "conflict_decision"
+
+    id: Mapped[int] = mapped_column(_RowId, primary_key=True)
+    case_key: Mapped[str] = mapped_column(String(64), index=True)
+    verdict: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    patient_id: Mapped[str] = mapped_column(String(64))
+    decided_by: Mapped[str] = mapped_column(String(128))
+    decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str] = mapped_column(String(400))
+    undone_by: Mapped[str] = mapped_column(String(128), server_default="")
+    undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ReconciliationRow(Base):
@@ -162,4 +191,5 @@ STUDY = cast(Table, StudyRow.__table__)
 SERIES = cast(Table, SeriesRow.__table__)
 INSTANCE = cast(Table, InstanceRow.__table__)
 QUARANTINE = cast(Table, QuarantineRow.__table__)
+CONFLICT_DECISION = cast(Table, ConflictDecisionRow.__table__)
 RECONCILIATION = cast(Table, ReconciliationRow.__table__)

@@ -126,7 +126,7 @@ def _numbers_differ(mine: Evidence, theirs: Evidence) -> bool:
     return bool(ours and others) and not ours & others
 
 
-def _somebody_else(mine: Evidence, theirs: Evidence) -> bool:
+def is_somebody_else(mine: Evidence, theirs: Evidence) -> bool:
     """A mistyped name or date is common, both together on one card are another person."""
     other = _birth_date_contradicts(mine, theirs) or _sex_contradicts(mine, theirs)
     return other and _names_contradict(mine, theirs)
@@ -222,7 +222,7 @@ EXPLICIT_RULES: tuple[LinkRule, ...] = (
         "explicit-contradicted",
         _REVIEW,
         "an identifier of the other is stated, but name and birth date or sex differ",
-        _somebody_else,
+        is_somebody_else,
     ),
     LinkRule(
         "explicit-identifier",

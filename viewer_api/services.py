@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hub_kernel.database import Database
     from hub_kernel.metrics import Metrics
     from hub_kernel.settings import Settings
+    from image_archive.conflict_resolving import ConflictResolver
     from image_archive.index import ArchiveIndex
     from image_archive.service import ArchiveService
     from patient_index.hl7v2.refusals import RefusedMessages
@@ -78,6 +79,7 @@ class ViewerServices:
     metrics: Metrics
     clock: Clock
     refused_messages: RefusedMessages
+    conflicts: ConflictResolver
     dicom_port: Callable[[], int]
     deliveries: Callable[[str], Sequence[Delivery]] = _none_forwarded
 

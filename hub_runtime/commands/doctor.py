@@ -9,6 +9,7 @@ import click
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.options import answer, json_option, with_settings
 
 
@@ -44,7 +45,7 @@ def _room(hub: Hub) -> Iterator[Finding]:
 
 
 def _certificates(hub: Hub) -> Iterator[Finding]:
-    endings = hub.certificates().endings()
+    endings = certificate_watch(hub).endings()
     for ending in endings:
         if ending.soon:
             yield Finding("certificate", ok=False, words=ending.words())

@@ -7,6 +7,7 @@ import click
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import build_hub, opened_hub
+from hub_runtime.commands.conflicts import conflicts
 from hub_runtime.options import Progress, answer, json_option, with_settings
 
 
@@ -27,6 +28,9 @@ def upgrade(settings: Settings) -> None:
 @click.group()
 def archive() -> None:
     """The central archive."""
+
+
+archive.add_command(conflicts)
 
 
 @archive.command("verify")

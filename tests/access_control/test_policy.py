@@ -73,6 +73,9 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("auditor", "audit", "view_audit", REGION),
     ("registrar", "quality", "review_identity", SEARCH),
     ("registrar", "operations", "review_identity", COVERED),
+    ("registrar", "operations", "resolve_conflict", COVERED),
+    ("registrar", "operations", "inspect_refused", COVERED),
+    ("engineer", "operations", "inspect_refused", COVERED),
     ("registrar", "patient", "manage_consent", SEARCH),
     ("registrar", "operations", "administer_documents", RELATION),
     ("document_source", "treatment", "submit_documents", RELATION),
@@ -278,6 +281,8 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
         Action.MANAGE_CONSENT,
         Action.SUBMIT_DOCUMENTS,
         Action.ADMINISTER_DOCUMENTS,
+        Action.RESOLVE_CONFLICT,
+        Action.INSPECT_REFUSED,
     }
 
 

@@ -95,6 +95,8 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "refusal_id": 1,
         "entry_id": target.entry_id,
         "site_id": "sijing",
+        "case_key": "0" * 64,
+        "row_id": 1,
     }
 
 

@@ -6,6 +6,7 @@ from viewer_api.pages import (
     access_log,
     arrivals,
     assets,
+    conflicts,
     conformance,
     consents,
     documents,
@@ -54,6 +55,7 @@ def blueprints() -> list[Blueprint]:
         refused_submissions,
         consents,
         access_log,
+        conflicts,
     )
     return [module.blueprint for module in modules]
 

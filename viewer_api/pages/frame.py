@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 
 from access_control.model import Role, SubjectKind
+from viewer_api import conflict_desk
 from viewer_api.language import asker_language
 from viewer_api.pages import language, vocabulary
 from viewer_api.pages.assets import asset_url
@@ -33,16 +34,18 @@ _MENU = (
     ("region.page", lazy_gettext("Region at a glance"), {Role.ENGINEER, Role.MANAGER}),
     ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
     ("identity_review.page", lazy_gettext("Review desk"), {Role.REGISTRAR}),
+    ("conflicts.page", lazy_gettext("Conflict desk"), {Role.REGISTRAR, Role.ENGINEER}),
 )
 
 
 @dataclass(frozen=True)
 class MenuEntry:
-    """One entry of the menu: where it leads, its word, and whether the reader is there."""
+    """One entry of the menu: where it leads, its word, whether the reader is there, what waits."""
 
     url: str
     word: str
     current: bool
+    badge: int = 0
 
 
 @blueprint.get("/")
@@ -94,11 +97,16 @@ def nothing_here() -> str:
 def menu(subject: Subject) -> list[MenuEntry]:
     """Return the pages that the roles of `subject` use."""
     return [
-        MenuEntry(url_for(endpoint), str(word), request.endpoint == endpoint)
+        MenuEntry(url_for(endpoint), str(word), request.endpoint == endpoint, _badge(endpoint))
         for endpoint, word, roles in _MENU
         # The gateway has one page of its own, and none of the hub's.
         if subject.roles & roles and endpoint in current_app.view_functions
     ]
+
+
+def _badge(endpoint: str) -> int:
+    """What waits behind an entry; only the conflict desk says so."""
+    return conflict_desk.waiting_count() if endpoint == "conflicts.page" else 0
 
 
 def hub_name() -> str:

@@ -15,6 +15,7 @@ from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
 from hub_runtime.bootstrap import Hub
+from hub_runtime.conflict_room import conflict_room
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights
 from patient_index.domains import Domain, DomainDirectory
 from patient_index.feed import PatientFeed
@@ -198,4 +199,5 @@ def _services(hub: Hub, hl7: Hl7Service) -> ViewerServices:
         metrics=hub.base.metrics,
         clock=hub.base.clock,
         refused_messages=hl7.refused,
+        conflicts=conflict_room(hub).resolver,
     )
