@@ -79,6 +79,7 @@ class DicomNode:
         self, settings: RouterSettings, parts: NodeParts, *, tls: ssl.SSLContext | None = None
     ) -> None:
         audit = AssociationAudit(parts.database, parts.audit)
+        self._archive = parts.archive
         storage = standard_storage_sop_classes() | frozenset(settings.private_sop_classes)
         self._door = Door(
             DoorLimits(settings.max_associations, settings.max_connections_per_address)
@@ -136,7 +137,10 @@ class DicomNode:
         return port
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
-        """Take no more connections, let messages under way be answered, then end what is left."""
+        """Take no more connections, let messages under way be answered, then end what is left.
+
+        What was acknowledged can be found afterwards.
+        """
         listeners = [self._plain, *([self._secure] if self._secure else [])]
         for listener in listeners:
             listener.stop()
@@ -150,6 +154,7 @@ class DicomNode:
             for listener in listeners:
                 listener.wait(time.monotonic() + _LAST_WORDS_S)
         self._usage.flush()
+        self._archive.settled()
 
 
 def _retrieval(

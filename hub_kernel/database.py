@@ -7,7 +7,7 @@ records commit or vanish as one transaction.
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class EventWriter(Protocol):
     """Writes an event and its deliveries inside a transaction (`hub_kernel.outbox`)."""
 
-    def write(self, session: Session, occurred: Event) -> None:
+    def write(self, session: Session, occurred: Sequence[Event]) -> None:
         """Add the rows; nothing is visible before the transaction commits."""
         ...
 
@@ -84,9 +84,13 @@ class UnitOfWork:
 
     def publish(self, occurred: Event) -> None:
         """Record `occurred` in the outbox, in this transaction."""
-        if self._writer is not None:
+        self.publish_all([occurred])
+
+    def publish_all(self, occurred: Sequence[Event]) -> None:
+        """Record many events for the price of one."""
+        if self._writer is not None and occurred:
             self._writer.write(self.session, occurred)
-            self._published.add(type(occurred))
+            self._published.update(map(type, occurred))
 
 
 class Database:

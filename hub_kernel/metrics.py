@@ -21,6 +21,9 @@ class Metrics:
         self.store_seconds = self._histogram(
             "store_seconds", "From the last fragment of an instance to its durable receipt"
         )
+        self.findable_seconds = self._histogram(
+            "findable_seconds", "From the durable receipt of an instance to its row in the index"
+        )
         self.find_seconds = self._histogram(
             "find_seconds", "Time to answer a C-FIND or QIDO-RS query", "door"
         )

@@ -6,7 +6,7 @@ truth.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -141,29 +141,20 @@ class Outbox:
             raise ValueError(f"two subscribers are called {subscriber.name}")
         self.subscribers[subscriber.name] = subscriber
 
-    def write(self, session: Session, occurred: Event) -> None:
-        """Record the event and what is owed for it, in the caller's transaction."""
-        names = [s.name for s in self.subscribers.values() if isinstance(occurred, s.event_type)]
-        if not names:
-            return
-        # On the connection, with prepared inserts: this runs once for every instance received.
-        connection = session.connection()
-        event = {
-            "event_id": occurred.event_id,
-            "kind": type(occurred).__name__,
-            "payload": encode_event(occurred),
-            "occurred_at": occurred.occurred_at,
-        }
-        connection.execute(_INSERT_EVENT, event)
-        owed = {
-            "event_id": occurred.event_id,
-            "state": PENDING,
-            "attempts": 0,
-            "due_at": occurred.occurred_at,
-            "claimed_by": "",
-            "reason": "",
-        }
-        connection.execute(_INSERT_DELIVERY, [owed | {"subscriber": name} for name in names])
+    def write(self, session: Session, occurred: Sequence[Event]) -> None:
+        """Record the events and what is owed for them, in the caller's transaction."""
+        events: list[dict[str, Any]] = []
+        owed: list[dict[str, Any]] = []
+        for one in occurred:
+            names = [s.name for s in self.subscribers.values() if isinstance(one, s.event_type)]
+            if names:
+                events.append(_event_values(one))
+                owed += [_delivery_values(one, name) for name in names]
+        if events:
+            # On the connection, with prepared inserts: this runs for every instance received.
+            connection = session.connection()
+            connection.execute(_INSERT_EVENT, events)
+            connection.execute(_INSERT_DELIVERY, owed)
 
     def claim(self, database: Database, wanted: Claim) -> list[Delivery]:
         """Take due deliveries, oldest first; they are ours until the lease runs out.
@@ -290,3 +281,24 @@ class Outbox:
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(OutboxDelivery.due_at <= now, OutboxDelivery.due_at > now + _FAR_AHEAD)
+
+
+def _event_values(occurred: Event) -> dict[str, Any]:
+    return {
+        "event_id": occurred.event_id,
+        "kind": type(occurred).__name__,
+        "payload": encode_event(occurred),
+        "occurred_at": occurred.occurred_at,
+    }
+
+
+def _delivery_values(occurred: Event, subscriber: str) -> dict[str, Any]:
+    return {
+        "event_id": occurred.event_id,
+        "subscriber": subscriber,
+        "state": PENDING,
+        "attempts": 0,
+        "due_at": occurred.occurred_at,
+        "claimed_by": "",
+        "reason": "",
+    }

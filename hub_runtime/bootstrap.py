@@ -134,6 +134,7 @@ class Hub:
         """Keep the head of the audit trail; end child processes and database connections."""
         self.access.audit.keep_head()
         self.pool.stop()
+        self.archive.close()
         self.database.dispose()
 
     def task_engine(self) -> TaskEngine:
@@ -229,7 +230,8 @@ def build_hub(settings: Settings) -> Hub:
         TrustParts(base.database, base.clock, access.tokens),
         settings.access.saml_trust,
     )
-    index, archive = ArchiveIndex(base.database), _archive(base)
+    archive = _archive(base)
+    index = ArchiveIndex(base.database, settled=archive.settled)
     identity = build_identity(base.database, base.clock, settings, access.sites)
     pool = _decoders(settings)
     rendering = EirParts(base.database, archive, index, base.backend, pool)

@@ -1,6 +1,7 @@
 """Run a hub: its roles, the ready line, and an orderly end."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,9 @@ from hub_runtime.sharing import body_limits
 T = TypeVar("T")
 
 _SIGNAL_POLL_S = 0.25
+# A receiving thread comes back from the disk or the network a dozen times for each instance; by
+# default it would wait 5 ms each time for a thread that computes.
+_SWITCH_S = 0.0005
 
 ROLES = ("router", "web", "worker", "hl7")
 
@@ -76,6 +80,8 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             hl7 = f"{hub.settings.hl7.bind}:{port}"
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
+            sys.setswitchinterval(_SWITCH_S)
+            hub.archive.prepare()
             dicom, dicom_tls = _open_dicom(hub, stack)
         yield Listening(dicom, http, hl7, https, dicom_tls)
 

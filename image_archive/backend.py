@@ -5,11 +5,13 @@ is ever part of a key. Prefixes in use: `instances/`, `quarantine/`, `documents/
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hub_kernel.errors import InvalidValueError
+from image_archive.errors import ArchiveError
 
 _KEY = re.compile(r"[a-z0-9_][a-z0-9._-]{0,199}(/[a-z0-9_][a-z0-9._-]{0,199}){0,15}")
 
@@ -58,8 +60,51 @@ class PendingObject(Protocol):
         ...
 
 
+class SpooledObject(Protocol):
+    """Bytes on their way in that are made safe before they have a key.
+
+    Once secured they outlive their writer: the next start is handed them by
+    `ArchiveBackend.abandoned`. `discard` ends that; it is called after publishing too, when nothing
+    but the key is needed any more.
+    """
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append `data`; raises as `PendingObject.write`."""
+        ...
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Replace bytes already written; raises as `write`."""
+        ...
+
+    def truncate(self, length: int) -> None:
+        """Let the object end after `length` bytes."""
+        ...
+
+    def view(self) -> AbstractContextManager[memoryview]:
+        """All bytes written so far, without reading them into memory; not empty."""
+        ...
+
+    def secure(self) -> None:
+        """Make what has been written survive a power cut from the moment of return.
+
+        Raises:
+            ArchiveFullError: no room; the object has been discarded.
+            ArchiveUnavailableError: a flush failed; nothing may be acknowledged any more.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Forget the object and free its room; does nothing the second time."""
+        ...
+
+
 class ArchiveBackend(Protocol):
     """Holds the bytes of the archive; the contract suite is `tests/contracts`."""
+
+    @property
+    def shared_folder(self) -> Path:
+        """A local folder that every process of this archive sees, for locks."""
+        ...
 
     def create(self) -> PendingObject:
         """Start a new object.
@@ -67,6 +112,28 @@ class ArchiveBackend(Protocol):
         Raises:
             ArchiveFullError: less room is left than the configured reserve.
             ArchiveUnavailableError: the backend no longer accepts anything.
+        """
+        ...
+
+    def spool(self) -> SpooledObject:
+        """Start a new object that is secured before it is published; raises as `create`."""
+        ...
+
+    def prepare(self, count: int, size: int) -> None:
+        """Make ready for `count` spooled objects at once of `size` bytes each.
+
+        Raises:
+            ArchiveError: there is no room, or the disk fails.
+        """
+        ...
+
+    def publish_together(
+        self, objects: Sequence[tuple[SpooledObject, str]]
+    ) -> list[ArchiveError | None]:
+        """Publish many spooled objects for the price of few flushes; each stays secured.
+
+        Returns for each what `PendingObject.publish` would have raised. An object that failed can
+        be published again.
         """
         ...
 
@@ -98,6 +165,18 @@ class ArchiveBackend(Protocol):
         """Return the room left, in bytes, above the configured reserve; never negative."""
         ...
 
+    def abandoned(self) -> Iterator[SpooledObject]:
+        """Yield what dead writers left unpublished, whole or torn; living ones are spared.
+
+        Each is the caller's to publish and discard before the next is asked for; what is neither is
+        there again at the next start.
+        """
+        ...
+
     def discard_abandoned(self) -> int:
-        """Remove what dead writers left unpublished and return how many; living ones are spared."""
+        """Discard all that `abandoned` yields and return how many."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is kept for speed alone; objects under way are not touched."""
         ...

@@ -1,27 +1,112 @@
-"""One store at a time per SOP Instance UID, so that two senders of one new UID cannot cross."""
+"""Names that one store at a time may hold, in this process and in every other one on the archive.
 
+A claim is a lock on one byte of a shared file, at the place its name hashes to: the kernel keeps
+it, no disk does, and it ends with the last process that has the file open. Two names that hash to
+one place wait for each other, which is harmless.
+"""
+
+import fcntl
+import hashlib
+import os
+import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_archive.errors import ArchiveBusyError
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux, 64 bits
+_PLACES = 2**62
+_POLL_S = 0.004
+_PATIENCE_S = 60.0
+
+
+@dataclass
+class _Held:
+    """`holders` share a name because they mean the same by it, once it is locked."""
+
+    meaning: str
+    holders: int = 1
+    locked: bool = False
 
 
 class Claims:
-    """Names held by one thread each."""
+    """The claims of one process, through `descriptor`, which stays open as long as they do.
 
-    def __init__(self) -> None:
+    Safe from many threads.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._changed = threading.Condition()
-        self._held: set[str] = set()
+        self._held: dict[str, _Held] = {}
 
-    @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        """Wait until nobody holds `name`, and hold it for the length of the block."""
+    @classmethod
+    def at(cls, path: Path) -> "Claims":
+        """Return claims through the shared file at `path`, which is made if need be."""
+        return cls(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+
+    def hold(self, name: str, meaning: str = "") -> None:
+        """Wait until `name` is free, and hold it until `release`.
+
+        In one process those share a name who hold it with the same `meaning`, unless that is empty.
+
+        Raises:
+            ArchiveBusyError: it did not become free for a minute.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
         with self._changed:
             while name in self._held:
-                self._changed.wait()
-            self._held.add(name)
+                held = self._held[name]
+                if meaning and held.meaning == meaning and held.locked:
+                    held.holders += 1
+                    return
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise ArchiveBusyError("archive: the same instance is still being stored")
+            self._held[name] = _Held(meaning)
+        locked = False
         try:
-            yield
+            locked = self._locked_by(name, deadline)
         finally:
             with self._changed:
-                self._held.discard(name)
-                self._changed.notify_all()
+                if locked:
+                    self._held[name].locked = True
+                    self._changed.notify_all()
+                else:
+                    self._forget(name)
+        if not locked:
+            raise ArchiveBusyError("archive: another process still stores this instance")
+
+    def release(self, name: str) -> None:
+        """Give the name back; the last of those who share it frees it."""
+        with self._changed:
+            held = self._held[name]
+            held.holders -= 1
+            if not held.holders:
+                self._lock(name, fcntl.F_UNLCK)
+                self._forget(name)
+
+    def _locked_by(self, name: str, deadline: float) -> bool:
+        while not self._lock(name, fcntl.F_WRLCK):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _forget(self, name: str) -> None:
+        del self._held[name]
+        self._changed.notify_all()
+
+    def _lock(self, name: str, kind: int) -> bool:
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        place = int.from_bytes(digest, "big") % _PLACES
+        try:
+            fcntl.fcntl(
+                self._descriptor,
+                fcntl.F_OFD_SETLK,
+                _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0),
+            )
+        except BlockingIOError:
+            return False
+        return True

@@ -1,7 +1,8 @@
 """The archive's own Part 10 file head: preamble, meta information, receipt (DICOM PS3.10 7.1).
 
 The preamble is zeros whatever was sent. The receipt (who sent it, when) stands in the Private
-Information, so that a lost index can be rebuilt from the files alone.
+Information, so that a lost index can be rebuilt from the files alone. Its seal, the length and hash
+of the dataset, is written last: a file that was torn on its way in does not match its seal.
 """
 
 import json
@@ -26,6 +27,8 @@ _SHORT = Struct("<HH2sH")
 _LONG = Struct("<HH2sHI")
 _EXPLICIT = Encoding()
 _GROUP_LENGTH_END = PREAMBLE_BYTES + 4 + 12
+_SEAL_CHARACTERS = 64 + 1 + 20
+_UNSEALED = " " * _SEAL_CHARACTERS
 _KEPT = Wanted(
     frozenset(
         {0x00020002, 0x00020003, 0x00020010, 0x00020016, 0x00020017, 0x00020018, 0x00020100,
@@ -38,7 +41,8 @@ _KEPT = Wanted(
 class FileMeta:
     """What a Part 10 file says about the dataset that starts at `dataset_offset`.
 
-    `origin` and `received_at` are there only in files the archive wrote.
+    `origin` and `received_at` are there only in files the archive wrote, `seal` only in those that
+    it received whole.
     """
 
     sop_class_uid: str
@@ -47,6 +51,7 @@ class FileMeta:
     dataset_offset: int
     origin: InstanceOrigin | None
     received_at: datetime | None
+    seal: bytes | None = None
 
 
 def write_file_meta(header: IncomingHeader, received_at: datetime) -> bytes:
@@ -71,6 +76,16 @@ def write_file_meta(header: IncomingHeader, received_at: datetime) -> bytes:
     return b"\0" * PREAMBLE_BYTES + b"DICM" + group_length + body
 
 
+def seal_offset(meta: bytes) -> int:
+    """Return where in `meta`, written by `write_file_meta`, the seal belongs."""
+    return meta.rindex(_UNSEALED.encode())
+
+
+def seal(dataset_sha256: str, dataset_bytes: int) -> bytes:
+    """Return the seal of a dataset; it replaces as many bytes."""
+    return f"{dataset_sha256} {dataset_bytes:020}".encode()
+
+
 def read_file_meta(head: bytes) -> FileMeta:
     """Read the head of a Part 10 file, one the archive wrote or any other.
 
@@ -92,6 +107,7 @@ def read_file_meta(head: bytes) -> FileMeta:
         dataset_offset=end,
         origin=receipt[0] if receipt else None,
         received_at=receipt[1] if receipt else None,
+        seal=receipt[2] if receipt else None,
     )
 
 
@@ -114,6 +130,7 @@ def _private_information(origin: InstanceOrigin, received_at: datetime) -> bytes
             "oid": origin.issuer.oid,
             "charset_habit": origin.charset_habit,
             "received_at": received_at.isoformat(),
+            "seal": _UNSEALED,
         }
     )
     value = text.encode() + b" " * (len(text) % 2)
@@ -143,7 +160,7 @@ def _text(meta: dict[int, Element], tag: int) -> str:
     return element.value.strip(b" \0").decode("ascii", "replace") if element else ""
 
 
-def _receipt(meta: dict[int, Element]) -> tuple[InstanceOrigin, datetime] | None:
+def _receipt(meta: dict[int, Element]) -> tuple[InstanceOrigin, datetime, bytes | None] | None:
     """Return the receipt the archive wrote, None in files of others."""
     if _text(meta, 0x00020100) != RECEIPT_CREATOR_UID or 0x00020102 not in meta:
         return None
@@ -158,6 +175,7 @@ def _receipt(meta: dict[int, Element]) -> tuple[InstanceOrigin, datetime] | None
             source_address="",
             charset_habit=str(receipt["charset_habit"]),
         )
+        sealed = str(receipt.get("seal", "")).strip().encode() or None
     except (KeyError, TypeError, ValueError, OverflowError, InvalidValueError) as error:
         raise UnreadableInstanceError("file meta information: the receipt is damaged") from error
-    return origin, received_at
+    return origin, received_at, sealed

@@ -1,6 +1,7 @@
 """Find what is archived: by UID, by patient, and by C-FIND and QIDO-RS queries (PS3.4 C.4.1)."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Row, exists, func, select
@@ -49,26 +50,27 @@ _INSTANCE_ORDER = (*_SERIES_ORDER, INSTANCE.c.instance_number, INSTANCE.c.id)
 
 
 class ArchiveIndex:
-    """Reads the index; every method is one snapshot.
+    """Reads the index; every method is one snapshot of no less than what was acknowledged before.
 
-    Rejected instances, and what holds nothing else, are not there; `with_rejected` shows them to
-    those who keep the archive.
+    `settled` waits for that. Rejected instances, and what holds nothing else, are not there;
+    `with_rejected` shows them to those who keep the archive.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, settled: Callable[[], object] = lambda: None) -> None:
         self._database = database
+        self._settled = settled
 
     def study(self, study_instance_uid: str, *, with_rejected: bool = False) -> StudyRecord | None:
         """Return a study, None when there is none of that UID."""
         wanted = select(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             row = session.execute(wanted if with_rejected else wanted.where(VISIBLE_STUDY)).first()
             return study_record(row) if row else None
 
     def series_of(self, study_instance_uid: str) -> list[SeriesRecord]:
         """Return the series of a study by number; empty when there is no such study."""
         wanted = _SERIES.where(STUDY.c.study_instance_uid == study_instance_uid, VISIBLE_SERIES)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             return [_series(row) for row in session.execute(wanted.order_by(*_SERIES_ORDER))]
 
     def instances_of(
@@ -84,13 +86,13 @@ class ArchiveIndex:
             wanted = wanted.where(SERIES.c.series_instance_uid == series_instance_uid)
         if not with_rejected:
             wanted = wanted.where(VISIBLE_INSTANCE)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             return [_instance(row) for row in session.execute(wanted.order_by(*_INSTANCE_ORDER))]
 
     def instance(self, sop_instance_uid: str) -> InstanceRecord | None:
         """Return an instance, None when there is none of that UID."""
         wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid, VISIBLE_INSTANCE)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             row = session.execute(wanted).first()
             return _instance(row) if row else None
 
@@ -100,7 +102,7 @@ class ArchiveIndex:
         The study date counts; a study without one stands at the end.
         """
         found: list[StudyRecord] = []
-        with self._database.read() as session:
+        with self._snapshot() as session:
             for some in batches(identifiers):
                 rows = session.execute(select(STUDY).where(of_patients(some), VISIBLE_STUDY))
                 found.extend(study_record(row) for row in rows)
@@ -121,15 +123,21 @@ class ArchiveIndex:
             InvalidQueryError: a matching value has no meaning; the message names the keyword.
         """
         conditions = conditions_of(query)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             matches, truncated = _FINDERS[query.level](session, query, conditions)
             if query.level is not Level.PATIENT:
                 matches = with_counts(session, query, matches)
         return IndexAnswer(tuple(matches), truncated, conditions.ignored)
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[Session]:
+        self._settled()
+        with self._database.read() as session:
+            yield session
+
     def _quarantined(self, wanted: Condition, limit: int) -> list[QuarantineRecord]:
         newest = select(QUARANTINE).where(wanted).order_by(QUARANTINE.c.id.desc()).limit(limit)
-        with self._database.read() as session:
+        with self._snapshot() as session:
             return [quarantine_record(row) for row in session.execute(newest)]
 
 

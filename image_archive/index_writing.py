@@ -6,7 +6,7 @@ remembered; everything else is counted up by the statement itself.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from hub_kernel.database import UnitOfWork
-from hub_kernel.events import InstanceArchived, KeyObjectArchived, new_event
+from hub_kernel.events import Event, InstanceArchived, KeyObjectArchived, new_event
 from hub_kernel.identifiers import PatientIdentifier
 from image_archive.header import InstanceHeader
 from image_archive.model import (
@@ -181,9 +181,14 @@ class GroupWriter:
             earlier = self._earlier(arrival) if careful else None
             findings.append(self._again(arrival, earlier) if earlier else self._new(arrival))
         self._flush(self.work.clock.now())
-        for arrival, finding in zip(arrivals, findings, strict=True):
-            if finding is Finding.STORED:
-                self._publish(arrival)
+        self.work.publish_all(
+            [
+                event
+                for arrival, finding in zip(arrivals, findings, strict=True)
+                if finding is Finding.STORED
+                for event in self._events(arrival)
+            ]
+        )
         return findings
 
     @cached_property
@@ -282,28 +287,25 @@ class GroupWriter:
             ],
         )
 
-    def _publish(self, arrival: Arrival) -> None:
-        header, origin = arrival.header, arrival.receipt.origin
-        self.work.publish(
-            new_event(
-                InstanceArchived,
-                self.work.clock,
-                sop_instance_uid=header.sop_instance_uid,
-                series_instance_uid=header.series.series_instance_uid,
-                study_instance_uid=header.study.study_instance_uid,
-                site_id=origin.site_id,
-                patient=observed_patient(header, origin.issuer),
-            )
+    def _events(self, arrival: Arrival) -> Iterator[Event]:
+        """What becomes true with the arrival's row."""
+        header, origin, clock = arrival.header, arrival.receipt.origin, self.work.clock
+        yield new_event(
+            InstanceArchived,
+            clock,
+            sop_instance_uid=header.sop_instance_uid,
+            series_instance_uid=header.series.series_instance_uid,
+            study_instance_uid=header.study.study_instance_uid,
+            site_id=origin.site_id,
+            patient=observed_patient(header, origin.issuer),
         )
         if header.sop_class_uid == KEY_OBJECT_SELECTION:
-            self.work.publish(
-                new_event(
-                    KeyObjectArchived,
-                    self.work.clock,
-                    sop_instance_uid=header.sop_instance_uid,
-                    study_instance_uid=header.study.study_instance_uid,
-                    site_id=origin.site_id,
-                )
+            yield new_event(
+                KeyObjectArchived,
+                clock,
+                sop_instance_uid=header.sop_instance_uid,
+                study_instance_uid=header.study.study_instance_uid,
+                site_id=origin.site_id,
             )
 
     def _conflict(self, arrival: Arrival, reason: QuarantineReason) -> None:

@@ -1,15 +1,15 @@
-"""Receive one instance: stream it, judge it, make it durable, record it, only then say so.
+"""Receive one instance: stream it, judge it, make it durable, only then say so.
 
-The order is the promise (DICOM PS3.4 B.2.3): bytes durable, then the row and its event in one
-transaction, then success. Whatever breaks in between leaves bytes without a row, never a row
-without bytes; start-up finds and records them.
+The order is the promise (DICOM PS3.4 B.2.3): judged against all that is stored or on its way,
+durable in the spool together with its receipt, then success. Its key, its row and its event follow
+(`settling.py`); whatever breaks in between, start-up finds the receipt and finishes the work.
 """
 
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,7 @@ from hub_kernel.errors import HubError, NotFoundError
 from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import require_uid
 from hub_kernel.metrics import Metrics
-from image_archive.backend import ArchiveBackend
+from image_archive.backend import ArchiveBackend, SpooledObject
 from image_archive.claims import Claims
 from image_archive.errors import (
     ArchiveFullError,
@@ -28,7 +28,7 @@ from image_archive.errors import (
     IdentityMismatchError,
     UnreadableInstanceError,
 )
-from image_archive.file_meta import write_file_meta
+from image_archive.file_meta import seal, seal_offset, write_file_meta
 from image_archive.header import InstanceHeader
 from image_archive.index_writing import Arrival, Finding, conflict_record
 from image_archive.keys import instance_key, quarantine_key
@@ -43,6 +43,7 @@ from image_archive.model import (
 from image_archive.reading import HEAD_BYTES, DatasetSource, read_header
 from image_archive.recording import ReceiptRecorder
 from image_archive.rows import observed_patient
+from image_archive.settling import Secured, Settler
 
 Doubted = Callable[[ObservedPatient], bool]
 """Tells whether what is said of a patient contradicts all that is known under that identifier."""
@@ -54,14 +55,17 @@ class Reception:
 
     backend: ArchiveBackend
     recorder: ReceiptRecorder
+    claims: Claims
+    settler: Settler
     clock: Clock
     metrics: Metrics | None = None
-    claims: Claims = field(default_factory=Claims)
     doubted: Doubted | None = None
 
 
 class IncomingInstance:
-    """One dataset on its way in; `commit` or `abort` ends it, leaving a `with` block aborts it.
+    """One dataset on its way in; leaving a `with` block aborts it.
+
+    `secure`, `commit` or `abort` ends it.
 
     Raises:
         InvalidUidError: a UID of the command breaks PS3.5 9.1.
@@ -84,8 +88,9 @@ class IncomingInstance:
         self._bytes = 0
         meta = write_file_meta(header, self._received_at)
         self._meta_bytes = len(meta)
-        self._pending = reception.backend.create()
-        self._pending.write(meta)
+        self._seal_offset = seal_offset(meta)
+        self._spooled: SpooledObject | None = reception.backend.spool()
+        self._spooled.write(meta)
 
     def __enter__(self) -> Self:
         return self
@@ -123,13 +128,20 @@ class IncomingInstance:
         self._bytes += len(chunk)
 
     def abort(self) -> None:
-        """Forget the instance; does nothing once it is committed."""
-        self._pending.discard()
+        """Forget the instance; does nothing once it is secured or committed."""
+        spooled, self._spooled = self._spooled, None
+        if spooled is not None:
+            spooled.discard()
+
+    def secure(self) -> StoreOutcome:
+        """Judge the dataset, make it durable with its receipt, and return; it is found soon after.
+
+        Returning is the promise: the sender may delete its own copy. Raises as `commit`.
+        """
+        return self._counted(self._secured)
 
     def commit(self) -> StoreOutcome:
         """Judge the dataset, make it durable and findable, and return.
-
-        Returning is the promise: the sender may delete its own copy.
 
         Raises:
             ArchiveFullError: no room; nothing is left behind.
@@ -142,20 +154,47 @@ class IncomingInstance:
             ConflictingStudyError: its study is another patient's; its bytes are kept apart.
             ContradictingPatientError: its patient ID is known as somebody else's; kept apart.
         """
+        return self._counted(self._committed)
+
+    @property
+    def _pending(self) -> SpooledObject:
+        if self._spooled is None:
+            raise ValueError("this instance is secured, committed or aborted")
+        return self._spooled
+
+    def _counted(self, take: Callable[[], StoreOutcome]) -> StoreOutcome:
         started = time.perf_counter()
         counted = "failed"
         try:
-            outcome = self._settle()
+            outcome = take()
             counted = outcome.value
         except HubError as error:
             counted = _COUNTED_AS.get(type(error), "failed")
             raise
         finally:
-            self._pending.discard()
+            self.abort()
             self._count(counted, time.perf_counter() - started)
         return outcome
 
-    def _settle(self) -> StoreOutcome:
+    def _secured(self) -> StoreOutcome:
+        secured = self._judge(acknowledged=True)
+        return StoreOutcome.STORED if secured else StoreOutcome.ALREADY_STORED
+
+    def _committed(self) -> StoreOutcome:
+        secured = self._judge(acknowledged=False)
+        if secured is None:
+            return StoreOutcome.ALREADY_STORED
+        finding = self._reception.settler.finding(secured)
+        if finding is Finding.CONFLICTING_INSTANCE:
+            raise _conflict(QuarantineReason.CONFLICTING_INSTANCE)
+        if finding is Finding.CONFLICTING_STUDY:
+            raise _conflict(QuarantineReason.CONFLICTING_STUDY)
+        if finding is Finding.ALREADY_STORED:
+            return StoreOutcome.ALREADY_STORED
+        return StoreOutcome.STORED
+
+    def _judge(self, *, acknowledged: bool) -> Secured | None:
+        """Return the instance secured and submitted, None where it is stored already."""
         if not self._bytes:
             raise UnreadableInstanceError("the dataset is empty")
         try:
@@ -167,8 +206,15 @@ class IncomingInstance:
             raise IdentityMismatchError("SOP Instance UID: command and dataset differ")
         if header.sop_class_uid != self._header.sop_class_uid:
             raise IdentityMismatchError("SOP Class UID: command and dataset differ")
-        with self._reception.claims.hold(header.sop_instance_uid):
-            return self._place(header)
+        held: list[str] = []
+        try:
+            arrival = self._new_arrival(header, held)
+            if arrival is None:
+                return None
+            return self._hand_over(arrival, held, acknowledged=acknowledged)
+        finally:
+            for name in held:
+                self._reception.claims.release(name)
 
     def _read_header(self) -> InstanceHeader:
         source = DatasetSource(bytes(self._head), self._bytes, self._whole_dataset)
@@ -180,24 +226,33 @@ class IncomingInstance:
         with self._pending.view() as file, file[self._meta_bytes :] as dataset:
             yield dataset
 
-    def _place(self, header: InstanceHeader) -> StoreOutcome:
-        """Store what is new; recognise what is there; keep apart what contradicts it."""
-        recorder = self._reception.recorder
-        digest = self._hash.hexdigest()
-        key = instance_key(self._received_at, header.study.study_instance_uid, digest)
-        arrival = Arrival(header, self._receipt(key))
+    def _new_arrival(self, header: InstanceHeader, held: list[str]) -> Arrival | None:
+        """Return what is new, None for what is there; keep apart what contradicts the archive.
+
+        Claims what it judges by, in `held`, so that nobody else is told otherwise meanwhile. Who is
+        on its way under the same UID holds the claim until the index knows it.
+        """
+        recorder, claims = self._reception.recorder, self._reception.claims
+        study_uid, digest = header.study.study_instance_uid, self._hash.hexdigest()
+        claims.hold(header.sop_instance_uid)
+        held.append(header.sop_instance_uid)
+        arrival = Arrival(header, self._receipt(instance_key(self._received_at, study_uid, digest)))
         earlier = recorder.instance(header.sop_instance_uid)
         if earlier and earlier.dataset_sha256 != digest:
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_INSTANCE)
         if earlier and earlier.condition == Condition.INTACT:
-            return StoreOutcome.ALREADY_STORED
-        study = recorder.study(header.study.study_instance_uid)
+            return None
+        study = recorder.study(study_uid)
+        if study is None:
+            claim = f"study {study_uid}"
+            claims.hold(claim, arrival.patient.cx)
+            held.append(claim)
+            study = recorder.study(study_uid)
         if study and not study.belongs_to(arrival.patient):
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_STUDY)
         if study is None and self._is_doubted(header):
             self._keep_apart(arrival, QuarantineReason.CONTRADICTING_PATIENT)
-        self._pending.publish(key)
-        return self._record(arrival)
+        return arrival
 
     def _is_doubted(self, header: InstanceHeader) -> bool:
         """Say whether a new study's patient is somebody else than the index knows by that ID."""
@@ -206,30 +261,19 @@ class IncomingInstance:
             return False
         return doubted(observed_patient(header, self._header.origin.issuer))
 
-    def _record(self, arrival: Arrival) -> StoreOutcome:
-        """Record durable bytes; when they turn out superfluous or unwelcome, say so."""
-        recorder, receipt = self._reception.recorder, arrival.receipt
-        try:
-            finding = recorder.record(arrival)
-        except ArchiveFullError:
-            self._take_back(arrival)
-            raise
-        if finding is Finding.CONFLICTING_INSTANCE:
-            raise _conflict(QuarantineReason.CONFLICTING_INSTANCE)
-        if finding is Finding.CONFLICTING_STUDY:
-            raise _conflict(QuarantineReason.CONFLICTING_STUDY)
-        if finding is Finding.ALREADY_STORED:
-            live = recorder.instance(arrival.header.sop_instance_uid)
-            if live and live.storage_key != receipt.storage_key:
-                self._reception.backend.delete(receipt.storage_key)
-            return StoreOutcome.ALREADY_STORED
-        return StoreOutcome.STORED
-
-    def _take_back(self, arrival: Arrival) -> None:
-        """Free the room of bytes that certainly have no row."""
-        with suppress(HubError, OSError):
-            if self._reception.recorder.instance(arrival.header.sop_instance_uid) is None:
-                self._reception.backend.delete(arrival.receipt.storage_key)
+    def _hand_over(self, arrival: Arrival, held: list[str], *, acknowledged: bool) -> Secured:
+        """Make the instance durable with its sealed receipt; the claims go with it."""
+        settler, receipt = self._reception.settler, arrival.receipt
+        settler.require_room()
+        self._pending.overwrite(
+            self._seal_offset, seal(receipt.dataset_sha256, receipt.dataset_bytes)
+        )
+        self._pending.secure()
+        secured = Secured(arrival, self._pending, tuple(held), acknowledged)
+        self._spooled = None
+        held.clear()
+        settler.submit(secured)
+        return secured
 
     def _receipt(self, key: str) -> Receipt:
         return Receipt(
@@ -271,7 +315,11 @@ class IncomingInstance:
         try:
             self._reception.backend.size(record.storage_key)
         except NotFoundError:
-            self._pending.publish(record.storage_key)
+            (error,) = self._reception.backend.publish_together(
+                [(self._pending, record.storage_key)]
+            )
+            if error is not None:
+                raise error from None
         self._reception.recorder.keep_apart(record)
 
     def _count(self, outcome: str, seconds: float) -> None:

@@ -7,6 +7,7 @@ in the file itself.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -18,9 +19,9 @@ from sqlalchemy import insert, select, union_all
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
 from image_archive import keys
-from image_archive.backend import ArchiveBackend
+from image_archive.backend import ArchiveBackend, SpooledObject
 from image_archive.errors import UnreadableInstanceError
-from image_archive.file_meta import FileMeta
+from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta, seal
 from image_archive.header import InstanceHeader
 from image_archive.index_writing import (
     Arrival,
@@ -67,7 +68,7 @@ class Reconciliation:
         """
         started_at = self.database.clock.now()
         since = None if self.full else self._last_run()
-        abandoned = self.backend.discard_abandoned()
+        abandoned = self._finish_spooled()
         for key in self._keys_without_rows(since):
             self._adopt(key)
         self._find_missing(since)
@@ -90,6 +91,21 @@ class Reconciliation:
                 )
             )
         return report
+
+    def _finish_spooled(self) -> int:
+        """Publish what was secured and acknowledged, discard what is torn; return how many."""
+        discarded = 0
+        for left in self.backend.abandoned():
+            key = _spooled_key(left)
+            if key is None:
+                discarded += 1
+            else:
+                (error,) = self.backend.publish_together([(left, key)])
+                if error is not None:
+                    raise error
+                self._adopt(key)
+            left.discard()
+        return discarded
 
     def _last_run(self) -> date | None:
         """The day to begin with; None for everything, also when the clock has been set back."""
@@ -204,6 +220,27 @@ class Reconciliation:
         except NotFoundError:
             return False
         return True
+
+
+def _spooled_key(left: SpooledObject) -> str | None:
+    """Return the key of an object that was secured whole, having cut it to its length."""
+    try:
+        with left.view() as view:
+            meta = read_file_meta(bytes(view[:LARGEST_META_BYTES]))
+            length = int(meta.seal[64:]) if meta.seal else 0
+            end = meta.dataset_offset + length
+            if not length or end > len(view) or meta.received_at is None:
+                return None
+            digest = hashlib.sha256(view[meta.dataset_offset : end]).hexdigest()
+            if seal(digest, length) != meta.seal:
+                return None
+            with view[meta.dataset_offset : end] as dataset:
+                source = DatasetSource(dataset, length, lambda: nullcontext(dataset))
+                header = read_header(source, meta.transfer_syntax_uid, "")
+    except (UnreadableInstanceError, InvalidUidError, ValueError):
+        return None
+    left.truncate(end)
+    return keys.instance_key(meta.received_at, header.study.study_instance_uid, digest)
 
 
 def _midnight(day: date) -> datetime:

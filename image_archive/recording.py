@@ -13,7 +13,6 @@ from image_archive.errors import (
     ArchiveFullError,
     ArchiveUnavailableError,
 )
-from image_archive.group_commit import GroupCommit, GroupFailedError
 from image_archive.index_writing import (
     Arrival,
     Finding,
@@ -38,25 +37,40 @@ class ReceiptRecorder:
         self._database = database
         self._statements = ReceiptStatements(database.engine.dialect)
         self._remembered = RememberedStudies()
-        self._group: GroupCommit[Arrival, Finding] = GroupCommit(self._commit)
         self._broken = threading.Event()
 
     def record(self, arrival: Arrival) -> Finding:
         """Return what became of the arrival, once that is durable in the index.
-
-        An instance the index knows is recognised, but callers look first: it costs a transaction.
 
         Raises:
             ArchiveFullError: the database has no room; nothing was recorded.
             ArchiveUnavailableError: the database could not flush; nothing is acknowledged any more.
             ArchiveBusyError: the database refused; the same arrival may come again.
         """
+        (finding,) = self.record_all([arrival])
+        if isinstance(finding, ArchiveError):
+            raise finding
+        return finding
+
+    def record_all(self, arrivals: Sequence[Arrival]) -> list[Finding | ArchiveError]:
+        """Record arrivals in one transaction; return what became of each, or why nothing did.
+
+        An instance the index knows is recognised, but callers look first: it costs a transaction.
+        When the group fails as a whole, each is recorded alone: one must not spoil all.
+        """
+        if not arrivals:
+            return []
         if self._broken.is_set():
-            raise ArchiveUnavailableError("index: a flush to disk failed; look at the disk")
+            broken = ArchiveUnavailableError("index: a flush to disk failed; look at the disk")
+            return [broken] * len(arrivals)
         try:
-            return self._group.submit(arrival)
-        except GroupFailedError as error:
-            raise ArchiveBusyError("index: the group was interrupted") from error
+            return [*self._transaction(arrivals, careful=False)]
+        except IntegrityError:
+            pass
+        except SQLAlchemyError as error:
+            if len(arrivals) == 1:
+                return [self._translated(error)]
+        return [self._record_alone(arrival) for arrival in arrivals]
 
     def instance(self, sop_instance_uid: str) -> KnownInstance | None:
         """Return what the index has under that UID.
@@ -87,18 +101,7 @@ class ReceiptRecorder:
                 self._remembered.put({study_instance_uid: known})
         return known
 
-    def _commit(self, arrivals: Sequence[Arrival]) -> Sequence[Finding | Exception]:
-        """Record a group; when it fails as a whole, each alone: one must not spoil all."""
-        try:
-            return self._transaction(arrivals, careful=False)
-        except IntegrityError:
-            pass
-        except SQLAlchemyError as error:
-            if len(arrivals) == 1:
-                return [self._translated(error)]
-        return [self._commit_one(arrival) for arrival in arrivals]
-
-    def _commit_one(self, arrival: Arrival) -> Finding | Exception:
+    def _record_alone(self, arrival: Arrival) -> Finding | ArchiveError:
         try:
             return self._transaction([arrival], careful=True)[0]
         except SQLAlchemyError as error:

@@ -1,5 +1,6 @@
 """The archive as the other packages see it: receive, open, verify, reconcile, complete."""
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -13,8 +14,9 @@ from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend
+from image_archive.claims import Claims
 from image_archive.completion import complete_quiet_studies
-from image_archive.errors import UnreadableInstanceError
+from image_archive.errors import ArchiveError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta
 from image_archive.model import (
     Condition,
@@ -28,10 +30,15 @@ from image_archive.reading import DatasetSource, read_dataset, read_header, skip
 from image_archive.receiving import Doubted, IncomingInstance, Reception
 from image_archive.reconciliation import Reconciliation
 from image_archive.recording import ReceiptRecorder
+from image_archive.settling import Settler
 from image_archive.tables import INSTANCE
 from image_archive.verification import verify
 
+log = logging.getLogger(__name__)
+
 _CHUNK_BYTES = 1_048_576
+_SETTLED_S = 2.0
+_PREPARED, _PREPARED_BYTES = 32, 589_824  # a CT slice fits
 
 
 class ArchiveService:
@@ -51,7 +58,11 @@ class ArchiveService:
         self._backend = backend
         self._quiet_period_s = quiet_period_s
         self._recorder = ReceiptRecorder(database)
-        self._reception = Reception(backend, self._recorder, clock, metrics, doubted=doubted)
+        claims = Claims.at(backend.shared_folder / "claims")
+        self._settler = Settler(backend, self._recorder, claims, metrics)
+        self._reception = Reception(
+            backend, self._recorder, claims, self._settler, clock, metrics, doubted
+        )
 
     @property
     def backend(self) -> ArchiveBackend:
@@ -143,11 +154,31 @@ class ArchiveService:
         """
         return Reconciliation(self._database, self._backend, self._recorder, full=full).run()
 
+    def prepare(self) -> None:
+        """Allocate room for what arrives first; without it the first instances are slower."""
+        try:
+            self._backend.prepare(_PREPARED, _PREPARED_BYTES)
+        except ArchiveError as error:
+            log.warning("no spool files were prepared", extra={"error": str(error)})
+
+    def settled(self, patience_s: float = _SETTLED_S) -> bool:
+        """Wait until all that was acknowledged before now can be found.
+
+        False when that took longer than `patience_s`: the index is in trouble, and says so itself.
+        """
+        return self._settler.wait(patience_s)
+
+    def close(self) -> None:
+        """Settle what was acknowledged; what cannot be is left for the next start."""
+        self._settler.close()
+        self._backend.close()
+
     def complete_quiet_studies(self) -> int:
         """Complete studies without a new instance for the quiet period; return how many."""
         return complete_quiet_studies(self._database, self._quiet_period_s)
 
     def _storage_key(self, sop_instance_uid: str) -> str:
+        self.settled()
         with self._database.read() as session:
             key: str | None = session.scalar(
                 select(INSTANCE.c.storage_key).where(

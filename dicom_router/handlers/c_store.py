@@ -1,6 +1,7 @@
 """C-STORE SCP: take one instance in as it arrives, answer once it is safe (PS3.4 annex B).
 
-0x0000 means durable and findable: the sender may delete its own copy on that answer.
+0x0000 means durable: the sender may delete its own copy on that answer. Queries of this hub wait
+for what was answered so, and nothing else stands between the answer and being found.
 """
 
 import logging
@@ -114,11 +115,11 @@ class StoreReception:
             self._fail(error)
 
     def finish(self) -> Answer:
-        """Make the instance durable and findable, or say why not. Call after the last fragment."""
+        """Make the instance durable, or say why not. Call after the last fragment."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             try:
-                outcome = incoming.commit()
+                outcome = incoming.secure()
             except EXPECTED_STORE_ERRORS as error:
                 self._fail(error)
             else:

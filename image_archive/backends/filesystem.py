@@ -2,8 +2,11 @@
 
 An object is written under `incoming/`, flushed (fdatasync), renamed to its key, and the folder is
 flushed (fsync); a folder is used only once its own entry has been flushed. Measured with simulated
-power cuts, this order loses nothing that was acknowledged.
+power cuts, this order loses nothing that was acknowledged. Instances are spooled first (`spool.py`)
+and published many at a time, which saves most of these flushes.
 """
+# What runs for every instance takes paths as text: ten times as fast.
+# ruff: noqa: PTH102, PTH104, PTH108, PTH110, PTH120
 
 import errno
 import fcntl
@@ -14,13 +17,16 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from hub_kernel.errors import NotFoundError
-from image_archive.backend import require_key
+from image_archive.backend import SpooledObject, require_key
+from image_archive.backends.file_part import FilePart
+from image_archive.backends.spool import LARGEST_KEPT_BYTES, Spool, Spooled, flush_folder
 from image_archive.errors import (
     ArchiveBusyError,
     ArchiveError,
@@ -29,6 +35,8 @@ from image_archive.errors import (
 )
 
 _INCOMING = "incoming"
+_ROOM_HOLDS_S = 0.2
+_SHARED = "shared"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # A folder under the name of an object, or the other way round, is no fault of the disk.
 _NAMES = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR})
@@ -49,22 +57,67 @@ class FilesystemBackend:
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         self._root = root.absolute()
         self._incoming = self._root / _INCOMING
+        self._text = str(self._root)  # paths are made for every instance: as text, ten times faster
         self._min_free_bytes = min_free_bytes
         self._names = itertools.count()
         self._prefix = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
         self._making_folders = threading.Lock()
         self._broken = threading.Event()
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._room_checked_at = 0.0
+        self._spool = Spool(self._new_path, self.translated)
+        for folder in (self._incoming, self.shared_folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def shared_folder(self) -> Path:
+        """Where the processes of this archive keep their locks."""
+        return self._root / _SHARED
 
     def create(self) -> "PendingFile":
         """Start a new object (see `ArchiveBackend.create`)."""
-        self.require_working()
-        if self._min_free_bytes and self.free_bytes() <= 0:
-            raise ArchiveFullError("archive: less free space than archive.min_free_bytes")
-        path = self._incoming / f"{self._prefix}-{next(self._names)}"
+        self._require_room()
+        path = self._new_path()
         with self.translating_errors():
             return PendingFile(self, path, os.open(path, _CREATE, 0o640))
+
+    def spool(self) -> Spooled:
+        """Start a new object that is secured before it is published."""
+        self._require_room()
+        return self._spool.start()
+
+    def prepare(self, count: int, size: int) -> None:
+        """Allocate room for `count` spooled objects at once, `size` bytes each."""
+        self._require_room()
+        self._spool.prepare(count, size)
+
+    def publish_together(
+        self, objects: Sequence[tuple[SpooledObject, str]]
+    ) -> list[ArchiveError | None]:
+        """Publish spooled objects: all copied, then all flushed, then each folder flushed once.
+
+        By the time the first is flushed the others are on their way to the disk already.
+        """
+        outcomes: list[ArchiveError | None] = [None] * len(objects)
+        copies: list[tuple[int, PendingFile, str]] = []
+        folders: set[str] = set()
+        for number, (spooled, key) in enumerate(objects):
+            try:
+                copies.append((number, self._copied(spooled), key))
+            except ArchiveError as error:
+                outcomes[number] = error
+        for number, copy, key in copies:
+            try:
+                folders.add(copy.place(key))
+            except ArchiveError as error:
+                outcomes[number] = error
+        try:
+            with self.translating_errors():
+                for folder in folders:
+                    flush_folder(folder)
+        except ArchiveError as error:
+            return [outcome or error for outcome in outcomes]
+        return outcomes
 
     def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
         """Return a stream of the object or of a part of it."""
@@ -77,7 +130,7 @@ class FilesystemBackend:
         size = os.fstat(stream.fileno()).st_size
         start = min(start, size)
         end = size if length is None else min(size, start + length)
-        return io.BufferedReader(_FilePart(stream, start, end), _READ_BYTES)
+        return io.BufferedReader(FilePart(stream, start, end), _READ_BYTES)
 
     def size(self, key: str) -> int:
         """Return the length of the object in bytes."""
@@ -93,14 +146,14 @@ class FilesystemBackend:
         absent = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
         with self.translating_errors(), suppress(*absent):
             path.unlink()
-            _flush_folder(path.parent)
+            flush_folder(str(path.parent))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the published keys below the folder `prefix` in ascending order."""
         top = self._path(prefix.rstrip("/")) if prefix else self._root
         for path in _files(top):
             key = path.relative_to(self._root).as_posix()
-            if not key.startswith(f"{_INCOMING}/"):
+            if not key.startswith((f"{_INCOMING}/", f"{_SHARED}/")):
                 yield key
 
     def free_bytes(self) -> int:
@@ -108,33 +161,41 @@ class FilesystemBackend:
         found = os.statvfs(self._root)
         return max(0, found.f_bavail * found.f_frsize - self._min_free_bytes)
 
-    def discard_abandoned(self) -> int:
-        """Remove unpublished files whose writers are dead: the lock of a living one still holds."""
-        removed = 0
+    def abandoned(self) -> Iterator[Spooled]:
+        """Yield the unpublished files of dead writers: the lock of a living one still holds."""
         for path in _files(self._incoming):
             with suppress(FileNotFoundError, BlockingIOError):
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                left = Spooled.left(self._spool, str(path))
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                    removed += 1
+                    yield left
                 finally:
-                    os.close(descriptor)
-        return removed
+                    left.release()
 
-    def adopt(self, pending: Path, key: str) -> None:
-        """Move a flushed file to its key and make the move durable."""
-        target = self._path(key)
-        self._require_folder(target.parent)
-        replaces = target.exists()
-        pending.rename(target)
-        try:
-            _flush_folder(target.parent)
-        except OSError:
-            if not replaces:
-                with suppress(OSError):
-                    target.unlink()
-            raise
+    def discard_abandoned(self) -> int:
+        """Discard what dead writers left."""
+        discarded = 0
+        for left in self.abandoned():
+            left.discard()
+            discarded += 1
+        return discarded
+
+    def close(self) -> None:
+        """Remove what is kept for speed alone."""
+        self._spool.close()
+
+    def folder_of(self, key: str) -> str:
+        """Return the folder of `key`, which exists durably from now on.
+
+        Raises:
+            OSError: it does not.
+        """
+        folder = os.path.dirname(self.path_of(key))
+        self._require_folder(folder)
+        return folder
+
+    def path_of(self, key: str) -> str:
+        """Return where the object of `key` is."""
+        return f"{self._text}/{require_key(key)}"
 
     def require_working(self) -> None:
         """Refuse everything after a failed flush.
@@ -155,43 +216,81 @@ class FilesystemBackend:
         try:
             yield
         except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            if error.errno in _FULL:
-                raise ArchiveFullError(f"archive: {reason}") from error
-            if error.errno in _PASSING:
-                self._folders.clear()  # one may have been removed by hand
-                raise ArchiveBusyError(f"archive: {reason}") from error
-            self._broken.set()
-            raise ArchiveUnavailableError(f"archive: {reason}") from error
+            raise self.translated(error) from error
+
+    def translated(self, error: OSError) -> ArchiveError:
+        """Return what the archive says to `error`; see `translating_errors`."""
+        reason = os.strerror(error.errno or 0)
+        if error.errno in _FULL:
+            return ArchiveFullError(f"archive: {reason}")
+        if error.errno in _PASSING:
+            self._folders.clear()  # one may have been removed by hand
+            return ArchiveBusyError(f"archive: {reason}")
+        self._broken.set()
+        return ArchiveUnavailableError(f"archive: {reason}")
+
+    def _require_room(self) -> None:
+        """Refuse to start an object when there is no room; what was seen holds for a moment."""
+        self.require_working()
+        now = time.monotonic()
+        if self._min_free_bytes and now >= self._room_checked_at + _ROOM_HOLDS_S:
+            if self.free_bytes() <= 0:
+                raise ArchiveFullError("archive: less free space than archive.min_free_bytes")
+            self._room_checked_at = now
+
+    def _new_path(self) -> str:
+        return f"{self._text}/{_INCOMING}/{self._prefix}-{next(self._names)}"
+
+    def _copied(self, spooled: SpooledObject) -> "PendingFile":
+        """Return the spooled object in a file of its own: a copy, or itself where it is large."""
+        if not isinstance(spooled, Spooled):
+            raise TypeError("a backend publishes what it spooled itself")
+        self.require_working()
+        if spooled.length > LARGEST_KEPT_BYTES:
+            file = spooled.take()
+            return PendingFile(self, file.path, file.descriptor)
+        path = self._new_path()
+        with self.translating_errors():
+            copy = PendingFile(self, path, os.open(path, _CREATE, 0o640))
+        copy.fill(spooled)
+        return copy
 
     def _path(self, key: str) -> Path:
         return self._root / require_key(key)
 
-    def _require_folder(self, folder: Path) -> None:
+    def _require_folder(self, folder: str) -> None:
         """Make sure that `folder` exists durably, from the root down."""
         if folder in self._folders:
             return
         with self._making_folders:
             if len(self._folders) > _MOST_KNOWN_FOLDERS:
                 self._folders.clear()
-            parts = folder.relative_to(self._root).parts
-            for depth in range(len(parts)):
-                step = self._root.joinpath(*parts[: depth + 1])
+            step = self._text
+            for name in folder[len(step) + 1 :].split("/"):
+                parent, step = step, f"{step}/{name}"
                 if step not in self._folders:
-                    step.mkdir(exist_ok=True)
+                    with suppress(FileExistsError):
+                        os.mkdir(step)
                     # Also when it stood there: its maker may have died before flushing it.
-                    _flush_folder(step.parent)
+                    flush_folder(parent)
                     self._folders.add(step)
 
 
 class PendingFile:
     """A file under `incoming/`, locked for as long as its writer lives."""
 
-    def __init__(self, backend: FilesystemBackend, path: Path, descriptor: int) -> None:
+    def __init__(self, backend: FilesystemBackend, path: str, descriptor: int) -> None:
         self._backend = backend
         self._path = path
         self._descriptor = descriptor
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def fill(self, spooled: Spooled) -> None:
+        """Copy the object into the file and start to write it to the disk; as `write`."""
+        with self._discarding_on_error():
+            spooled.copy_to(self._descriptor)
+            # Also begins the writing of what is dirty, which is what it is wanted for here.
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; a full disk discards the file."""
@@ -214,19 +313,35 @@ class PendingFile:
 
     def publish(self, key: str) -> None:
         """Make the file durable under `key`."""
+        target = self._backend.path_of(key)
+        replaces = os.path.exists(target)
+        folder = self.place(key)
+        with self._backend.translating_errors():
+            try:
+                flush_folder(folder)
+            except OSError:
+                if not replaces:
+                    with suppress(OSError):
+                        os.unlink(target)
+                raise
+
+    def place(self, key: str) -> str:
+        """Flush the file and name it by its key; return the folder that is still to be flushed."""
         if self._descriptor < 0:
             raise ValueError("this object has been published or discarded")
         with self._discarding_on_error():
             self._backend.require_working()
             os.fdatasync(self._descriptor)
-            self._backend.adopt(self._path, key)
+            folder = self._backend.folder_of(key)
+            os.rename(self._path, self._backend.path_of(key))
         self._close()
+        return folder
 
     def discard(self) -> None:
         """Remove the file, unless it has been published."""
         if self._descriptor >= 0:
             with suppress(OSError):
-                self._path.unlink()
+                os.unlink(self._path)
             self._close()
 
     @contextmanager
@@ -241,55 +356,6 @@ class PendingFile:
     def _close(self) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
-
-
-class _FilePart(io.RawIOBase):
-    """The bytes of a file from `start` to `end`, as a stream that begins at 0."""
-
-    def __init__(self, stream: BinaryIO, start: int, end: int) -> None:
-        super().__init__()
-        self._stream = stream
-        self._start = start
-        self._end = end
-        stream.seek(start)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read up to the end of the part."""
-        left = self._end - self._stream.tell()
-        data = self._stream.read(max(0, min(len(buffer), left)))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Read what is left of the part in one step."""
-        return self._stream.read(max(0, self._end - self._stream.tell()))
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move inside the part; positions count from its start."""
-        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._stream.tell(), io.SEEK_END: self._end}
-        position = min(max(base[whence] + offset, self._start), self._end)
-        return self._stream.seek(position) - self._start
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-        super().close()
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files(top: Path) -> Iterator[Path]:

@@ -28,6 +28,7 @@ from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from patient_index.same_person import SamePerson
 from tests.dicom_router.wire import RawPeer, echo_rq
+from tests.image_archive.datasets import kept_files
 
 TOWNSHIP = Site(
     site_id="chengguan",
@@ -86,7 +87,8 @@ class Hub:
         return found[0]
 
     def temporary_files(self) -> list[Path]:
-        return list((self.folder / "archive" / "incoming").iterdir())
+        kept = kept_files(self.folder / "archive")
+        return [path for path in kept if path.parent.name == "incoming"]
 
     def echo_seconds(self) -> float:
         """How long an honest peer waits for its C-ECHO, association included."""
@@ -136,10 +138,11 @@ def running_node(
     for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
         directory.add(site)
     decoders = DecoderPool(PoolLimits(processes=1))
+    archive = ArchiveService(database, backend, clock, metrics)
     parts = NodeParts(
         directory=directory,
-        archive=ArchiveService(database, backend, clock, metrics),
-        index=ArchiveIndex(database),
+        archive=archive,
+        index=ArchiveIndex(database, settled=archive.settled),
         audit=AuditTrail(database, clock, b"k" * 32),
         consents=Consents(database, clock, SamePerson(database)),
         usage=SiteUsage(database, clock),
@@ -160,6 +163,7 @@ def running_node(
     finally:
         node.stop()
         decoders.stop()
+        archive.close()
         database.dispose()
 
 

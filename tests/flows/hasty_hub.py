@@ -1,7 +1,8 @@
 """Controls for the durability tests: hubs that break the promise, each in one way.
 
-`answers-early` answers a C-STORE before anything is durable or recorded; `never-flushes` leaves out
-every flush of files and folders; `ignores-errors` goes on after a write or a flush that failed;
+`answers-early` answers a C-STORE before anything is durable; `never-flushes` leaves out every flush
+of files and folders, `never-flushes-names` those of folders alone; `never-looks-back` forgets at
+its start what is in the spool; `ignores-errors` goes on after a write or a flush that failed;
 `stores-at-release` waits for the end of the association; `matches-by-uid` takes any bytes for those
 it has under that UID. A test of durability that they pass proves nothing.
 """
@@ -17,22 +18,33 @@ from hub_runtime.cli import main
 from image_archive.errors import ConflictingInstanceError
 from image_archive.model import StoreOutcome
 from image_archive.receiving import IncomingInstance
+from image_archive.reconciliation import Reconciliation
 
 _LATER_S = 0.3
 
 
 def answer_early() -> None:
-    honest = IncomingInstance.commit
+    honest = IncomingInstance.secure
 
-    def commit(self: IncomingInstance) -> StoreOutcome:
+    def secure(self: IncomingInstance) -> StoreOutcome:
         threading.Timer(_LATER_S, honest, (self,)).start()
         return StoreOutcome.STORED
 
-    IncomingInstance.commit = commit  # type: ignore[method-assign]
+    IncomingInstance.secure = secure  # type: ignore[method-assign]
 
 
 def never_flush() -> None:
     os.fsync = os.fdatasync = lambda _descriptor: None  # type: ignore[assignment]
+
+
+def ignoring_copies(call: Callable[..., int]) -> Callable[..., int]:
+    def wrapped(target: int, source: int, at: int, count: int) -> int:
+        try:
+            return call(target, source, at, count) or count
+        except OSError:
+            return count
+
+    return wrapped
 
 
 def ignore_errors() -> None:
@@ -45,16 +57,17 @@ def ignore_errors() -> None:
 
         return wrapped
 
-    os.write = ignoring(os.write, None)  # type: ignore[assignment]
+    os.pwrite = ignoring(os.pwrite, None)  # type: ignore[assignment]
+    os.sendfile = ignoring_copies(os.sendfile)  # type: ignore[assignment]
     os.fsync = ignoring(os.fsync, 0)  # type: ignore[assignment]
     os.fdatasync = ignoring(os.fdatasync, 0)  # type: ignore[assignment]
 
 
 def store_at_release() -> None:
-    honest, ended = IncomingInstance.commit, AssociationAudit.ended
+    honest, ended = IncomingInstance.secure, AssociationAudit.ended
     waiting: list[IncomingInstance] = []
 
-    def commit(self: IncomingInstance) -> StoreOutcome:
+    def secure(self: IncomingInstance) -> StoreOutcome:
         waiting.append(self)
         return StoreOutcome.STORED
 
@@ -67,25 +80,35 @@ def store_at_release() -> None:
                 one.abort()
         ended(*arguments, orderly=orderly)
 
-    IncomingInstance.commit = commit  # type: ignore[method-assign]
+    IncomingInstance.secure = secure  # type: ignore[method-assign]
     AssociationAudit.ended = end  # type: ignore[method-assign]
 
 
 def match_by_uid() -> None:
-    honest = IncomingInstance.commit
+    honest = IncomingInstance.secure
 
-    def commit(self: IncomingInstance) -> StoreOutcome:
+    def secure(self: IncomingInstance) -> StoreOutcome:
         try:
             return honest(self)
         except ConflictingInstanceError:
             return StoreOutcome.ALREADY_STORED
 
-    IncomingInstance.commit = commit  # type: ignore[method-assign]
+    IncomingInstance.secure = secure  # type: ignore[method-assign]
+
+
+def never_flush_names() -> None:
+    os.fsync = lambda _descriptor: None  # type: ignore[assignment]
+
+
+def never_look_back() -> None:
+    Reconciliation._finish_spooled = lambda self: self.backend.discard_abandoned()  # type: ignore[method-assign]
 
 
 MODES = {
     "answers-early": answer_early,
     "never-flushes": never_flush,
+    "never-flushes-names": never_flush_names,
+    "never-looks-back": never_look_back,
     "ignores-errors": ignore_errors,
     "stores-at-release": store_at_release,
     "matches-by-uid": match_by_uid,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-TRACED = "write,pwrite64,fdatasync,fsync,mkdir,rename,sendto"
+TRACED = "write,pwrite64,sendfile,fdatasync,fsync,mkdir,rename,sendto"
 _CALL = re.compile(r"^\d+\s+(?P<name>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+)")
 _UNFINISHED = re.compile(r"^(?P<thread>\d+)\s+(?P<start>.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(?P<thread>\d+)\s+<\.\.\. \w+ resumed>(?P<end>.*)$")
@@ -27,6 +27,10 @@ class Disk:
     unflushed: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
     unflushed_names: set[str] = field(default_factory=set)
+    copied: set[str] = field(default_factory=set)
+    spooled: set[str] = field(default_factory=set)
+    secured: int = 0
+    released: int = 0
     acknowledged: int = 0
     lost: list[str] = field(default_factory=list)
 
@@ -40,12 +44,29 @@ class Disk:
     def write(self, arguments: str) -> None:
         self.unflushed.add(_path(arguments))
 
+    def overwrite(self, arguments: str) -> None:
+        """Bytes written at a place: the spool's, or the database's."""
+        path = _path(arguments)
+        if path in self.spooled:
+            self.spooled.discard(path)
+            self.released += 1
+            if self.released > len(self._durable()):
+                self.lost.append(f"spool file {self.released} forgotten too early")
+        self.unflushed.add(path)
+
     def flush(self, arguments: str) -> None:
         path = _path(arguments)
+        if path in self.unflushed and "/incoming/" in path and path not in self.copied:
+            self.spooled.add(path)
+            self.secured += 1
         self.unflushed.discard(path)
         self.unflushed_names = {
             name for name in self.unflushed_names if str(PurePosixPath(name).parent) != path
         }
+
+    def copy(self, arguments: str) -> None:
+        self.copied.add(_path(arguments))
+        self.unflushed.add(_path(arguments))
 
     def rename(self, arguments: str) -> None:
         renamed = _RENAMED.match(arguments)
@@ -63,18 +84,25 @@ class Disk:
         if _STORE_RESPONSE not in arguments or _SUCCESS not in arguments:
             return
         self.acknowledged += 1
-        at_risk = [path for path in self.unflushed if path.endswith("-wal")]
-        for path in self.published:
-            names = {path, *map(str, PurePosixPath(path).parents)}
-            if path in self.unflushed or names & self.unflushed_names:
-                at_risk.append(path)
-        if at_risk or len(self.published) < self.acknowledged:
-            self.lost.append(f"answer {self.acknowledged}: {at_risk or 'no file'}")
+        if self.secured < self.acknowledged:
+            self.lost.append(f"answer {self.acknowledged}: only {self.secured} in the spool")
+
+    def _durable(self) -> list[str]:
+        """What is published for good, as far as the database knows it for good too."""
+        if any(path.endswith("-wal") for path in self.unflushed):
+            return []
+        return [
+            path
+            for path in self.published
+            if path not in self.unflushed
+            and not {path, *map(str, PurePosixPath(path).parents)} & self.unflushed_names
+        ]
 
 
 _ACTIONS: dict[str, Callable[[Disk, str], None]] = {
     "write": Disk.write,
-    "pwrite64": Disk.write,
+    "pwrite64": Disk.overwrite,
+    "sendfile": Disk.copy,
     "fdatasync": Disk.flush,
     "fsync": Disk.flush,
     "mkdir": Disk.make_folder,

@@ -18,6 +18,7 @@ import pytest
 
 from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
+from tests.image_archive.datasets import kept_files
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
 from tests.support.hub_process import START_S, HubProcess, start_router, traced
 from tests.support.pushing import Sent, push
@@ -85,7 +86,8 @@ class Trial:
         return lost + ([verified.stdout + verified.stderr] if verified.returncode else [])
 
     def temporary_files(self) -> list[Path]:
-        return list((self.data / "archive" / "incoming").iterdir())
+        kept = kept_files(self.data / "archive")
+        return [path for path in kept if path.parent.name == "incoming"]
 
 
 def _dataset_digest(file: bytes) -> str:
@@ -335,14 +337,15 @@ def _objects(trial: Trial) -> list[Path]:
     return list((trial.data / "archive" / "instances").rglob("*"))
 
 
-# One conflicting instance costs a create, writes, a flush, a rename, a flush of its folder, pages
-# of the database's log, a flush of it, an answer.
+# One conflicting instance costs writes to the spool, a copy, a flush, a rename, a flush of its
+# folder, pages of the database's log, a flush of it, an answer.
 CONFLICT_KILLS = (
-    ("writing the other bytes", "write", 3),
+    ("writing the other bytes", "pwrite64", 2),
+    ("copying them", "sendfile", 1),
     ("flushing them", "fdatasync", 1),
     ("renaming them", "rename", 1),
     ("flushing their folder", "fsync", 1),
-    ("writing the row", "pwrite64", 1),
+    ("writing the row", "pwrite64", 5),
     ("flushing the row", "fdatasync", 2),
     ("answering", "sendto", 2),
     ("after an answer", "recvfrom", 8),

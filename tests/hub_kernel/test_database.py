@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,8 +99,9 @@ def test_sqlite_is_told_to_survive_a_power_cut(database: Database) -> None:
 class Ledger:
     """An event writer that only notes that it was called."""
 
-    def write(self, session: Session, occurred: Event) -> None:
-        session.add(Probe(name=occurred.event_id, count=1, at=occurred.occurred_at))
+    def write(self, session: Session, occurred: Sequence[Event]) -> None:
+        for one in occurred:
+            session.add(Probe(name=one.event_id, count=1, at=one.occurred_at))
 
 
 def test_the_listener_learns_what_was_published_after_the_rows_are_visible(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.filebase import DicomIO
@@ -74,6 +75,17 @@ def encoded(dataset: Dataset, *, implicit: bool = False, big_endian: bool = Fals
     stream.is_little_endian = not big_endian
     write_dataset(stream, dataset)
     return buffer.getvalue()
+
+
+def kept_files(archive: Path) -> list[Path]:
+    """Every file that holds anything: spool files waiting for their next instance hold nothing."""
+    files = [path for path in archive.rglob("*") if path.is_file()]
+    return [path for path in files if path.parent.name != "shared" and not _is_idle(path)]
+
+
+def _is_idle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.parent.name == "incoming" and not any(file.read(1024))
 
 
 @dataclass

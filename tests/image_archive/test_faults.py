@@ -20,12 +20,8 @@ from image_archive.errors import (
 from image_archive.index import ArchiveIndex
 from image_archive.model import StoreOutcome
 from image_archive.service import ArchiveService
-from tests.image_archive.datasets import Sender, ct_slice
+from tests.image_archive.datasets import Sender, ct_slice, kept_files
 from tests.support.clock import FixedClock
-
-
-def files(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if path.is_file()]
 
 
 @contextmanager
@@ -65,28 +61,28 @@ def test_a_full_disk_leaves_nothing_half_stored_and_works_again_with_space(
     sender.send(ct_slice(1))
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 200_000)
-    before = files(small_disk)
+    before = kept_files(small_disk)
     large = ct_slice(2, Rows=200, Columns=200, PixelData=os.urandom(80_000))
     with pytest.raises(ArchiveFullError):
         sender.send(large)
-    assert files(small_disk) == before
+    assert kept_files(small_disk) == before
     assert index.instance("1.2.3.1.1.2") is None
     ballast.unlink()
     assert sender.send(large) is StoreOutcome.STORED
     assert sender.archive.verify(lambda done, total: None).checked == 2
 
 
-@pytest.mark.parametrize("call", ["write", "fdatasync", "fsync"])
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_no_space_at_any_step_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, sender: Sender, tmp_path: Path, call: str, code: int
 ) -> None:
     sender.send(ct_slice(1))
-    before = files(tmp_path / "archive")
+    before = kept_files(tmp_path / "archive")
     with failing(monkeypatch, call, code) as asked, pytest.raises(ArchiveFullError):
         sender.send(ct_slice(2))
     assert asked
-    assert files(tmp_path / "archive") == before
+    assert kept_files(tmp_path / "archive") == before
     assert sender.send(ct_slice(2)) is StoreOutcome.STORED
 
 
@@ -136,7 +132,7 @@ def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
 def test_every_byte_is_flushed_before_the_row_is_written(
     monkeypatch: pytest.MonkeyPatch, sender: Sender, database: Database
 ) -> None:
-    """The order is the promise: data, name, folder, and only then the transaction."""
+    """The order is the promise: the spool; then data, name, folder, and only then the row."""
     order: list[str] = []
 
     def noting(name: str, call: Callable[..., object]) -> Callable[..., object]:
@@ -152,7 +148,7 @@ def test_every_byte_is_flushed_before_the_row_is_written(
     monkeypatch.setattr(os, "rename", noting("rename", os.rename))
     monkeypatch.setattr(os, "fsync", noting("fsync", os.fsync))
     sender.send(ct_slice(2))
-    assert order == ["fdatasync", "rename", "fsync", "commit"]
+    assert order == ["fdatasync", "fdatasync", "rename", "fsync", "commit"]
 
 
 def test_a_new_folder_is_flushed_up_to_the_root(
@@ -204,7 +200,7 @@ def test_a_full_database_leaves_neither_row_nor_bytes(
     sender: Sender, database: Database, tmp_path: Path, index: ArchiveIndex
 ) -> None:
     sender.send(ct_slice(1))
-    before = files(tmp_path / "archive")
+    before = kept_files(tmp_path / "archive")
 
     @event.listens_for(database.engine, "connect")
     def limit(connection: object, _entry: object) -> None:
@@ -221,7 +217,7 @@ def test_a_full_database_leaves_neither_row_nor_bytes(
             break
     assert failed, "the control: the database never became full"
     assert index.instance(f"1.2.3.1.1.{failed}") is None
-    assert len(files(tmp_path / "archive")) == len(before) + failed - 2
+    assert len(kept_files(tmp_path / "archive")) == len(before) + failed - 2
     event.remove(database.engine, "connect", limit)
     database.engine.dispose()
     assert sender.send(ct_slice(failed)) is StoreOutcome.STORED

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from image_archive.claims import Claims
 from image_archive.group_commit import LARGEST_GROUP, GroupCommit, GroupFailedError
 
 DEADLINE_S = 20
@@ -124,31 +123,3 @@ def test_no_group_is_larger_than_the_limit() -> None:
     for thread in threads:
         thread.join(DEADLINE_S)
     assert sizes == [1, LARGEST_GROUP, 10]
-
-
-def test_a_name_is_held_by_one_thread_at_a_time() -> None:
-    claims = Claims()
-    inside: list[int] = []
-    most: list[int] = []
-
-    def work(number: int) -> None:
-        for _ in range(50):
-            with claims.hold("1.2.3"):
-                inside.append(number)
-                most.append(len(inside))
-                inside.remove(number)
-
-    for thread in in_threads(8, work):
-        thread.join(DEADLINE_S)
-    assert len(most) == 400
-    assert max(most) == 1
-
-
-def test_other_names_do_not_wait_and_errors_release() -> None:
-    claims = Claims()
-    with claims.hold("a"), claims.hold("b"):
-        pass
-    with pytest.raises(ValueError, match="x"), claims.hold("a"):
-        raise ValueError("x")
-    with claims.hold("a"):
-        pass

@@ -33,12 +33,13 @@ from tests.image_archive.datasets import (
     Sender,
     ct_slice,
     encoded,
+    kept_files,
 )
 from tests.support.clock import FixedClock
 
 
 def stored_files(root: Path) -> list[Path]:
-    return [path for path in (root / "archive").rglob("*") if path.is_file()]
+    return kept_files(root / "archive")
 
 
 def test_a_stored_instance_is_found_and_read_back_bit_for_bit(
