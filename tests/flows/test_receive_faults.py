@@ -132,7 +132,8 @@ def test_a_full_disk_is_told_truthfully_and_passes(trial: Trial, small_disk: Pat
     assert set(trial.send(hub.port, series_of(0)).values()) == {0}
     answered = _fill(small_disk, trial, hub)
     assert set(answered.values()) == {0, FULL}, answered
-    assert trial.temporary_files() == []
+    # What was acknowledged may wait in the spool for room; nothing else is left.
+    assert len(trial.temporary_files()) <= list(answered.values()).count(0)
     (small_disk / "ballast").unlink()
     assert list(trial.send(hub.port, series_of(1, size=1_000_000)).values()) == [0] * INSTANCES
     hub.stop()
