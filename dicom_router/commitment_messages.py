@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from dicom_router.datasets import UNREADABLE, decode_dataset, encode_dataset
+from dicom_router.datasets import decode_dataset, encode_dataset
 from dicom_router.errors import UnreadableRequestError
 from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
+from image_archive.reading import VALUE_ERRORS
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
@@ -104,7 +105,7 @@ def decode_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
             FailedReference(_reference(item), int(item.get("FailureReason") or 0x0110))
             for item in dataset.get("FailedSOPSequence") or ()
         )
-    except UNREADABLE as error:
+    except VALUE_ERRORS as error:
         raise UnreadableRequestError("the failed instances cannot be read") from error
     return CommitmentReport(
         _uid(dataset, "TransactionUID"), _references(dataset, "ReferencedSOPSequence"), failed
@@ -117,7 +118,7 @@ def _references(dataset: Dataset, keyword: str) -> tuple[SopReference, ...]:
         if len(items) > MOST_REFERENCES:
             raise UnreadableRequestError(f"more than {MOST_REFERENCES} instances are named")
         return tuple(_reference(item) for item in items)
-    except UNREADABLE as error:
+    except VALUE_ERRORS as error:
         raise UnreadableRequestError("the instances named cannot be read") from error
 
 
@@ -128,7 +129,7 @@ def _reference(item: Dataset) -> SopReference:
 def _uid(dataset: Dataset, keyword: str) -> str:
     try:
         return require_uid(str(dataset.get(keyword) or ""), keyword)
-    except (InvalidUidError, *UNREADABLE) as error:
+    except (InvalidUidError, *VALUE_ERRORS) as error:
         raise UnreadableRequestError(f"{keyword} is missing or no UID") from error
 
 
@@ -148,5 +149,5 @@ def _failed_item(failed: FailedReference) -> Dataset:
 def _decoded(data: bytes, transfer_syntax_uid: str) -> Dataset:
     try:
         return decode_dataset(data, transfer_syntax_uid)
-    except UNREADABLE as error:
+    except VALUE_ERRORS as error:
         raise UnreadableRequestError("the dataset cannot be read") from error

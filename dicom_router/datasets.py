@@ -1,7 +1,5 @@
 """Small datasets of DIMSE messages, between bytes and pydicom: identifiers, lists, reports."""
 
-import struct
-import zlib
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -10,21 +8,6 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from dicom_router.presentation import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-
-# Whatever pydicom can raise over hostile bytes, at once or when a value is looked at.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    AttributeError,
-    OSError,
-    RuntimeError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)
 
 
 def encode_dataset(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
@@ -37,10 +20,10 @@ def encode_dataset(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
 
 
 def decode_dataset(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    """Return the dataset in `data`; values are looked at later, and raise one of `UNREADABLE`.
+    """Return the dataset in `data`; values are looked at later, and raise one of `VALUE_ERRORS`.
 
     Raises:
-        one of `UNREADABLE`: it cannot be taken apart.
+        one of `VALUE_ERRORS`: it cannot be taken apart.
     """
     return read_dataset(
         BytesIO(data),

@@ -6,17 +6,15 @@ The stored meta also says who sent the instance, when and from where; that stays
 import hashlib
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from image_archive.backend import ArchiveBackend
-from image_archive.errors import ArchiveError, UnreadableInstanceError
+from image_archive.errors import UnreadableInstanceError
 from image_archive.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -24,25 +22,12 @@ from image_archive.file_meta import (
     read_file_meta,
 )
 from image_archive.model import InstanceRecord
+from image_archive.reading import taking_apart
 
 _IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _CHUNK_BYTES = 256 * 1024
-# What hostile bytes make pydicom raise: each means "not readable", none is a fault of ours.
-READ_ERRORS = (
-    ArchiveError,
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -120,7 +105,7 @@ def _place(file: BinaryIO, transfer_syntax_uid: str) -> tuple[int, int]:
     """
     implicit = transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN
     little_endian = transfer_syntax_uid != _EXPLICIT_VR_BIG_ENDIAN
-    try:
+    with taking_apart():
         offset = read_file_meta(file.read(LARGEST_META_BYTES)).dataset_offset
         file.seek(offset)
         first = struct.unpack("<H" if little_endian else ">H", file.read(2))[0]
@@ -128,8 +113,6 @@ def _place(file: BinaryIO, transfer_syntax_uid: str) -> tuple[int, int]:
         if first in {0x0000, 0x0002} and transfer_syntax_uid != _DEFLATED:
             read_dataset(file, implicit, little_endian, stop_when=_is_data)
         return offset, file.tell() - offset
-    except READ_ERRORS as error:
-        raise UnreadableInstanceError("the stored object cannot be read") from error
 
 
 def _dataset(

@@ -2,6 +2,8 @@
 
 import io
 import mmap
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import BinaryIO
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset as read_elements
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
@@ -21,11 +24,27 @@ from image_archive.elements import (
     encoding_of,
     walk,
 )
-from image_archive.errors import UnreadableInstanceError
+from image_archive.errors import ArchiveError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta
 from image_archive.header import WANTED, InstanceHeader, interpret
 
 HEAD_BYTES = 65_536
+# What hostile bytes make pydicom raise beside OSError, which a failing disk raises too.
+_READ_ERRORS = (
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+# What looking at a value of a dataset in memory may raise: each means "not readable".
+VALUE_ERRORS = (ArchiveError, OSError, *_READ_ERRORS)
 _LARGEST_INFLATED_HEAD = 8_388_608
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
@@ -119,6 +138,24 @@ def skip_file_meta(stream: BinaryIO) -> FileMeta:
     return meta
 
 
+@contextmanager
+def taking_apart() -> Iterator[None]:
+    """Let pydicom read a stored object; whatever it raises over the bytes becomes one error.
+
+    Raises:
+        UnreadableInstanceError: the bytes are at fault.
+        OSError: the disk is.
+    """
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise UnreadableInstanceError("the dataset cannot be taken apart") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnreadableInstanceError("the dataset cannot be taken apart") from error
+
+
 def read_dataset(stream: BinaryIO, *, stop_before_pixels: bool) -> Dataset:
     """Return the dataset of a Part 10 file with the file meta information pydicom needs.
 
@@ -126,17 +163,19 @@ def read_dataset(stream: BinaryIO, *, stop_before_pixels: bool) -> Dataset:
     file meta information would be told another transfer syntax than the one received.
 
     Raises:
-        UnreadableInstanceError: it is no Part 10 file, or inflates without bound.
+        UnreadableInstanceError: it is no Part 10 file, pydicom cannot take it apart, or it inflates
+            without bound. Looking at a value may still raise one of `VALUE_ERRORS`.
     """
     meta = skip_file_meta(stream)
     encoding = encoding_of(meta.transfer_syntax_uid)
     source = io.BytesIO(inflate(stream.read())) if encoding.deflated else stream
-    dataset = read_elements(
-        source,
-        encoding.implicit,
-        not encoding.big_endian,
-        stop_when=_at_pixels if stop_before_pixels else None,
-    )
+    with taking_apart():
+        dataset = read_elements(
+            source,
+            encoding.implicit,
+            not encoding.big_endian,
+            stop_when=_at_pixels if stop_before_pixels else None,
+        )
     for tag in [tag for tag in dataset.keys() if tag.group in {0x0000, 0x0002}]:  # noqa: SIM118 (iterating a Dataset decodes it)
         del dataset[tag]
     dataset.file_meta = FileMetaDataset()

@@ -5,12 +5,9 @@ the archive, bytes and rows, and are marked; the index shows them to nobody (`im
 A note takes back instances of its own study only: whose patient that is was checked on receipt.
 """
 
-import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -18,29 +15,14 @@ from hub_kernel.database import Database
 from hub_kernel.events import KeyObjectArchived, StudyCompleted
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
-from image_archive.errors import ArchiveError
 from image_archive.index import ArchiveIndex
 from image_archive.model import KEY_OBJECT_SELECTION, InstanceRecord
-from image_archive.reading import read_dataset
+from image_archive.reading import VALUE_ERRORS, read_dataset
 from image_archive.scope import batches
 from image_archive.tables import INSTANCE, SERIES, STUDY
 
 # Why instances are rejected (PS3.16 CID 7011), in the scheme DCM.
 _TITLES = frozenset({"113001", "113037", "113038", "113039"})
-# Whatever pydicom can raise over a hostile note.
-_READ_ERRORS = (
-    ArchiveError,
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 def rejected_among(
@@ -125,7 +107,7 @@ def _rejected_by(backend: ArchiveBackend, note: InstanceRecord) -> tuple[str, li
         if title.CodingSchemeDesignator != "DCM" or title.CodeValue not in _TITLES:
             return "", []
         return str(title.CodeValue), [note.sop_instance_uid, *_referenced(dataset)]
-    except _READ_ERRORS:
+    except VALUE_ERRORS:
         return "", []
 
 

@@ -5,21 +5,17 @@ known here by its manifest, and by nothing else.
 """
 
 import io
-import struct
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
-from image_archive.errors import ArchiveError
-from image_archive.reading import read_dataset
+from image_archive.reading import VALUE_ERRORS, read_dataset
 from xds_registry.errors import ErrorCode, ErrorText, XdsRefusalError
 from xds_registry.manifest_metadata import MANIFEST_FORMAT_CODE, MANIFEST_MIME_TYPE
 from xds_registry.model import DocumentEntry
@@ -29,19 +25,6 @@ KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 _STUDY_REFERENCE = "urn:ihe:iti:xds:2016:studyInstanceUID"
 _LARGEST_BYTES = 32 * 1024 * 1024
 _BATCH = 400
-READ_ERRORS = (
-    ArchiveError,
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 _UNREADABLE = ErrorText(
     "the document is no DICOM Key Object Selection that can be read",
     "文档不是可读取的 DICOM 关键对象选择（KOS）文件",
@@ -159,7 +142,7 @@ def read_manifest(stream: BinaryIO) -> ManifestContents:
             raise XdsRefusalError(
                 ErrorCode.REPOSITORY_METADATA, "SOPClassUID", KEY_OBJECT_SELECTION
             )
-    except READ_ERRORS as error:
+    except VALUE_ERRORS as error:
         raise XdsRefusalError(
             ErrorCode.REPOSITORY_METADATA, "document", rule=_UNREADABLE
         ) from error
@@ -177,7 +160,7 @@ def contents_of(dataset: Dataset) -> ManifestContents:
             require_uid(str(dataset.SOPInstanceUID), "SOP Instance UID"),
             tuple(_studies(dataset.get("CurrentRequestedProcedureEvidenceSequence") or ())),
         )
-    except (InvalidUidError, *READ_ERRORS) as error:
+    except (InvalidUidError, *VALUE_ERRORS) as error:
         raise XdsRefusalError(
             ErrorCode.REPOSITORY_METADATA, "document", rule=_UNREADABLE
         ) from error

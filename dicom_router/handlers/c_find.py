@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from access_control.consent import Consents
 from dicom_router.answer import Answer
 from dicom_router.association_audit import AssociationAudit
-from dicom_router.datasets import UNREADABLE, decode_dataset
+from dicom_router.datasets import decode_dataset
 from dicom_router.disclosure import shown_to
 from dicom_router.errors import QueryRefusedError
 from dicom_router.identifiers import Identifier, read_identifier, require_unique_keys
@@ -31,6 +31,7 @@ from image_archive.errors import InvalidQueryError
 from image_archive.index import ArchiveIndex
 from image_archive.matching_times import Zones, is_offset
 from image_archive.query import IndexAnswer, IndexQuery
+from image_archive.reading import VALUE_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -156,5 +157,5 @@ def _identifier(query: Query) -> Identifier:
     try:
         identifier = decode_dataset(query.identifier, query.transfer_syntax_uid)
         return read_identifier(identifier, query.sop_class_uid)
-    except UNREADABLE as error:
+    except VALUE_ERRORS as error:
         raise QueryRefusedError(UNREADABLE_IDENTIFIER) from error

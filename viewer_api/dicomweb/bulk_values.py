@@ -11,8 +11,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
+from image_archive.reading import VALUE_ERRORS
 from viewer_api.dicomweb.stored_frames import word_bytes
-from viewer_api.dicomweb.stored_object import READ_ERRORS, StoredObject
+from viewer_api.dicomweb.stored_object import StoredObject
 from viewer_api.errors import UnusableBytesError
 
 _MAX_SWAPPED_BYTES = 256 << 20
@@ -58,7 +59,7 @@ def element_value(stored: StoredObject, tags: list[str]) -> Value:
             for key, item in zip(tags[0:-1:2], tags[1::2], strict=True):
                 dataset = _item(dataset, int(key, 16), int(item))
             element = dataset.get_item(int(tags[-1], 16))
-        except READ_ERRORS as error:
+        except VALUE_ERRORS as error:
             raise UnusableBytesError("no such element") from error
     value = getattr(element, "value", None)
     if not isinstance(value, bytes) or int(tags[-1], 16) >> 16 <= 0x0002:

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from hub_kernel.person_names import PersonName, decode_person_name, decode_text
-from viewer_api.dicomweb.stored_object import READ_ERRORS
+from image_archive.reading import VALUE_ERRORS
 
 Json = dict[str, Any]
 
@@ -113,7 +113,7 @@ def _element(dataset: Dataset, tag: int, expression: Expression) -> Json:
                 return _with_values(vr, [_finite(number) for number in _items_of(value)])
             value = _raw_again(value)
         return _raw_element(tag, vr, value or b"", expression)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return {"vr": "UN"}
 
 

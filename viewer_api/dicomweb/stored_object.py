@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 
 from image_archive.deflated import inflate
 from image_archive.errors import ArchiveError
-from image_archive.reading import skip_file_meta
+from image_archive.reading import skip_file_meta, taking_apart
 from viewer_api.dicomweb.header_weight import is_too_heavy
 from viewer_api.dicomweb.media_types import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -34,19 +32,6 @@ if TYPE_CHECKING:
 PIXEL_DATA = 0x7FE00010
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 
-# What hostile bytes make pydicom raise: each means "not readable", none is a fault of ours.
-READ_ERRORS = (
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = (0xFFFE, 0xE000)
 _SEQUENCE_END = (0xFFFE, 0xE0DD)
@@ -87,8 +72,9 @@ def read_object(file: BinaryIO, transfer_syntax: str) -> StoredObject:
         UnusableBytesError: the bytes are not a readable object, or its header is too large.
     """
     try:
-        return _read(file, transfer_syntax)
-    except (ArchiveError, *READ_ERRORS) as error:
+        with taking_apart():
+            return _read(file, transfer_syntax)
+    except ArchiveError as error:
         raise UnusableBytesError("the stored object cannot be read") from error
 
 

@@ -19,13 +19,14 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from image_archive.exporting import ExportedInstance, exported_head
+from image_archive.reading import VALUE_ERRORS
 from viewer_api.dicomweb.bulk_values import pixel_value
 from viewer_api.dicomweb.decoded_frames import FrameDecoder, decoded_frames
 from viewer_api.dicomweb.json_model import value_representation
 from viewer_api.dicomweb.media_types import EXPLICIT_VR_LITTLE_ENDIAN
 from viewer_api.dicomweb.multipart import pieces
 from viewer_api.dicomweb.stored_frames import frame_shape, number_of_frames
-from viewer_api.dicomweb.stored_object import PIXEL_DATA, READ_ERRORS, StoredObject, read_object
+from viewer_api.dicomweb.stored_object import PIXEL_DATA, StoredObject, read_object
 from viewer_api.errors import UnusableBytesError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def decoded_instance(
     try:
         stored = read_object(file, found.transfer_syntax_uid)
         length, body = _body(found, stored, decode)
-    except (UnusableBytesError, *READ_ERRORS):
+    except (UnusableBytesError, *VALUE_ERRORS):
         file.close()
         return None
     head = exported_head(found.sop_class_uid, found.sop_instance_uid, EXPLICIT_VR_LITTLE_ENDIAN)
