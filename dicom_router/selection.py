@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
 from access_control.consent import Consents
-from dicom_router.datasets import UNREADABLE, decode_dataset
+from dicom_router.datasets import decode_dataset
 from dicom_router.disclosure import holder_of, shown_to
 from dicom_router.errors import QueryRefusedError
 from dicom_router.model import Caller, Query
@@ -32,6 +32,7 @@ from image_archive.errors import InvalidQueryError
 from image_archive.index import ArchiveIndex
 from image_archive.model import InstanceRecord
 from image_archive.query import IndexQuery, Level
+from image_archive.reading import VALUE_ERRORS
 
 _UNIQUE_KEYS = {
     "PATIENT": "PatientID",
@@ -92,7 +93,7 @@ def read_selection(query: Query) -> Selection:
             keyword: _text(dataset, keyword)
             for keyword in ("QueryRetrieveLevel", _ISSUER, *_UNIQUE_KEYS.values())
         }
-    except UNREADABLE as error:
+    except VALUE_ERRORS as error:
         raise QueryRefusedError(UNREADABLE_SELECTION) from error
     level = values.pop("QueryRetrieveLevel")
     levels = list(_UNIQUE_KEYS)
