@@ -17,8 +17,7 @@ from pydicom.sequence import Sequence
 
 from image_archive.elements import encoding_of
 from image_archive.errors import UnreadableInstanceError
-from image_archive.exporting import READ_ERRORS
-from image_archive.reading import read_dataset
+from image_archive.reading import VALUE_ERRORS, read_dataset
 
 LARGEST_BYTES = 536_870_912
 _MODIFYING_SYSTEM = "EIRHUB"
@@ -55,7 +54,7 @@ def coerced(stream: BinaryIO, wanted: Coercion) -> Coerced:
         dataset = read_dataset(stream, stop_before_pixels=False)
         _change(dataset, wanted)
         return Coerced(str(dataset.SOPInstanceUID), _written(dataset))
-    except READ_ERRORS as error:
+    except VALUE_ERRORS as error:
         raise UnreadableInstanceError("the dataset cannot be rewritten") from error
 
 

@@ -1,7 +1,7 @@
 """Hunt with atheris (pip install atheris): `python -m tests.hostile.fuzz TARGET SECONDS [FOLDER]`.
 
 Guided by coverage, so it goes where mutations alone do not; it ends with an error at the first
-input that a target does not stand. Such an input goes into `found/`, where `test_fuzzing.py` keeps it.
+input that a target does not stand. Such an input goes into `found/`, for `test_fuzzing.py` to keep.
 """
 
 import sys

@@ -9,9 +9,8 @@ from pydicom.datadict import keyword_for_tag
 
 from hub_kernel.errors import HubError
 from hub_kernel.identifiers import PatientIdentifier
-from image_archive.exporting import READ_ERRORS
 from image_archive.model import TOLD, QuarantineReason, is_provisional
-from image_archive.reading import read_dataset, read_stored_header
+from image_archive.reading import VALUE_ERRORS, read_dataset, read_stored_header
 from viewer_api.pages.language import day, moment, size_word
 from viewer_api.pages.vocabulary import modality_word, sex_word
 from viewer_api.pages.words import gettext
@@ -221,7 +220,7 @@ def _elements(one: Parked) -> tuple[tuple[str, ...], bool | None]:
             first = _dataset(stream, whole=small)
         with services().archive.backend.open(record.storage_key) as stream:
             later = _dataset(stream, whole=small)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return (), None
     tags: Sequence[int] = sorted({int(tag) for tag in (*first.keys(), *later.keys())})
     names = [tag for tag in tags if _raw(first, tag) != _raw(later, tag)]
