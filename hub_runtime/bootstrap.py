@@ -251,7 +251,7 @@ def build_hub(settings: Settings) -> Hub:
     )
     registry = build_registry(sharing, settings)
     rejections = Rejections(base.database, base.backend, index)
-    forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics)
+    forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics, pool)
     forwarding = build_forwarding(forwarded, settings)
     for part in (rejections, identity.patients, registry, eir, forwarding):
         for subscriber in part.subscribers():

@@ -24,8 +24,10 @@ from dicom_router.forwarding.worker import LaneParts
 from dicom_router.routing.rules_file import load_rules
 from dicom_router.routing.windows import window
 from dicom_router.sending.destinations import destination_of
-from dicom_router.sending.model import OutgoingInstance
+from dicom_router.sending.outgoing import OutgoingInstances
 from dicom_router.sending.stored_instances import StoredInstances
+from dicom_router.transcoding import Transcoder
+from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.metrics import Metrics
@@ -34,9 +36,7 @@ from hub_kernel.settings import Settings
 from hub_kernel.settings_destinations import RateSettings, WebDestinationSettings
 from hub_kernel.tasks import PeriodicJob, is_dead_here
 from image_archive.backend import ArchiveBackend
-from image_archive.exporting import as_stored
 from image_archive.index import ArchiveIndex
-from image_archive.model import InstanceRecord
 from image_archive.service import ArchiveService
 
 _MEASURE_S, _COMMIT_S = 15.0, 5.0
@@ -51,6 +51,7 @@ class ForwardingParts:
     backend: ArchiveBackend
     index: ArchiveIndex
     metrics: Metrics
+    decoders: DecoderPool
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,13 @@ def build_forwarding(parts: ForwardingParts, settings: Settings) -> ForwardingWi
 def _configured(
     parts: ForwardingParts, settings: Settings, commitments: dict[str, Commitments]
 ) -> Iterator[Configured]:
-    stored = StoredInstances(parts.backend)
+    transcoder = Transcoder(parts.backend, parts.decoders)
+    instances = OutgoingInstances(StoredInstances(parts.backend), transcoder)
     for one in settings.router.destinations:
         asked = commitments.get(one.name)
         yield Configured(
             name=one.name,
-            sender=DicomSender(
-                destination_of(one, settings.router.ae_title),
-                lambda record, syntax: _outgoing(stored, record, syntax),
-            ),
+            sender=DicomSender(destination_of(one, settings.router.ae_title), instances),
             associations=one.associations,
             caps=_caps(one.rates),
             ask_commitment=asked.ask if asked else None,
@@ -140,9 +139,7 @@ def _configured(
     for web in settings.router.web_destinations:
         yield Configured(
             name=web.name,
-            sender=StowSender(
-                stow_service(web), lambda record, _: as_stored(parts.backend, record)
-            ),
+            sender=StowSender(stow_service(web), parts.backend, transcoder),
             associations=web.associations,
             caps=_caps(web.rates),
         )
@@ -197,10 +194,3 @@ def _caps(rates: tuple[RateSettings, ...]) -> tuple[RateCap, ...]:
 def _parcel(index: ArchiveIndex, item: Item) -> Parcel | None:
     instance = index.instance(item.sop_instance_uid)
     return None if instance is None else Parcel(item, instance)
-
-
-def _outgoing(
-    stored: StoredInstances, record: InstanceRecord, syntax: str
-) -> OutgoingInstance | None:
-    """Return an instance as it is stored; there is no other form of it yet."""
-    return stored.outgoing(record) if record.transfer_syntax_uid == syntax else None

@@ -20,9 +20,8 @@ from dicom_router.forwarding.model import State
 from dicom_router.forwarding.senders.dicom import DicomSender
 from dicom_router.sending.destinations import destination_of
 from dicom_router.sending.model import Destination, SendLimits
-from dicom_router.sending.stored_instances import StoredInstances
 from hub_kernel.settings import DestinationSettings
-from tests.dicom_router.forwarding.world import STUDY, World
+from tests.dicom_router.forwarding.world import STUDY, World, outgoing_instances
 from tests.dicom_router.instances import encoded
 from tests.dicom_router.peers import StoringPeer, storing_peer
 from tests.dicom_router.wire import CT, EXPLICIT
@@ -42,14 +41,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def sender(world: World, destination: Destination) -> DicomSender:
-    stored = StoredInstances(world.backend)
-    return DicomSender(
-        destination,
-        lambda record, syntax: (
-            stored.outgoing(record) if record.transfer_syntax_uid == syntax else None
-        ),
-        HASTY,
-    )
+    return DicomSender(destination, outgoing_instances(world.backend), HASTY)
 
 
 def forward(world: World, to: DicomSender, most_turns: int = 40) -> int:

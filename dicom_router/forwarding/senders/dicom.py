@@ -1,6 +1,7 @@
 """Destinations that take C-STORE, plain or by TLS (PS3.4 annex B)."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from pydicom.uid import UID
@@ -14,10 +15,11 @@ from dicom_router.sending.errors import (
     DestinationUnreachableError,
     InstanceUnavailableError,
     NoAcceptableContextError,
+    TranscodingError,
 )
 from dicom_router.sending.model import Destination, OutgoingInstance, SendLimits, StoreAnswer
-from dicom_router.sending.storing import NATIVE, StoreAssociation, proposals_for
-from image_archive.model import InstanceRecord
+from dicom_router.sending.outgoing import OutgoingInstances
+from dicom_router.sending.storing import StoreAssociation, proposals_for
 
 SYNTAX_OF: Mapping[TransferChoice, str] = {
     TransferChoice.HTJ2K_LOSSLESS: "1.2.840.10008.1.2.4.201",
@@ -27,22 +29,19 @@ SYNTAX_OF: Mapping[TransferChoice, str] = {
 NO_BYTES = "the archive's bytes are missing or damaged; run eirhub archive verify"
 _OVER = (PeerGoneError, PeerTooSlowError, ProtocolViolationError)
 
-Outgoing = Callable[[InstanceRecord, str], OutgoingInstance | None]
-"""Returns an instance in a transfer syntax, None where it cannot be had in that one."""
-
 
 @dataclass(frozen=True)
 class DicomSender:
-    """Sends by C-STORE; what the peer does not take as stored is transcoded without loss."""
+    """Sends by C-STORE; what the peer does not take as stored is recoded without loss."""
 
     destination: Destination
-    outgoing: Outgoing
+    instances: OutgoingInstances
     limits: SendLimits = SendLimits()
 
     def send(self, parcels: Sequence[Parcel], pace: Pace) -> Generator[Sent, None, None]:
         """Send over one association; over more only for more SOP classes than one can name."""
         coded = [(one.instance.sop_class_uid, one.instance.transfer_syntax_uid) for one in parcels]
-        wanted = dict.fromkeys(filter(None, map(_wanted_syntax, parcels)))
+        wanted = dict.fromkeys(filter(None, map(wanted_syntax, parcels)))
         left = list(parcels)
         for proposals in proposals_for(coded, tuple(wanted)):
             named = {proposal.sop_class_uid for proposal in proposals}
@@ -72,31 +71,29 @@ class DicomSender:
     def _store(self, association: StoreAssociation, parcel: Parcel, pace: Pace) -> Sent:
         item_id = parcel.item.item_id
         taken = association.accepted.get(parcel.instance.sop_class_uid, ())
-        outgoing = self._chosen(parcel, taken)
-        if outgoing is None:
-            return Sent(item_id, Verdict.PARK, "no context", _refused(parcel, taken))
-        dataset = outgoing.dataset
-        slowly = replace(outgoing, dataset=lambda: paced(dataset(), pace))
         try:
-            answer = association.store(slowly)
+            with ExitStack() as stack:
+                outgoing = self._fitted(stack, parcel, taken)
+                slowly = replace(outgoing, dataset=lambda: paced(outgoing.dataset(), pace))
+                answer = association.store(slowly)
         except InstanceUnavailableError:
             return Sent(item_id, Verdict.PARK, "no bytes", NO_BYTES)
-        except NoAcceptableContextError:
+        except (NoAcceptableContextError, TranscodingError):
             return Sent(item_id, Verdict.PARK, "no context", _refused(parcel, taken))
         return _sent(item_id, answer, outgoing.transfer_syntax_uid)
 
-    def _chosen(self, parcel: Parcel, taken: Sequence[str]) -> OutgoingInstance | None:
-        """Return the form to send: as the rule wants, else as stored, else uncompressed."""
-        for syntax in filter(
-            None, (_wanted_syntax(parcel), parcel.instance.transfer_syntax_uid, *NATIVE)
-        ):
-            outgoing = self.outgoing(parcel.instance, syntax) if syntax in taken else None
-            if outgoing is not None:
-                return outgoing
-        return None
+    def _fitted(self, stack: ExitStack, parcel: Parcel, taken: Sequence[str]) -> OutgoingInstance:
+        """Return the form to send: as the rule wants, else as stored, else what the peer takes."""
+        wanted = wanted_syntax(parcel)
+        if wanted in taken and wanted != parcel.instance.transfer_syntax_uid:
+            with suppress(TranscodingError):
+                recoded = self.instances.recoding.recoded(parcel.instance, [wanted])
+                return stack.enter_context(recoded)
+        return stack.enter_context(self.instances.fitted(parcel.instance, taken))
 
 
-def _wanted_syntax(parcel: Parcel) -> str:
+def wanted_syntax(parcel: Parcel) -> str:
+    """Return the transfer syntax the rule wants, empty for the stored one."""
     return SYNTAX_OF.get(TransferChoice(parcel.item.wanted_syntax), "")
 
 

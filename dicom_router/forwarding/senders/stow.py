@@ -7,7 +7,8 @@ chunked requests take it too.
 import json
 import secrets
 import ssl
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -17,30 +18,28 @@ from dicom_router.forwarding.sender import (
     DestinationUnavailableError,
     Pace,
     Parcel,
-    SendingStoppedError,
     Sent,
     paced,
 )
-from dicom_router.forwarding.senders.dicom import NO_BYTES
+from dicom_router.forwarding.senders.dicom import NO_BYTES, wanted_syntax
 from dicom_router.forwarding.verdicts import (
     HTTP_STATUSES,
     StatusClass,
     Verdict,
     verdict_of,
 )
+from dicom_router.sending.errors import InstanceUnavailableError, TranscodingError
+from dicom_router.sending.outgoing import Recoding
 from hub_kernel.errors import NotFoundError
+from image_archive.backend import ArchiveBackend
 from image_archive.errors import UnreadableInstanceError
-from image_archive.exporting import ExportedInstance
-from image_archive.model import InstanceRecord
+from image_archive.exporting import ExportedInstance, as_stored, exported_head
 
 _LARGEST_ANSWER_BYTES = 1024 * 1024
 _JSON = "application/dicom+json"
 _FAILED_SOP_SEQUENCE, _FAILURE_REASON = "00081198", "00081197"
 # What is wrong with the whole service and not with one instance.
 _OF_THE_SERVICE = frozenset({401, 403, 404, 429, 503})
-
-Exported = Callable[[InstanceRecord, str], ExportedInstance]
-"""Returns an instance as a Part 10 file, in the wanted form where that can be had."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,10 @@ class StowService:
 class StowSender:
     """Sends by STOW-RS."""
 
-    def __init__(self, service: StowService, exported: Exported) -> None:
+    def __init__(self, service: StowService, backend: ArchiveBackend, recoding: Recoding) -> None:
         self._service = service
-        self._exported = exported
+        self._backend = backend
+        self._recoding = recoding
 
     def send(self, parcels: Sequence[Parcel], pace: Pace) -> Generator[Sent, None, None]:
         """Send one request for each parcel over one connection."""
@@ -77,12 +77,11 @@ class StowSender:
     def _store(self, pool: urllib3.PoolManager, parcel: Parcel, pace: Pace) -> Sent:
         item_id = parcel.item.item_id
         try:
-            instance = self._exported(parcel.instance, parcel.item.wanted_syntax)
-            answer = self._post(pool, instance, pace)
-        except (NotFoundError, UnreadableInstanceError):
+            with ExitStack() as stack:
+                instance = self._exported(stack, parcel)
+                answer = self._post(pool, instance, pace)
+        except (NotFoundError, UnreadableInstanceError, InstanceUnavailableError):
             return Sent(item_id, Verdict.PARK, "no bytes", NO_BYTES)
-        except SendingStoppedError:
-            raise
         except urllib3.exceptions.NewConnectionError as error:
             raise DestinationUnavailableError("no connection") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -94,6 +93,19 @@ class StowSender:
         if answer.status in _OF_THE_SERVICE:
             raise DestinationUnavailableError(f"HTTP {answer.status}: {known.meaning}")
         return Sent(item_id, known.verdict, status, known.meaning, instance.transfer_syntax_uid)
+
+    def _exported(self, stack: ExitStack, parcel: Parcel) -> ExportedInstance:
+        """Return the form to send: as the rule wants where that can be made, else as stored."""
+        instance, wanted = parcel.instance, wanted_syntax(parcel)
+        if wanted and wanted != instance.transfer_syntax_uid:
+            with suppress(TranscodingError):
+                recoded = stack.enter_context(self._recoding.recoded(instance, [wanted]))
+                head = exported_head(instance.sop_class_uid, instance.sop_instance_uid, wanted)
+                size = sum(map(len, recoded.dataset()))
+                return ExportedInstance(
+                    wanted, len(head) + size, lambda: chain([head], recoded.dataset())
+                )
+        return as_stored(self._backend, instance)
 
     def _post(
         self, pool: urllib3.PoolManager, instance: ExportedInstance, pace: Pace

@@ -25,10 +25,9 @@ from dicom_router.forwarding.senders import dicom  # noqa: E402
 from dicom_router.forwarding.senders.dicom import DicomSender  # noqa: E402
 from dicom_router.forwarding.tables import ITEM  # noqa: E402
 from dicom_router.sending.model import Destination, OutgoingInstance, StoreAnswer  # noqa: E402
-from dicom_router.sending.stored_instances import StoredInstances  # noqa: E402
 from dicom_router.sending.storing import StoreAssociation  # noqa: E402
 from hub_kernel.clock import SystemClock  # noqa: E402
-from tests.dicom_router.forwarding.world import World  # noqa: E402
+from tests.dicom_router.forwarding.world import World, outgoing_instances  # noqa: E402
 from tests.support.kill_steps import Step, in_child, killed_everywhere, writes_of  # noqa: E402
 
 ROOT, PORT, STRIDE = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -54,13 +53,8 @@ class HastyLedger(Ledger):
 
 
 def sender(world: World) -> DicomSender:
-    stored = StoredInstances(world.backend)
-    return DicomSender(
-        Destination("a", "PEER", "127.0.0.1", PORT, "EIRHUB"),
-        lambda record, syntax: (
-            stored.outgoing(record) if record.transfer_syntax_uid == syntax else None
-        ),
-    )
+    destination = Destination("a", "PEER", "127.0.0.1", PORT, "EIRHUB")
+    return DicomSender(destination, outgoing_instances(world.backend))
 
 
 def forward(world: World) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,21 @@ from dicom_router.forwarding.tables import ITEM
 from dicom_router.forwarding.verdicts import Verdict
 from dicom_router.forwarding.worker import Lane, LaneParts, Line
 from dicom_router.routing.model import Delivery, Rule, When
+from dicom_router.sending.errors import TranscodingError
+from dicom_router.sending.model import OutgoingInstance
+from dicom_router.sending.outgoing import OutgoingInstances
+from dicom_router.sending.stored_instances import StoredInstances
+from dicom_router.transcoding import Transcoder
+from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Outbox
 from hub_kernel.tasks import deliver_all_due
+from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
-from image_archive.model import InstanceOrigin
+from image_archive.model import InstanceOrigin, InstanceRecord
 from image_archive.service import ArchiveService
 from tests.dicom_router.instances import ct, part10
 from tests.support.clock import FixedClock
@@ -170,3 +178,20 @@ class World:
 
     def close(self) -> None:
         self.database.dispose()
+
+
+def outgoing_instances(
+    backend: ArchiveBackend, pool: DecoderPool | None = None
+) -> OutgoingInstances:
+    """What senders send; without `pool` nothing is ever recoded."""
+    recoding = Transcoder(backend, pool) if pool else NoRecoding()
+    return OutgoingInstances(StoredInstances(backend), recoding)
+
+
+class NoRecoding:
+    """For tests in which everything goes as it is stored; no decoder children are started."""
+
+    def recoded(
+        self, record: InstanceRecord, accepted: Sequence[str]
+    ) -> AbstractContextManager[OutgoingInstance]:
+        raise TranscodingError(f"{record.transfer_syntax_uid} to {accepted}: not in this test")
