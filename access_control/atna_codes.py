@@ -104,6 +104,7 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "retrieve": ("110104", "DICOM Instances Transferred", "R"),
     "view_audit": ("110101", "Audit Log Used", "R"),
     "view_operations": ("110100", "Application Activity", "R"),
+    "operate": ("110100", "Application Activity", "E"),
     START_APPLICATION: ("110100", "Application Activity", "E"),
     STOP_APPLICATION: ("110100", "Application Activity", "E"),
     "sign_in": ("110114", "User Authentication", "E"),

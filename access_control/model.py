@@ -33,6 +33,7 @@ class Action(StrEnum):
     RETRIEVE_DOCUMENT = "retrieve_document"
     SHARE = "share"
     VIEW_OPERATIONS = "view_operations"
+    OPERATE = "operate"
     VIEW_AUDIT = "view_audit"
     STORE = "store"
     QUERY = "query"

@@ -96,8 +96,12 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.TECHNICIAN, Purpose.QUALITY, Scope.ORIGIN, (Action.VIEW_CLINICAL,)),
     Grant(Role.TECHNICIAN, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
     Grant(Role.MANAGER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
-    Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.VIEW_OPERATIONS,)),
-    Grant(Role.ENGINEER, Purpose.OPERATIONS, Scope.COVERED, (Action.INSPECT_REFUSED,)),
+    Grant(
+        Role.ENGINEER,
+        Purpose.OPERATIONS,
+        Scope.COVERED,
+        (Action.VIEW_OPERATIONS, Action.OPERATE, Action.INSPECT_REFUSED),
+    ),
     Grant(
         Role.REGISTRAR,
         Purpose.OPERATIONS,
@@ -131,6 +135,7 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
     {
         Action.STORE,
         Action.VIEW_OPERATIONS,
+        Action.OPERATE,
         Action.VIEW_AUDIT,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,

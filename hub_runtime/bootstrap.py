@@ -175,22 +175,6 @@ class Hub:
 
     def wsgi(self) -> Wsgi:
         """Return everything that answers HTTP as one WSGI application."""
-        services = ViewerServices(
-            **vars(self.access),
-            certificates=self.trust.certificates,
-            database=self.database,
-            settings=self.settings,
-            archive=self.archive,
-            index=self.index,
-            patients=self.patients,
-            eir=self.eir,
-            registry=self.registry,
-            metrics=self.base.metrics,
-            clock=self.base.clock,
-            dicom_port=lambda: self.address.dicom_port,
-            conflicts=conflict_room(self).resolver,
-            refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
-        )
         fhir_access = FhirAccess(
             database=self.database,
             authenticated=self.trust.authenticate,
@@ -213,7 +197,27 @@ class Hub:
                 self.registry.documents_over_fhir,
             ),
         }
-        return DispatcherMiddleware(create_app(services), machines)
+        return DispatcherMiddleware(create_app(self._viewer_services()), machines)
+
+    def _viewer_services(self) -> ViewerServices:
+        return ViewerServices(
+            **vars(self.access),
+            certificates=self.trust.certificates,
+            database=self.database,
+            settings=self.settings,
+            archive=self.archive,
+            index=self.index,
+            patients=self.patients,
+            eir=self.eir,
+            registry=self.registry,
+            metrics=self.base.metrics,
+            clock=self.base.clock,
+            dicom_port=lambda: self.address.dicom_port,
+            conflicts=conflict_room(self).resolver,
+            refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
+            forwarding=self.forwarding.desk,
+            deliveries=self.forwarding.deliveries,
+        )
 
 
 def build_hub(settings: Settings) -> Hub:

@@ -38,6 +38,7 @@ from hub_kernel.tasks import PeriodicJob, is_dead_here
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
+from viewer_api.services import Delivery
 
 _MEASURE_S, _COMMIT_S = 15.0, 5.0
 
@@ -63,6 +64,19 @@ class ForwardingWiring:
     desk: ForwardingDesk
     commitments: dict[str, Commitments]
     has_rules: bool
+
+    def deliveries(self, sop_instance_uid: str) -> list[Delivery]:
+        """Return what became of an instance at each destination, as the ledger's page shows it."""
+        return [
+            Delivery(
+                one.destination,
+                str(one.state),
+                one.last_status,
+                one.last_comment,
+                one.settled_at or one.last_attempt_at or one.queued_at,
+            )
+            for one in self.desk.items_of_instance(sop_instance_uid)
+        ]
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reaction to archived instances; none where no rule would ever match."""

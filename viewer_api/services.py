@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from image_archive.service import ArchiveService
     from patient_index.hl7v2.refusals import RefusedMessages
     from patient_index.service import PatientIndex
+    from viewer_api.forwarding_desk import ForwardingDesk
     from xds_registry.service import Registry
 
 _EXTENSION = "eirhub"
@@ -80,6 +81,7 @@ class ViewerServices:
     clock: Clock
     refused_messages: RefusedMessages
     conflicts: ConflictResolver
+    forwarding: ForwardingDesk
     dicom_port: Callable[[], int]
     deliveries: Callable[[str], Sequence[Delivery]] = _none_forwarded
 

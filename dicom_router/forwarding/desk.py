@@ -49,7 +49,7 @@ class ForwardingDesk:
         self._ledger = Ledger(database)
 
     def destinations(self) -> list[DestinationView]:
-        """Return every destination that is configured or has ever been sent to."""
+        """Return every destination that is configured or was ever promised something."""
         with self._database.read() as session:
             rows = {row.name: row for row in session.scalars(select(ForwardingDestinationRow))}
             names = sorted({*rows, *self._configured})

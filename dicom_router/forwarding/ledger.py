@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from dicom_router.forwarding.breaker import destination_row
 from dicom_router.forwarding.model import (
     LATEST_ROW_DUE,
     Claim,
@@ -185,6 +186,8 @@ class Ledger:
         # fails, is delivered again, and finds the row.
         new = insert(ITEM).values(self._new(promise)).returning(ITEM.c.id)
         added: int = session.execute(new).scalar_one()
+        # A destination must be seen even after the settings have forgotten it.
+        destination_row(session, promise.destination)
         return added
 
     def _new(self, promise: Promise) -> dict[str, Any]:

@@ -70,6 +70,7 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("technician", "operations", "view_operations", COVERED),
     ("manager", "operations", "view_operations", COVERED),
     ("engineer", "operations", "view_operations", COVERED),
+    ("engineer", "operations", "operate", COVERED),
     ("auditor", "audit", "view_audit", REGION),
     ("registrar", "quality", "review_identity", SEARCH),
     ("registrar", "operations", "review_identity", COVERED),
@@ -276,6 +277,7 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
     assert set(BEYOND_CONSENT) == {
         Action.STORE,
         Action.VIEW_OPERATIONS,
+        Action.OPERATE,
         Action.VIEW_AUDIT,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,

@@ -93,10 +93,12 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "decision_id": 1,
         "message_id": 1,
         "refusal_id": 1,
+        "destination": "nowhere",
+        "row_id": 1,
+        "act": "retry",
         "entry_id": target.entry_id,
         "site_id": "sijing",
         "case_key": "0" * 64,
-        "row_id": 1,
     }
 
 

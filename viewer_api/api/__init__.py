@@ -5,6 +5,7 @@ from flask import Blueprint
 from viewer_api.api import (
     consents,
     description,
+    forwarding,
     identity,
     ledger,
     links,
@@ -25,6 +26,7 @@ def blueprints() -> list[Blueprint]:
         identity.blueprint,
         consents.blueprint,
         submissions.blueprint,
+        forwarding.blueprint,
         ledger.blueprint,
         description.blueprint,
     ]

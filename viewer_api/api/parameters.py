@@ -105,6 +105,27 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
         },
     ],
+    "api_forwarding.rows": [
+        {
+            "name": "state",
+            "in": "query",
+            "schema": {
+                "enum": ["queued", "leased", "accepted", "sent", "committed", "parked"],
+                "default": "parked",
+            },
+        },
+        {
+            "name": "after",
+            "in": "query",
+            "description": "The number of the last row of the page before",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 100},
+        },
+    ],
     "api_identity.history": [
         {
             "name": "as_of",
@@ -150,5 +171,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "api_identity.take_back": _texts("reason"),
     "api_consents.record": _texts("kind", "scope", "reason"),
     "api_submissions.replay": _texts("xml"),
+    "api_forwarding.change_row": _texts(optional=("reason",)),
     "api_submissions.dismiss": _texts("reason"),
 }

@@ -200,4 +200,5 @@ def _services(hub: Hub, hl7: Hl7Service) -> ViewerServices:
         clock=hub.base.clock,
         refused_messages=hl7.refused,
         conflicts=conflict_room(hub).resolver,
+        forwarding=hub.forwarding.desk,
     )
