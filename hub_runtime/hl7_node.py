@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from access_control.atna_query import hl7_parameters
 from access_control.audit import AuditEvent, AuditTrail
 from access_control.consent import Consents
 from access_control.model import Action, Purpose, Resource, Subject, SubjectKind
@@ -156,7 +157,18 @@ def _event(record: ExchangeRecord, global_id: str) -> AuditEvent:
         address=record.address,
         detail=f"{record.transaction} {record.detail}",
         purpose=Purpose.TREATMENT,
+        query=_query(record),
     )
+
+
+def _query(record: ExchangeRecord) -> str:
+    """Return QPD-3 without anybody's name; what a PIX query asks with is an identifier."""
+    asked = record.asked
+    if asked is None:
+        return ""
+    if record.transaction == "ITI-21":
+        return hl7_parameters(asked.parameters, asked.repetition, asked.component)
+    return asked.parameters
 
 
 _ACTIONS = {"feed": "feed_patient", "query": "find_patient"}

@@ -6,6 +6,7 @@ import ssl
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -23,23 +24,46 @@ _CLEANUP_S = 30
 BodyLimits = Mapping[str, int]
 """Largest request bodies, in bytes, of the paths that begin so, where it is not the common one."""
 
+MayBeLarge = Callable[[str], bool]
+"""Tells by the Authorization header whether a body beyond the common limit may come at all."""
+
+
+@dataclass(frozen=True)
+class LargeBodies:
+    """Where bodies may be larger than elsewhere, and who may send them."""
+
+    limits: BodyLimits
+    allowed: MayBeLarge = lambda _authorization: True
+
 
 class _OneLengthParser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
     """Refuses what proxies read in two ways; behind the parser only one of the headers is left."""
 
     body_limits: BodyLimits = {}
+    may_be_large: MayBeLarge
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Answer 400 to Content-Length beside Transfer-Encoding (RFC 9112 6.1), else parse."""
+        """Answer 400 to Content-Length beside Transfer-Encoding (RFC 9112 6.1), else parse.
+
+        A body that is larger than others may be is only taken from who may send one: it would
+        lie on the disk before anybody is asked who sent it.
+        """
         names = {line.partition(b":")[0].strip().lower() for line in header_plus.split(b"\r\n")[1:]}
         if {b"content-length", b"transfer-encoding"} <= names:
             raise ParsingError("Content-Length beside Transfer-Encoding")
         super().parse_header(header_plus)
         for beginning, most_bytes in self.body_limits.items():
-            if self.path.startswith(beginning):
+            if self.path.startswith(beginning) and self._is_taken(most_bytes):
                 adjusted: Any = copy.copy(self.adj)  # type: ignore[has-type]
                 adjusted.max_request_body_size = most_bytes
                 self.adj = adjusted
+
+    def _is_taken(self, most_bytes: int) -> bool:
+        common: int = self.adj.max_request_body_size
+        small = not self.chunked and 0 <= self.content_length <= common
+        if small or most_bytes <= common:
+            return True
+        return type(self).may_be_large(self.headers.get("AUTHORIZATION", ""))
 
 
 class HttpServer:
@@ -56,7 +80,7 @@ class HttpServer:
         *,
         tls: TlsFiles | None = None,
         port: int | None = None,
-        body_limits: BodyLimits | None = None,
+        large_bodies: LargeBodies | None = None,
     ) -> None:
         """Read the certificates, so that wrong files show before anything is opened.
 
@@ -67,7 +91,7 @@ class HttpServer:
         self._settings = settings
         self._port = settings.port if port is None else port
         self._context = server_context(tls, section="web") if tls else None
-        self._parser = _parser(body_limits or {})
+        self._parser = _parser(large_bodies or LargeBodies({}))
         self._open: dict[int, Any] = {}
         self._server: Any = None
         self._thread: threading.Thread | None = None
@@ -113,8 +137,9 @@ class HttpServer:
             connection.close()
 
 
-def _parser(body_limits: BodyLimits) -> type[_OneLengthParser]:
-    return type("Parser", (_OneLengthParser,), {"body_limits": body_limits})
+def _parser(bodies: LargeBodies) -> type[_OneLengthParser]:
+    allowed = {"body_limits": bodies.limits, "may_be_large": staticmethod(bodies.allowed)}
+    return type("Parser", (_OneLengthParser,), allowed)
 
 
 def _channels(

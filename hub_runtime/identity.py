@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from access_control.atna_query import fhir_search
 from access_control.audit import AuditEvent, AuditTrail
 from access_control.consent import Consents
 from access_control.model import ANONYMOUS, Action, Purpose, Resource, Site, Subject
@@ -137,6 +138,7 @@ class FhirAccess:
                 resource_id=fact.global_id,
                 address=address,
                 detail=fact.detail,
+                query=fhir_search(*fact.asked) if fact.asked[1] else "",
             )
             self.audit.record(session, event)
 

@@ -2,16 +2,18 @@
 
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from access_control.atna_application import application_started, application_stopped
 from hub_kernel.errors import ConfigurationError
 from hub_runtime.bootstrap import Hub
-from hub_runtime.http_server import HttpServer
+from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.own_tls import web_tls_files
 from hub_runtime.sharing import body_limits
 
@@ -89,17 +91,36 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
 def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
     """Open the HTTP port, and the HTTPS port beside it where there is a certificate."""
     web, application = hub.settings.web, hub.wsgi()
-    limits = body_limits(hub.settings.registry)
-    server = HttpServer(application, web, body_limits=limits)
+    bodies = LargeBodies(body_limits(hub.settings.registry), lambda said: _may_send(hub, said))
+    _spool_beside(hub.settings.archive_path)
+    server = HttpServer(application, web, large_bodies=bodies)
     http = _open("HTTP", web.port, server.start)
     stack.callback(server.stop)
     files = web_tls_files(hub.settings)
     if files is None:
         return http, None
-    secure = HttpServer(application, web, tls=files, port=web.tls_port, body_limits=limits)
+    secure = HttpServer(application, web, tls=files, port=web.tls_port, large_bodies=bodies)
     https = _open("HTTPS", web.tls_port, secure.start)
     stack.callback(secure.stop)
     return http, https
+
+
+def _may_send(hub: Hub, authorization: str) -> bool:
+    """Tell whether who shows this may send a large body; certificates are looked at afterwards."""
+    if hub.settings.access.machine_authentication != "token":
+        return True
+    return hub.trust.authenticate({"HTTP_AUTHORIZATION": authorization}) is not None
+
+
+def _spool_beside(archive: Path) -> None:
+    """Let bodies that are too large for memory lie on the archive's volume while they arrive.
+
+    The system's folder for temporary files is often small, or memory itself. They have no name
+    there: a crash leaves none behind.
+    """
+    folder = archive / "spool"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
 
 
 def _open_dicom(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:

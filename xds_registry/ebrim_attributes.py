@@ -30,6 +30,7 @@ from xds_registry.ebrim_parts import Classified, Faults, Part
 from xds_registry.errors import ErrorText, MetadataValueError
 from xds_registry.model import (
     NO_CODE,
+    UNTOLD_SIZE,
     Author,
     Code,
     DocumentEntry,
@@ -106,10 +107,15 @@ class PartReader:
             return ""
 
     def size(self) -> int:
-        """Return the number of bytes; 0 where none is given."""
+        """Return the number of bytes; 0 where neither it nor a hash is given.
+
+        UNTOLD_SIZE where there is a hash without it: also the hash of nothing needs its size of 0.
+        """
         text = self.slot("size")
         if text and not _NUMBER.fullmatch(text):
             self._fault("size", NUMBER, "0..999999999999999999", text)
+        if not text and self.slot("sha1"):
+            return UNTOLD_SIZE
         return int(text) if _NUMBER.fullmatch(text) else 0
 
     def uri(self) -> str:

@@ -111,6 +111,10 @@ class ReferenceId:
         return cls(f"{safe}^^^&{issuer_oid}&ISO^urn:ihe:iti:xds:2013:accession")
 
 
+UNTOLD_SIZE = -1
+"""Stands where a submission gives a hash without the size; nothing is registered with it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DocumentEntry:
     """One document as the registry describes it (ITI TF-3 4.2.3.2).
@@ -258,7 +262,8 @@ RegistryObject = DocumentEntry | SubmissionSet | Folder | XdsAssociation
 
 def dtm(moment: datetime) -> str:
     """Return an aware time as a DTM of seconds, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+    utc = moment.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%d%H%M%S}"  # %Y pads no year before 1000 on every platform
 
 
 def dtm_start(text: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from xds_registry.errors import ErrorCode, XdsRefusalError
 from xds_registry.imaging_manifests import manifest_faults, note_if_manifest
-from xds_registry.model import DocumentEntry, DocumentType, Submission
+from xds_registry.model import UNTOLD_SIZE, DocumentEntry, DocumentType, Submission
 from xds_registry.received_parts import ReceivedPart
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
 from xds_registry.repository_intake import DocumentIntake
@@ -110,7 +110,7 @@ def _untrue(entry: DocumentEntry, part: ReceivedPart) -> Iterator[XdsRefusalErro
     place = _place(entry.entry_uuid)
     if entry.sha1 and entry.sha1.lower() != part.sha1:
         yield _metadata_error(f"{place}/rim:Slot[@name='hash']", part.sha1, entry.sha1)
-    if entry.size and entry.size != part.size:
+    if entry.size not in {0, UNTOLD_SIZE, part.size}:
         yield _metadata_error(f"{place}/rim:Slot[@name='size']", str(part.size), str(entry.size))
 
 

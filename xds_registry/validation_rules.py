@@ -13,6 +13,7 @@ from xds_registry.codes import CodeLists, CodeType
 from xds_registry.errors import ErrorText
 from xds_registry.model import (
     NO_CODE,
+    UNTOLD_SIZE,
     Author,
     Code,
     DocumentEntry,
@@ -131,8 +132,9 @@ def _of_stable(rule: Rule[DocumentEntry]) -> Rule[DocumentEntry]:
 def _absent_on_demand(attribute: str) -> Rule[DocumentEntry]:
     def breaks(found: Found[DocumentEntry]) -> Iterator[str]:
         on_demand = found.item.document_type is DocumentType.ON_DEMAND
-        if on_demand and getattr(found.item, attribute):
-            yield str(getattr(found.item, attribute))
+        came = getattr(found.item, attribute)
+        if on_demand and came and came != UNTOLD_SIZE:
+            yield str(came)
 
     return Rule(attribute, NOT_HERE, breaks)
 
@@ -163,7 +165,9 @@ def _stopped_before_start(found: Found[DocumentEntry]) -> Iterator[str]:
 
 def _contradicting_size(found: Found[DocumentEntry]) -> Iterator[str]:
     sha1 = found.item.sha1.lower()
-    if sha1 and (found.item.size == 0) != (sha1 == _SHA1_OF_NOTHING):
+    if sha1 and found.item.size == UNTOLD_SIZE:
+        yield ""
+    elif sha1 and (found.item.size == 0) != (sha1 == _SHA1_OF_NOTHING):
         yield str(found.item.size)
 
 

@@ -20,13 +20,15 @@ from patient_index.model import Person
 class AuditFact:
     """What one audit record says beside who and where from; nothing in it names a patient.
 
-    `action` is a word of the audit trail, `global_id` the person concerned or empty.
+    `action` is a word of the audit trail, `global_id` the person concerned or empty. `asked` is the
+    search as it came, its values not yet struck out: "Patient" and what followed the question mark.
     """
 
     action: str
     outcome: Literal["success", "refused", "failure"]
     global_id: str = ""
     detail: str = ""
+    asked: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
+from urllib.parse import urlencode
 
 from hub_kernel.fhir import server
 from hub_kernel.fhir.exchange import Answer, Caller, Offer, Refused, Request, Route, Service
@@ -90,7 +91,12 @@ class PatientService:
 
     def _route(self, row: Row) -> Route:
         def run(request: Request) -> Answer:
-            return row.run(request, self._context)
+            answer = row.run(request, self._context)
+            if not row.searches:
+                return answer
+            asked = row.path.pattern.replace("\\", ""), urlencode(request.pairs)
+            facts = [replace(fact, asked=asked) for fact in answer.facts]
+            return replace(answer, facts=facts)
 
         if not row.searches:
             return Route(row.method, row.path, run, body=row.body)

@@ -28,10 +28,20 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class AskedQuery:
+    """QPD-3 of a query as it was sent, and the two characters that part it."""
+
+    parameters: str
+    repetition: str
+    component: str
+
+
+@dataclass(frozen=True)
 class ExchangeRecord:
     """One message and what became of it, without a patient's name or number in `detail`.
 
-    `global_ids` are the persons it was about, or who were shown.
+    `global_ids` are the persons it was about, or who were shown. `asked` is the query as it came:
+    whoever keeps the record strikes out what names somebody.
     """
 
     transaction: str
@@ -42,6 +52,7 @@ class ExchangeRecord:
     detail: str
     global_ids: tuple[str, ...] = ()
     replayed_by: str = ""
+    asked: "AskedQuery | None" = None
 
 
 class ExchangeTrail(Protocol):
@@ -94,6 +105,7 @@ class Asking:
     transaction: str
     action: Literal["feed", "query"]
     most_answers: int = 100
+    query: AskedQuery | None = None
 
     @property
     def sender(self) -> str:
@@ -119,6 +131,7 @@ class Asking:
             detail=detail_of(self.asked, done.detail),
             global_ids=done.global_ids,
             replayed_by=self.peer.replayed_by,
+            asked=self.query,
         )
         self.parts.audit(record, session)
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from patient_index.hl7v2.admission import Admission, PeerRule
 from patient_index.hl7v2.exchange import (
+    AskedQuery,
     Asking,
     Done,
     ExchangeRecord,
@@ -47,6 +48,7 @@ Handler = Callable[[Hl7Message, Asking, AnswerWriter], Done]
 VERSIONS = ("2.3.1", "2.4", "2.5", "2.5.1")
 PROCESSING_IDS = ("P",)
 _AT_ONCE = 16
+_LONGEST_QUERY = 4000
 _QUESTIONS = frozenset({"QBP", "QCN"})
 _ANONYMOUS = frozenset(
     {"not-hl7", "sender", "peer", "too-long", "unterminated", "busy", "frame-in-frame"}
@@ -147,6 +149,7 @@ class Hl7Service:
             route.transaction,
             route.action,
             self._most_answers,
+            _query(message),
         )
         writer = AnswerWriter(asked, self._parts.clock.now())
         done = route.handle(message, asking, writer)
@@ -224,6 +227,14 @@ def message_key(message: Hl7Message, asked: Asked) -> str:
     said += [str(segment) for segment in message.segments[1:]]
     parts = "\r".join((asked.sender_name, asked.control_id, *said))
     return "hl7:" + hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _query(message: Hl7Message) -> AskedQuery | None:
+    qpd = message.first("QPD")
+    if qpd is None:
+        return None
+    parted = qpd.delimiters
+    return AskedQuery(qpd.raw(3)[:_LONGEST_QUERY], parted.repetition, parted.component)
 
 
 def _check_header(message: Hl7Message) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from hub_kernel.settings import WebSettings
-from hub_runtime.http_server import HttpServer
+from hub_runtime.http_server import HttpServer, LargeBodies
 
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
 
@@ -52,3 +52,40 @@ def test_a_request_with_one_length_is_read(port: int, headers: bytes, body: byte
     answer = _answer(port, b"POST / HTTP/1.1\r\n" + headers, body)
     assert answer.split(b" ", 2)[1] == b"200"
     assert b"hello" in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"Content-Length: 5000\r\n", b"413"),
+        (b"Content-Length: 5000\r\nAuthorization: Bearer stranger\r\n", b"413"),
+        (b"Content-Length: 5000\r\nAuthorization: Bearer known\r\n", b"200"),
+        (b"Content-Length: 500\r\n", b"200"),
+    ],
+)
+def test_a_large_body_is_taken_from_who_may_send_one_alone(headers: bytes, status: bytes) -> None:
+    bodies = LargeBodies({"/large": 10_000}, lambda said: said == "Bearer known")
+    server = HttpServer(_echo, WebSettings(port=0, max_request_bytes=1024), large_bodies=bodies)
+    port = int(server.start().rpartition(":")[2])
+    try:
+        length = 500 if b" 500\r" in headers else 5000
+        answer = _answer(port, b"POST /large HTTP/1.1\r\n" + headers, b"x" * length)
+        elsewhere = _answer(port, b"POST /small HTTP/1.1\r\n" + headers, b"x" * length)
+    finally:
+        server.stop()
+    assert answer.split(b" ", 2)[1] == status
+    assert elsewhere.split(b" ", 2)[1] == (b"200" if length == 500 else b"413")
+
+
+def test_a_body_without_an_announced_length_ends_at_the_common_limit_for_strangers() -> None:
+    bodies = LargeBodies({"/large": 10_000}, lambda said: said == "Bearer known")
+    server = HttpServer(_echo, WebSettings(port=0, max_request_bytes=1024), large_bodies=bodies)
+    port = int(server.start().rpartition(":")[2])
+    chunk = b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n"
+    head = b"POST /large HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+    try:
+        stranger = _answer(port, head, chunk)
+        known = _answer(port, head + b"Authorization: Bearer known\r\n", chunk)
+    finally:
+        server.stop()
+    assert (stranger.split(b" ", 2)[1], known.split(b" ", 2)[1]) == (b"413", b"200")

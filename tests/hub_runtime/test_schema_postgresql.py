@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
@@ -51,6 +52,20 @@ def test_a_migrated_database_has_the_triggers_and_collations_of_the_models(
         for asked in (_TRIGGERS, _COLLATIONS):
             assert _said(bare, asked) == _said(by_models, asked) != set()
         by_models.dispose()
+
+
+def test_a_database_made_before_truncation_was_refused_refuses_it_now(
+    bare: Database, postgresql: PostgresqlServer
+) -> None:
+    schema.upgrade(bare, "0008")
+    made_before = ("audit_record", "link_log", "removed_object")
+    with bare.unit_of_work() as work:
+        for table in made_before:
+            work.session.execute(text(f"DROP TRIGGER {table}_no_truncate ON {table}"))
+    schema.upgrade(bare)
+    for table in made_before:
+        with pytest.raises(DBAPIError, match="append-only"), bare.unit_of_work() as work:
+            work.session.execute(text(f"TRUNCATE {table} CASCADE"))
 
 
 _TRIGGERS = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"

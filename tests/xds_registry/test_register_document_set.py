@@ -187,6 +187,7 @@ def identifier(scheme: str, of: str = DOC) -> str:
     return f"{of}/rim:ExternalIdentifier[@identificationScheme='{scheme}']"
 
 
+SHA1_OF_NOTHING = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 DOCUMENT_CODES = (
     v.DOCUMENT_CLASS_CODE,
     v.DOCUMENT_TYPE_CODE,
@@ -278,6 +279,21 @@ def test_a_missing_attribute_is_refused_by_its_place(
     found = refused(here, registrar, body)
     assert METADATA in {code for code, _ in found}
     assert any(place.endswith(step) for _, place in found), found
+
+
+def test_the_hash_of_nothing_needs_its_size_as_well(
+    here: Trial, registrar: Registrar, patient: str
+) -> None:
+    body = sent_with_folder(patient)
+    put(value("hash"), "", SHA1_OF_NOTHING)(body)
+    drop(slot("size"))(body)
+    ((code, place),) = refused(here, registrar, body)
+    assert code == METADATA
+    assert place.endswith(slot("size").rpartition("/")[2])
+    body = sent_with_folder(patient)
+    put(value("hash"), "", SHA1_OF_NOTHING)(body)
+    put(value("size"), "", "0")(body)
+    assert wire.status(registrar.send(body)) == "Success"
 
 
 @pytest.mark.parametrize(("change", "place"), WRONG)
