@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 _START_S = 90.0
 _POLL_S = 0.05
 _PDU_BYTES = 131_072
+_READY = re.compile(r"eirhub ready .*?dicom=\S+?:(?P<dicom>[0-9]+).*?\bhttp=(?P<http>\S+)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Receiver:
     name: str
     promises: str
     program: str
-    start: Callable[[Path], tuple[subprocess.Popen[bytes], int]]
+    start: Callable[[Path], "Started"]
 
     @property
     def available(self) -> bool:
@@ -33,15 +36,29 @@ class Receiver:
         return shutil.which(self.program) is not None
 
     @contextmanager
-    def running(self, folder: Path) -> Iterator[int]:
-        """Run it on the empty `folder`; yields its DICOM port once it answers a C-ECHO."""
-        process, port = self.start(folder)
+    def running(self, folder: Path) -> Iterator["Started"]:
+        """Run it on the empty `folder`; yields it once it answers a C-ECHO."""
+        started = self.start(folder)
         try:
-            _await_echo(process, port)
-            yield port
+            _await_echo(started)
+            yield started
         finally:
-            process.terminate()
-            process.wait(30)
+            started.process.terminate()
+            started.process.wait(30)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running receiver; `metrics` is where it says how it does, if it does."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    metrics: str = ""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory it has held, its children's included, in bytes."""
+        own = psutil.Process(self.process.pid)
+        return sum(_peak(one.pid) for one in (own, *own.children(recursive=True)))
 
 
 def free_port() -> int:
@@ -52,7 +69,13 @@ def free_port() -> int:
     return port
 
 
-def _start_hub(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _peak(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    found = re.search(r"VmHWM:\s+([0-9]+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _start_hub(folder: Path) -> Started:
     log = folder / "hub.log"
     settings = ("router.port=0", "web.port=0", "hl7.port=0", "router.accept_unknown_ae=true")
     command = [*HUB_COMMAND, "--data", str(folder / "data")]
@@ -60,16 +83,15 @@ def _start_hub(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
         command += ["--set", setting]
     process = _spawn(command, log)
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        ready = re.search(r"eirhub ready .*?dicom=\S+?:([0-9]+)", log.read_text())
+    while time.monotonic() < deadline and not _ends_within(process, _POLL_S):
+        ready = _READY.search(log.read_text())
         if ready:
-            return process, int(ready[1])
-        time.sleep(_POLL_S)
+            return Started(process, int(ready["dicom"]), f"{ready['http']}/metrics")
     process.kill()
     raise SystemExit(f"the hub did not start:\n{log.read_text()}")
 
 
-def _start_orthanc(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _start_orthanc(folder: Path) -> Started:
     """Orthanc as it is delivered, without HTTP; storage is synchronised, as is its default."""
     port = free_port()
     configuration = folder / "orthanc.json"
@@ -89,14 +111,15 @@ def _start_orthanc(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
             }
         )
     )
-    return _spawn(["Orthanc", str(configuration)], folder / "orthanc.log"), port
+    return Started(_spawn(["Orthanc", str(configuration)], folder / "orthanc.log"), port)
 
 
-def _start_storescp(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _start_storescp(folder: Path) -> Started:
     port = free_port()
     (folder / "files").mkdir()
-    command = ["storescp", "--max-pdu", str(_PDU_BYTES), "-od", str(folder / "files"), str(port)]
-    return _spawn(command, folder / "storescp.log"), port
+    command = ["storescp", "--max-pdu", str(_PDU_BYTES), "-od", str(folder / "files")]
+    command += ["--fork", str(port)]  # otherwise one association at a time
+    return Started(_spawn(command, folder / "storescp.log"), port)
 
 
 HUB_COMMAND = [sys.executable, "-m", "hub_runtime.cli", "serve"]
@@ -112,13 +135,23 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
 
 
-def _await_echo(process: subprocess.Popen[bytes], port: int) -> None:
+def _await_echo(started: Started) -> None:
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not _ends_within(started.process, _POLL_S):
         answered = subprocess.run(
-            ["echoscu", "-to", "2", "127.0.0.1", str(port)], capture_output=True, check=False
+            ["echoscu", "-to", "2", "127.0.0.1", str(started.port)],
+            capture_output=True,
+            check=False,
         )
         if answered.returncode == 0:
             return
-        time.sleep(_POLL_S)
     raise SystemExit("a receiver did not answer C-ECHO")
+
+
+def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Give a starting process some time; True as soon as it ends instead."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

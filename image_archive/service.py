@@ -37,7 +37,7 @@ from image_archive.verification import verify
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1_048_576
-_SETTLED_S = 2.0
+_SETTLED_S = 10.0
 _PREPARED, _PREPARED_BYTES = 32, 589_824  # a CT slice fits
 
 

@@ -20,6 +20,7 @@ from image_archive.backend import ArchiveBackend, SpooledObject
 from image_archive.claims import Claims
 from image_archive.errors import ArchiveBusyError, ArchiveError, ArchiveUnavailableError
 from image_archive.index_writing import Arrival, Finding
+from image_archive.progress import Progress
 from image_archive.recording import ReceiptRecorder
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Settler:
         claims: Claims,
         metrics: Metrics | None = None,
     ) -> None:
+        self._progress = Progress(backend.shared_folder)
         self._backend = backend
         self._recorder = recorder
         self._claims = claims
@@ -106,6 +108,7 @@ class Settler:
             self._waiting.append(item)
             self._bytes += item.size
             self._urgent += not item.acknowledged
+            self._note_progress()
             if self._thread is None:
                 self._closing = False
                 self._thread = threading.Thread(target=self._run, name="settle", daemon=True)
@@ -127,7 +130,7 @@ class Settler:
         return item.outcome
 
     def wait(self, patience_s: float) -> bool:
-        """Wait until all that was submitted so far is settled.
+        """Wait until all that was submitted so far is settled, by other processes too.
 
         False when it took too long, and at once when nothing can be settled now.
         """
@@ -140,7 +143,7 @@ class Settler:
                 late = not self._changed.wait(max(0.0, deadline - time.monotonic()))
                 if late or self._trouble is not None:
                     return False
-        return True
+        return self._progress.wait_for_others(deadline)
 
     def close(self) -> None:
         """Settle what can be, leave the rest in the spool for the next start, end the thread."""
@@ -150,6 +153,12 @@ class Settler:
             self._changed.notify_all()
         if thread is not None:
             thread.join()
+        self._progress.close()
+
+    def _note_progress(self) -> None:
+        unsettled = min((item.number for item in self._all()), default=self._submitted + 1)
+        in_trouble = self._trouble is not None
+        self._progress.note(self._submitted, unsettled - 1, in_trouble=in_trouble)
 
     def _try_again_now(self) -> None:
         """Let what is stuck be tried once more: the trouble may have passed."""
@@ -239,6 +248,7 @@ class Settler:
                     self._bytes -= item.size
             self._under_way = []
             self._keep(stuck, outcomes, settled)
+            self._note_progress()
             self._changed.notify_all()
 
     def _keep(
