@@ -39,7 +39,7 @@ from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_serv
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
 from hub_runtime.open_doors import refuse_open_doors
-from hub_runtime.own_tls import dicom_tls_context
+from hub_runtime.own_tls import dicom_tls_context, with_own_certificate
 from hub_runtime.public_address import PublicAddress, public_address
 from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
 from image_archive.backend import ArchiveBackend
@@ -227,6 +227,7 @@ def build_hub(settings: Settings) -> Hub:
         ConfigurationError: settings contradict each other, or the data folder cannot be made.
     """
     refuse_open_doors(settings)
+    settings = with_own_certificate(settings)
     base = _foundation(settings)
     access = _access(base)
     trust = machine_trust(

@@ -16,7 +16,7 @@ from access_control.authority import (
 from hub_kernel.clock import Clock
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import RouterSettings, Settings, WebSettings
-from hub_kernel.tls import PeerTls, TlsFiles, client_context, server_context
+from hub_kernel.tls import TlsFiles, server_context
 
 
 def trust_folder(settings: Settings) -> Path:
@@ -48,30 +48,24 @@ def dicom_tls_context(settings: Settings) -> ssl.SSLContext | None:
     return server_context(files, section="router") if files else None
 
 
-def dicom_client_context(
-    settings: Settings,
-    *,
-    ca_file: Path | None = None,
-    check_host_name: bool = True,
-    section: str = "router.destinations",
-) -> ssl.SSLContext:
-    """Return how the hub calls a DICOM TLS peer: with its own certificate, trusting `ca_file`.
+def with_own_certificate(settings: Settings) -> Settings:
+    """Return settings where the hub shows its own certificate to destinations that name none.
 
-    Without `ca_file` the hub's own CA is trusted where there is one, else the system's authorities.
-
-    Raises:
-        ConfigurationError: a file is missing, or holds something else.
+    A destination without `tls_ca` is believed when the hub's own CA has signed it, where there is
+    one; else the system's authorities count.
     """
     own = _files(settings, settings.router, "router")
-    authority = trust_folder(settings) / CA_CERTIFICATE
-    trusted = ca_file or (authority if authority.exists() else None)
-    peer = PeerTls(
-        ca_files=(trusted,) if trusted else (),
-        certificate=own.certificate if own else None,
-        key=own.key if own else None,
-        check_host_name=check_host_name,
-    )
-    return client_context(peer, section=section)
+    ca = trust_folder(settings) / CA_CERTIFICATE
+    found = []
+    for one in settings.router.destinations:
+        added: dict[str, Path] = {}
+        if one.tls and one.tls_ca is None and ca.exists():
+            added["tls_ca"] = ca
+        if one.tls and one.tls_certificate is None and own is not None:
+            added |= {"tls_certificate": own.certificate, "tls_key": own.key}
+        found.append(one.model_copy(update=added))
+    router = settings.router.model_copy(update={"destinations": tuple(found)})
+    return settings.model_copy(update={"router": router})
 
 
 def _files(
