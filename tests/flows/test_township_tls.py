@@ -20,8 +20,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pynetdicom import AE
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove
 
 from tests.support.serving_hub import ROOT, eirhub
 from tests.support.tools import require_tool
@@ -224,55 +226,72 @@ def test_a_revoked_certificate_is_refused_by_the_running_hub(township: Township)
         time.sleep(0.2)
 
 
-def test_a_move_over_tls_arrives_over_tls(township: Township) -> None:
-    path = study(township.folder, "moved.dcm", 2)
-    sent = township.dcmtk("storescu", str(path))
+def test_a_move_over_tls_arrives_over_tls_at_a_host_that_is_who_it_says(
+    township: Township,
+) -> None:
+    sent = township.dcmtk("storescu", str(study(township.folder, "moved.dcm", 2)))
     assert sent.returncode == 0, sent.stderr
-    pair, received = township.folder / "sijing-certificate", township.folder / "received"
+    received, named = township.folder / "received", township.folder / "named"
     received.mkdir()
-    reader = subprocess.Popen(
-        [
-            require_tool("storescp"), "-aet", "READER", "-od", str(received), "+tls",
-            str(pair / "key.pem"), str(pair / "certificate.pem"), "+cf", str(pair / "ca.pem"),
-            "-rc", str(_MOVE_PORT),
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    # The township's first pair is for no host: the hub calls 127.0.0.1 and must not believe it.
+    with _reading(township.folder / "sijing-certificate", received):
+        assert _moved(township) != 0x0000
+    assert not list(received.iterdir())
+    made = eirhub(
+        "site", "certificate", "issue", "sijing", "--host", "127.0.0.1", "--out", named,
+        data=township.data,
     )  # fmt: skip
-    try:
-        moved = township.dcmtk(
-            "movescu", "-S", "-aem", "READER", "-k", "QueryRetrieveLevel=STUDY",
-            "-k", "StudyInstanceUID=1.2.826.0.1.3680043.9.2", "",
-        )  # fmt: skip
-        # The township's pair is for no host name: the hub calls 127.0.0.1 and must not believe it.
-        assert not list(received.iterdir()), moved.stderr
-        reader_pair = township.folder / "reader"
-        made = eirhub(
-            "site", "certificate", "issue", "sijing", "--host", "127.0.0.1", "--out", reader_pair,
-            data=township.data,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-    finally:
-        reader.terminate()
-        reader.wait()
-    with subprocess.Popen(
-        [
-            require_tool("storescp"), "-aet", "READER", "-od", str(received), "+tls",
-            str(reader_pair / "key.pem"), str(reader_pair / "certificate.pem"),
-            "+cf", str(reader_pair / "ca.pem"), "-rc", str(_MOVE_PORT),
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as reader:  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    with _reading(named, received):
+        assert _moved(township) == 0x0000
+    assert list(received.iterdir())
+
+
+@contextmanager
+def _reading(pair: Path, received: Path) -> Iterator[None]:
+    command = [
+        require_tool("storescp"), "-aet", "READER", "-od", str(received), "+tls",
+        str(pair / "key.pem"), str(pair / "certificate.pem"), "+cf", str(pair / "ca.pem"),
+        str(_MOVE_PORT),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as reader:
         try:
-            deadline = time.monotonic() + _PATIENCE_S
-            while not list(received.iterdir()) and time.monotonic() < deadline:
-                moved = township.dcmtk(
-                    "movescu", "-S", "-aem", "READER", "-k", "QueryRetrieveLevel=STUDY",
-                    "-k", "StudyInstanceUID=1.2.826.0.1.3680043.9.2", "",
-                )  # fmt: skip
-                time.sleep(0.5)
-            assert list(received.iterdir()), moved.stderr
+            _await_port(_MOVE_PORT)
+            yield
         finally:
             reader.terminate()
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not _listens(port):
+        assert time.monotonic() < deadline, f"nothing listens on {port}"
+        time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _moved(township: Township) -> int:
+    """Ask for the study by C-MOVE over TLS; return the last status."""
+    pair = township.folder / "sijing-certificate"
+    context = ssl.create_default_context(cafile=pair / "ca.pem")
+    context.load_cert_chain(pair / "certificate.pem", pair / "key.pem")
+    entity = AE("SIJING_CT")
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+    association = entity.associate(
+        "127.0.0.1", township.dicom_tls, ae_title="EIRHUB", tls_args=(context, "localhost")
+    )
+    assert association.is_established
+    wanted = Dataset()
+    wanted.QueryRetrieveLevel = "STUDY"
+    wanted.StudyInstanceUID = "1.2.826.0.1.3680043.9.2"
+    model = StudyRootQueryRetrieveInformationModelMove
+    answers = [status for status, _ in association.send_c_move(wanted, "READER", model)]
+    association.release()
+    return int(answers[-1].Status)
 
 
 def test_orthanc_sends_over_dicom_tls(township: Township) -> None:
@@ -291,10 +310,9 @@ def test_orthanc_sends_over_dicom_tls(township: Township) -> None:
         },
     }  # fmt: skip
     (township.folder / "orthanc.json").write_text(json.dumps(config))
-    with subprocess.Popen(
-        [require_tool("Orthanc"), str(township.folder / "orthanc.json")],
-        stdout=subprocess.DEVNULL, stderr=(township.folder / "orthanc.log").open("w"),
-    ) as orthanc:  # fmt: skip
+    log = township.folder / "orthanc.log"
+    command = [require_tool("Orthanc"), str(township.folder / "orthanc.json")]
+    with log.open("w") as said, subprocess.Popen(command, stdout=said, stderr=said) as orthanc:
         try:
             path = study(township.folder, "orthanc.dcm", 3)
             kept = json.loads(_posted(port, "/instances", path.read_bytes()))

@@ -33,17 +33,20 @@ _PIXELS = 0x7FE00010
 
 @dataclass(frozen=True)
 class Row:
-    """One field of both sides; `tone` is agrees, differs or silent."""
+    """One field of both sides; `compared` where both could say something about it."""
 
     field: str
     first: str
     later: str
+    compared: bool
 
     @property
     def tone(self) -> str:
-        """How the row is shown."""
+        """How the row is shown: agrees, differs, near (one side is silent) or silent."""
+        if not self.compared or not (self.first or self.later):
+            return "silent"
         if not self.first or not self.later:
-            return "silent" if not self.first and not self.later else "near"
+            return "near"
         return "agrees" if self.first == self.later else "differs"
 
 
@@ -73,7 +76,7 @@ def side_by_side(one: Parked) -> SideBySide:
     keys = list(dict.fromkeys([*later, *first]))
     differing, same_pixels = _elements(one) if first and not unreadable else ((), None)
     return SideBySide(
-        rows=tuple(Row(key, first.get(key, ""), later.get(key, "")) for key in keys),
+        rows=tuple(_row(key, first, later) for key in keys),
         first_title=_title(reason) if first else "",
         differing=differing[:_MOST_NAMED],
         more_differing=max(0, len(differing) - _MOST_NAMED),
@@ -83,6 +86,10 @@ def side_by_side(one: Parked) -> SideBySide:
         has_first_picture=reason is QuarantineReason.CONFLICTING_INSTANCE and bool(first),
         has_later_picture=not unreadable,
     )
+
+
+def _row(key: str, first: Values, later: Values) -> Row:
+    return Row(key, first.get(key, ""), later.get(key, ""), key in first and key in later)
 
 
 def _parked_values(one: Parked) -> tuple[Values, str]:
