@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from urllib3.util import make_headers
 
+from dicom_router.commitment_messages import CommitmentReport
 from dicom_router.forwarding.commitment import Commitments
 from dicom_router.forwarding.desk import ForwardingDesk
 from dicom_router.forwarding.enqueuing import Enqueuing, EnqueuingParts
@@ -77,6 +78,12 @@ class ForwardingWiring:
             )
             for one in self.desk.items_of_instance(sop_instance_uid)
         ]
+
+    def hear(self, ae_title: str, report: CommitmentReport) -> None:
+        """Take what a destination reports on storage commitment; strangers change nothing."""
+        for one in self.commitments.values():
+            if one.destination.ae_title == ae_title.strip():
+                one.heard(report)
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reaction to archived instances; none where no rule would ever match."""
