@@ -20,6 +20,8 @@ from tests.support.tools import require_conformance
 from tests.xds_registry import imaging_wire, studies, wire
 from tests.xds_registry.districts import District, Named, running_district
 from tests.xds_registry.imaging_wire import EXPLICIT, IMPLICIT, JPEG_BASELINE, Image
+from tests.xds_registry.rejecting import rejection
+from xds_registry.imaging_manifests import read_manifest
 
 STUDY = "1.2.3.4"
 FIRST: Image = (STUDY, f"{STUDY}.1", f"{STUDY}.1.1")
@@ -80,6 +82,30 @@ def test_images_come_as_they_were_stored_in_one_mtom_answer(district: District) 
     assert imaging_wire.values(answer, "mimeType") == ["application/dicom"] * 3
     hrefs = [one.get("href") for one in answer.iter(f"{{{wire.XOP}}}Include")]
     assert hrefs == [f"cid:{name}" for name in parts]
+
+
+def test_what_a_rejection_note_takes_back_is_given_by_no_door(district: District) -> None:
+    study = "1.2.9"
+    for number in (1, 2):
+        district.store(studies.instance(study, 1, number))
+    district.settle()
+    gone, kept = ((study, f"{study}.1", f"{study}.1.{number}") for number in (1, 2))
+    assert wire.status(wire.unpack(ask(district, gone, kept))[0]) == "Success"
+    note = (study, f"{study}.9", f"{study}.9.1")
+    district.store(rejection(study, "113001", gone[2]))
+    district.settle()
+    answer, parts = wire.unpack(ask(district, gone, note, kept))
+    assert (wire.status(answer), len(parts)) == ("PartialSuccess", 1)
+    assert wire.errors(answer) == ["XDSDocumentUniqueIdError"] * 2
+    assert imaging_wire.values(answer, "DocumentUniqueId") == [kept[2]]
+    assert district.hub.index.instance(gone[2]) is None  # what RAD-55 and RAD-107 look up
+    manifest = district.registry.manifest_of(study)
+    assert manifest is not None
+    opened = district.registry.documents.open(manifest.unique_id)
+    assert opened is not None
+    listed = read_manifest(io.BytesIO(b"".join(opened.chunks()))).studies
+    instances = [uid for one in listed for series in one.series for uid in series.sop_instance_uids]
+    assert instances == [kept[2]]
 
 
 def test_who_sent_an_image_stays_in_the_hub(district: District) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as DicomSequence
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.tasks import deliver_all_due
 from tests.support.tools import require_conformance, require_tool
 from tests.xds_registry import studies
 from tests.xds_registry.hub import OTHER_TOWNSHIP, Hub
+from tests.xds_registry.rejecting import changed, rejection
 from tests.xds_registry.samples import LOCAL, SOURCE, TOWNSHIP, entry, manifest_study, submission
 from xds_registry import store
 from xds_registry.errors import ErrorCode, XdsRefusalError
@@ -28,7 +27,7 @@ from xds_registry.imaging_manifests import (
     note_if_manifest,
     read_manifest,
 )
-from xds_registry.manifest import ManifestInstance, ManifestSeries, build_manifest
+from xds_registry.manifest import build_manifest
 from xds_registry.model import AvailabilityStatus, Code, DocumentEntry, ReferenceId
 
 AT = datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
@@ -51,14 +50,6 @@ def described(data: bytes, **changes: Any) -> DocumentEntry:
 
 def opener(data: bytes) -> Callable[[], io.BytesIO]:
     return lambda: io.BytesIO(data)
-
-
-def changed(data: bytes, change: Callable[[Dataset], None]) -> bytes:
-    dataset = dcmread(io.BytesIO(data))
-    change(dataset)
-    target = io.BytesIO()
-    dataset.save_as(target, enforce_file_format=True)
-    return target.getvalue()
 
 
 @pytest.mark.parametrize("folder", SAMPLES)
@@ -197,26 +188,6 @@ def listed(hub: Hub, study: str = STUDY) -> set[str] | None:
     contents = read_manifest(io.BytesIO(b"".join(hub.registry._repository.chunks(kept))))
     (one,) = contents.studies
     return {uid for series in one.series for uid in series.sop_instance_uids}
-
-
-def rejection(study: str, title: str, *uids: str, number: int = 1) -> bytes:
-    """A rejection note (IOCM) of instances of the first series of `study`."""
-    series = ManifestSeries(
-        f"{study}.1", tuple(ManifestInstance(studies.CT_IMAGE, uid) for uid in uids)
-    )
-    made = manifest_study(
-        study_instance_uid=study, patient_id=LOCAL.value, accession_number="", series=(series,)
-    )
-
-    def name(dataset: Dataset) -> None:
-        dataset.SOPInstanceUID = f"{study}.9.{number}"
-        dataset.file_meta.MediaStorageSOPInstanceUID = f"{study}.9.{number}"
-        dataset.SeriesInstanceUID = f"{study}.9"
-        code = Dataset()
-        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = title, "DCM", "Rejected"
-        dataset.ConceptNameCodeSequence = DicomSequence([code])
-
-    return changed(build_manifest(made, 1, SOURCE, AT).data, name)
 
 
 def arrives(hub: Hub, *files: bytes) -> None:
