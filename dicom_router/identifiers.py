@@ -6,6 +6,7 @@ breaks them is one error with a status.
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
@@ -16,6 +17,7 @@ from pydicom.tag import BaseTag
 from dicom_router.errors import QueryRefusedError
 from dicom_router.presentation import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 from dicom_router.statuses import MISSING_UNIQUE_KEY, TOO_MANY_KEYS, WRONG_LEVEL
+from hub_kernel.character_sets import UTF_8, character_set
 from hub_kernel.person_names import decode_text
 from image_archive.query import Level
 
@@ -154,7 +156,7 @@ def _key(dataset: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> AskedKey:
 def _value(element: RawDataElement, vr: str, declared: tuple[str, ...]) -> str:
     raw = element.value or b""
     if vr in _TEXT_VRS:
-        return decode_text(raw, declared).text.strip()
+        return _text(raw, declared).strip(" \0")
     form = _NUMBER_FORMATS.get(vr)
     if form is None or not raw:
         return ""
@@ -162,6 +164,14 @@ def _value(element: RawDataElement, vr: str, declared: tuple[str, ...]) -> str:
     size = struct.calcsize(form)
     numbers = struct.unpack(f"{order}{len(raw) // size}{form}", raw[: len(raw) // size * size])
     return "\\".join(map(str, numbers))
+
+
+def _text(raw: bytes, declared: tuple[str, ...]) -> str:
+    """Read a value: UTF-8 that says it is UTF-8 is, however unlikely the word; else as any text."""
+    if declared and character_set(declared[0]) is UTF_8:
+        with suppress(UnicodeDecodeError):
+            return raw.decode("utf-8")
+    return decode_text(raw, declared).text
 
 
 def _items(dataset: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> tuple[AskedKey, ...]:

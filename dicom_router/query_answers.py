@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -102,8 +101,6 @@ def _item(key: AskedKey, known: Known, charset: str) -> list[Dataset]:
     if key.keyword not in KNOWN_SEQUENCES or not any(_texts(key.items, known)):
         return []
     item = Dataset()
-    # The bytes are in the set of the answer already; pydicom would take them for the default's.
-    item.set_original_encoding(None, None, convert_encodings(charset.split("\\")))
     _put(item, key.items, known, charset)
     return [item]
 

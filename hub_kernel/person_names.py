@@ -153,6 +153,7 @@ _DIRECTED = re.compile(
     r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
     r"\U00010800-\U00010fff\U0001e800-\U0001efff]"
 )
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _ISOLATES = frozenset("\u2066\u2067\u2068")
 
@@ -180,7 +181,7 @@ _LINE_CONTROLS = str.maketrans(dict.fromkeys("\t\n\f\r\v\u2028\u2029", " "))
 
 def _spaced(group: str) -> str:
     components = [component.strip() for component in group.split("^") if component.strip()]
-    together = all(_HANZI.match(component) for component in components)
+    together = all(_HANZI.match(_INVISIBLE.sub("", component)) for component in components)
     return ("" if together else " ").join(components)
 
 
@@ -212,7 +213,7 @@ def _folded(text: str) -> str:
     if text.isascii():
         return "".join(filter(str.isalnum, text)).lower()
     unified = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(filter(str.isalnum, unified))
+    return "".join(filter(_is_kept, unified))
 
 
 def _letters(text: str) -> str:
@@ -221,7 +222,12 @@ def _letters(text: str) -> str:
         return "".join(filter(str.isalnum, fold_pinyin(text)))
     kept = fold_pinyin(unicodedata.normalize("NFKC", text))
     bare = unicodedata.normalize("NFKD", kept)
-    return "".join(char for char in bare if char.isalnum())
+    return "".join(filter(_is_kept, bare))
+
+
+def _is_kept(char: str) -> bool:
+    """Letters and digits; also the vowel signs of Tibetan and its neighbours: no mere accents."""
+    return char.isalnum() or ("\u0900" <= char <= "\u1cff" and unicodedata.category(char)[0] == "M")
 
 
 def _latin_components(group: str) -> tuple[str, ...]:

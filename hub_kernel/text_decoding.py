@@ -4,6 +4,7 @@ The declared set comes first; where its reading is implausible, the set that dec
 plausible text wins; the site's habit breaks ties. The rule that decided is part of the answer.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,10 +106,20 @@ _MARGIN = 1.0
 _MARGIN_WITH_HABIT = 0.5
 
 _LOST = "\ufffd"
+_LOST_RUN = re.compile("\ufffd+")
 _COST_OF_LOSS = 8.0
 
 _CONTROLS = dict.fromkeys(
     code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\f\r"
+)
+
+# GB 18030-2022, annex: what Python's codec, made after the first edition, still reads as private.
+_GB18030_OF_2022 = dict(
+    zip(
+        (0xE81E, 0xE826, 0xE82B, 0xE82C, 0xE832, 0xE843, 0xE854, 0xE864),
+        range(0x9FB4, 0x9FBC),
+        strict=True,
+    )
 )
 
 
@@ -136,7 +147,8 @@ def _decode(value: bytes, labels: tuple[str, ...], habit: str) -> DecodedText:
             return accepted
     readings = sorted(_readings(value, declared, habit), key=lambda reading: reading.score)
     best = readings[0]
-    if best.cost >= _PLAUSIBLE_DECLARED:
+    clean_as_declared = best.rule == "declared" and declared[0].script == "CJK"
+    if best.cost >= _PLAUSIBLE_DECLARED and not clean_as_declared:
         least_damaged = _damaged(value, declared, habit)
         if least_damaged.cost < best.cost:
             best = least_damaged
@@ -204,8 +216,10 @@ def _readings(value: bytes, declared: tuple[CharacterSet, ...], habit: str) -> I
             continue
         tried.add(entry.codec)
         try:
-            text = value.decode(entry.codec)
+            text = value.decode(entry.codec).translate(_GB18030_OF_2022)
         except UnicodeDecodeError:
+            if entry is UTF_8:
+                yield from _joined_surrogates(value)
             continue
         if entry is UTF_8:
             handicap = min(handicap, _utf_8_handicap(text))
@@ -225,6 +239,17 @@ def _attempts(
     yield UTF_8, 0.5, "repaired:utf-8"
     yield CharacterSet("gb18030", "CJK"), 1.0, "repaired:gb18030"
     yield CharacterSet("latin_1", "LATIN"), 1.5, "repaired:latin_1"
+
+
+def _joined_surrogates(value: bytes) -> Iterator[_Reading]:
+    """Read CESU-8: the two halves of a character beyond U+FFFF, each written for itself."""
+    try:
+        halves = value.decode("utf-8", "surrogatepass")
+        text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeError:
+        return
+    # Nothing but a careless converter makes such bytes.
+    yield _Reading(text, implausibility(text, "CJK"), -5.0, "repaired:cesu-8")
 
 
 def _undone(text: str) -> Iterator[_Reading]:
@@ -259,7 +284,7 @@ def _damaged(value: bytes, declared: tuple[CharacterSet, ...], habit: str) -> _R
     """Return the most plausible lossy reading. Names cut in the middle of a character end here."""
     readings = []
     for entry, handicap, _ in _attempts(declared, habit):
-        text = value.decode(entry.codec, "replace")
+        text = _LOST_RUN.sub(_LOST, value.decode(entry.codec, "replace"))
         lost = text.count(_LOST)
         cost = implausibility(text.replace(_LOST, ""), entry.script)
         # As if each lost character were one that hardly occurs.
@@ -269,5 +294,5 @@ def _damaged(value: bytes, declared: tuple[CharacterSet, ...], habit: str) -> _R
 
 
 def _scrubbed(text: str) -> str:
-    """Without control characters: no database column, log line or page has a use for them."""
-    return text.translate(_CONTROLS) if not text.isprintable() else text
+    """Without control characters and byte order mark, which no column, log line or page can use."""
+    return text if text.isprintable() else text.removeprefix("\ufeff").translate(_CONTROLS)
