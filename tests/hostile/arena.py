@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.dicom_router.conftest import until
 from tests.dicom_router.wire import (
     ABORT,
     ASSOCIATE_AC,
@@ -27,6 +28,7 @@ from tests.dicom_router.wire import (
     store_rq,
 )
 from tests.hostile.datasets import CT, STUDY_ROOT, Raw, slice_of, text
+from tests.image_archive.datasets import kept_files
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 
 HOSTILE, HONEST = b"HOSTILE", b"HONEST"
@@ -92,6 +94,14 @@ class Arena:
     @property
     def log(self) -> Path:
         return self.base / "data.log"
+
+    def half_received(self) -> bool:
+        """Whether bytes wait in the folder of what comes in; idle spool files hold nothing."""
+        try:
+            kept = kept_files(self.base / "data" / "archive")
+        except FileNotFoundError:  # one was settled while we looked
+            return True
+        return any(path.parent.name == "incoming" for path in kept)
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """What the hub's database answers, read beside the hub."""
@@ -284,9 +294,14 @@ class Trial:
         status = int.from_bytes(elements_of(body[6:])[0x0900], "little")
         kept = " and quarantined" if self.quarantined() > before else ""
         if status == 0:
-            assert self.arena.rows("SELECT 1 FROM instance WHERE sop_instance_uid = ?", uid)
+            assert until(lambda: self.indexed(uid)), "answered, and never found"
             return f"stored{kept}"
         return f"0x{status:04X}{kept}"
+
+    def indexed(self, sop_instance_uid: str) -> bool:
+        """Whether the index has the instance; it follows the answer a moment later."""
+        found = "SELECT 1 FROM instance WHERE sop_instance_uid = ?"
+        return bool(self.arena.rows(found, sop_instance_uid))
 
     def sop_uid(self, instance: int = 1) -> str:
         return f"{self.study}.1.{instance}"

@@ -218,16 +218,14 @@ def status_of(body: bytes) -> int:
 
 
 def reset_in_dataset(trial: Trial) -> str:
-    incoming = trial.arena.base / "data/archive/incoming"
     with trial.peer() as peer:
         peer.send(trial.parts().encode())
         assert trial.hear(peer)[0] == ASSOCIATE_AC
         peer.send(store_rq(trial.sop_uid()) + p_data(3, 0, trial.dataset()[:300]))
-        assert until(lambda: any(incoming.iterdir()))
+        assert until(trial.arena.half_received)
         peer.reset()
-    assert until(lambda: not any(incoming.iterdir())), "the temporary file is left"
-    found = trial.arena.rows("SELECT 1 FROM instance WHERE sop_instance_uid = ?", trial.sop_uid())
-    return "a row" if found else "no file, no row"
+    assert until(lambda: not trial.arena.half_received()), "half an instance is left"
+    return "a row" if trial.indexed(trial.sop_uid()) else "no file, no row"
 
 
 def half_open(trial: Trial) -> str:

@@ -22,7 +22,9 @@ _TRIES = 3
 GROWTH_BYTES = 64 << 20
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 # Every name in the store is one the hub made: dates, hashes and temporary numbers.
-_IN_STORE = re.compile(r"data/archive/(incoming/[0-9]+-[0-9a-f]+-[0-9]+|[a-z]+(/[0-9a-f]+)*)")
+_IN_STORE = re.compile(
+    r"data/archive/(incoming/[0-9]+-[0-9a-f]+-[0-9]+|shared/claims|[a-z]+(/[0-9a-f]+)*)"
+)
 
 
 @dataclass
@@ -72,7 +74,7 @@ def watched(arena: Arena, trial: Trial) -> Iterator[Seen]:
             complain(f"an honest peer waited {answered:.1f} s for {what}")
     if not until(lambda: _audited(arena, trial.address) > audited):
         complain("no audit event was written")
-    if not until(lambda: not any((arena.base / "data/archive/incoming").iterdir())):
+    if not until(lambda: not arena.half_received()):
         complain("a temporary file is left")
     seen.complaints += _misplaced(_files(arena) - files)
     seen.complaints += _leaks(b"".join(trial.heard), "answer", heard=True)
