@@ -177,3 +177,31 @@ def test_a_trail_emptied_while_the_hub_stood_still_is_not_whole(data: Path) -> N
         verified = eirhub("audit", "verify", data=data)
         assert verified.returncode == 1
         assert "breaks at record 1" in verified.stdout
+
+
+def test_a_site_is_edited_and_the_doctor_says_what_needs_a_person(data: Path) -> None:
+    added = eirhub(
+        "site", "add", "sijing", "--name", "泗泾", "--ae-title", "SIJING_CR",
+        "--namespace", "SIJING", "--oid", "1.2.3", data=data,
+    )  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    assert eirhub("doctor", data=data).returncode == 0
+    edited = eirhub("site", "edit", "sijing", "--tls-only", "--priority", "high", data=data)
+    assert edited.returncode == 0, edited.stderr
+    shown = json.loads(eirhub("site", "show", "sijing", "--json", data=data).stdout)
+    assert (shown["tls_only"], shown["priority"], shown["name"]) == (True, "high", "泗泾")
+    said = eirhub("doctor", data=data)
+    assert said.returncode == 1
+    assert "site sijing: is TLS only and has no certificate" in said.stdout
+    issued = eirhub(
+        "site", "certificate", "issue", "sijing", "--days", "10", "--out", data / "pair", data=data
+    )
+    assert issued.returncode == 0, issued.stderr
+    said = eirhub("doctor", data=data)
+    assert "ends in" in said.stdout
+    assert "eirhub site certificate renew sijing" in said.stdout
+    again = eirhub("site", "certificate", "issue", "sijing", "--out", data / "pair", data=data)
+    assert again.returncode == 1
+    assert "there already" in again.stderr
+    trail = eirhub("audit", "verify", data=data)
+    assert trail.returncode == 0
