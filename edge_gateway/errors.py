@@ -65,3 +65,11 @@ class RefusedBeforeError(EdgeError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"refused before: {reason}")
         self.reason = reason
+
+
+class SopClassRefusedError(EdgeError):
+    """The site may not send instances of this SOP class."""
+
+
+class QuotaExceededError(EdgeError):
+    """The site has sent what it may send today; tomorrow it goes on."""

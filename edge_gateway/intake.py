@@ -12,11 +12,14 @@ from sqlalchemy import select
 
 from access_control.model import Site
 from access_control.sites import SiteDirectory
+from access_control.usage import SiteUsage
 from edge_gateway.errors import (
     DigestMismatchError,
     InstanceTooLargeError,
     OffsetMismatchError,
+    QuotaExceededError,
     RefusedBeforeError,
+    SopClassRefusedError,
 )
 from edge_gateway.model import HubReceipt, Offer, Standing
 from edge_gateway.partials import Chunk, Held, PartialUploads, ReadableBody
@@ -28,6 +31,7 @@ from image_archive.errors import (
     ArchiveFullError,
     ConflictingInstanceError,
     ConflictingStudyError,
+    ContradictingPatientError,
     IdentityMismatchError,
     UnreadableInstanceError,
 )
@@ -46,6 +50,7 @@ _PIECE_BYTES = 1_048_576
 _FINAL = (
     ConflictingInstanceError,
     ConflictingStudyError,
+    ContradictingPatientError,
     DigestMismatchError,
     IdentityMismatchError,
     InvalidUidError,
@@ -63,6 +68,7 @@ class IntakeParts:
     sites: SiteDirectory
     partials: PartialUploads
     clock: Clock
+    usage: SiteUsage
     max_instance_bytes: int
 
 
@@ -129,8 +135,18 @@ class Intake:
             return None
         if reason := self._refused_before(offer):
             raise RefusedBeforeError(reason)
+        self._require_rights(offer)
         self._require_room()
         return None
+
+    def _require_rights(self, offer: Offer) -> None:
+        """Hold the offer against what the site may send, as at the DICOM door."""
+        site = self._parts.sites.get(offer.site_id)
+        if not site.may_send(offer.sop_class_uid):
+            raise SopClassRefusedError(offer.sop_class_uid)
+        if not self._parts.usage.has_room(site):
+            self._parts.usage.refused(site.site_id)
+            raise QuotaExceededError("the site's quota of today is used up")
 
     def _refused_before(self, offer: Offer) -> str | None:
         wanted = select(QUARANTINE.c.reason).where(
@@ -171,6 +187,7 @@ class Intake:
             if incoming.dataset_sha256 != offer.dataset_sha256:
                 raise DigestMismatchError("the dataset is not the one that was offered")
             outcome = incoming.commit()
+        self._parts.usage.received(offer.site_id, offer.dataset_bytes)
         return HubReceipt(
             offer.sop_instance_uid, offer.dataset_sha256, outcome, self._parts.clock.now()
         )

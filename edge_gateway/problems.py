@@ -11,7 +11,9 @@ from edge_gateway.errors import (
     DigestMismatchError,
     InstanceTooLargeError,
     OffsetMismatchError,
+    QuotaExceededError,
     RefusedBeforeError,
+    SopClassRefusedError,
     TooManyUploadsError,
     UploadBusyError,
     UploadGoneError,
@@ -23,6 +25,7 @@ from image_archive.errors import (
     ArchiveUnavailableError,
     ConflictingInstanceError,
     ConflictingStudyError,
+    ContradictingPatientError,
     IdentityMismatchError,
     UnreadableInstanceError,
 )
@@ -151,6 +154,23 @@ TOO_LARGE = Problem(
     "请联系区域中心调高上限，或拆分该图像。",
     final=True,
 )
+SOP_CLASS = Problem(
+    "sop-class-refused",
+    422,
+    "The site may not send this kind of object",
+    "Ask the regional centre to allow its SOP class for the site.",
+    "本站点不允许发送此类对象",
+    "请联系区域中心为本站点开放该 SOP 类。",
+    final=True,
+)
+QUOTA = Problem(
+    "quota-exceeded",
+    507,
+    "The site has used up its quota of today",
+    "Nothing is lost: the gateway goes on tomorrow, or when the regional centre raises the quota.",
+    "本站点今日配额已用完",
+    "没有丢失：前置机明天会继续，或由区域中心调高配额。",
+)
 FULL = Problem(
     "archive-full",
     507,
@@ -193,6 +213,15 @@ OTHER_PATIENT = Problem(
     "请在设备上核对患者，改正后以新的检查重新发送。",
     final=True,
 )
+OTHER_PERSON = Problem(
+    "contradicting-patient",
+    409,
+    "The patient is somebody else than this patient number says",
+    "Check the patient at the modality. The regional centre decides at the conflict desk.",
+    "患者信息与该患者编号不符",
+    "请在设备上核对患者，由区域中心在冲突处理台决定。",
+    final=True,
+)
 UNREADABLE = Problem(
     "unreadable",
     422,
@@ -220,6 +249,15 @@ BAD_UID = Problem(
     "请联系设备厂家工程师更正编号。",
     final=True,
 )
+SPOOL_DAMAGED = Problem(
+    "spool-damaged",
+    500,
+    "The gateway's own copy is damaged",
+    "Send this examination again from the modality: it mends it. Have the gateway's disk checked.",
+    "前置机上的副本已损坏",
+    "请从设备重新发送该检查即可修复，并请检查前置机磁盘。",
+    final=True,
+)
 FAILED = Problem(
     "failed",
     500,
@@ -243,18 +281,22 @@ PROBLEM_OF_ERROR: tuple[tuple[type[Exception], Problem], ...] = (
     (UploadGoneError, GONE),
     (TooManyUploadsError, TOO_MANY),
     (InstanceTooLargeError, TOO_LARGE),
+    (SopClassRefusedError, SOP_CLASS),
+    (QuotaExceededError, QUOTA),
     (ArchiveFullError, FULL),
     (ArchiveBusyError, ARCHIVE_BUSY),
     (ArchiveUnavailableError, ARCHIVE_STOPPED),
     (IdentityMismatchError, MISMATCH),
     (ConflictingInstanceError, OTHER_BYTES),
     (ConflictingStudyError, OTHER_PATIENT),
+    (ContradictingPatientError, OTHER_PERSON),
     (UnreadableInstanceError, UNREADABLE),
     (InvalidUidError, BAD_UID),
 )
 _OF_QUARANTINE = {
     "conflicting_instance": OTHER_BYTES,
     "conflicting_study": OTHER_PATIENT,
+    "contradicting_patient": OTHER_PERSON,
     "unreadable": UNREADABLE,
 }
 

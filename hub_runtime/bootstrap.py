@@ -33,8 +33,12 @@ from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.conflict_room import conflict_room
-from hub_runtime.edge_door import EdgeSide, EdgeSideParts, edge_side
-from hub_runtime.forwarding import ForwardingParts, ForwardingWiring, build_forwarding
+from hub_runtime.edge_door import EdgeSide, edge_side, edge_side_parts
+from hub_runtime.forwarding import (
+    ForwardingParts,
+    ForwardingWiring,
+    build_forwarding,
+)
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
@@ -197,9 +201,10 @@ class Hub:
                 self.registry.documents_over_fhir,
             ),
         }
-        return DispatcherMiddleware(create_app(self._viewer_services()), machines)
+        return DispatcherMiddleware(create_app(self.viewer_services()), machines)
 
-    def _viewer_services(self) -> ViewerServices:
+    def viewer_services(self) -> ViewerServices:
+        """Return what pages and endpoints work with."""
         return ViewerServices(
             **vars(self.access),
             certificates=self.trust.certificates,
@@ -258,11 +263,11 @@ def build_hub(settings: Settings) -> Hub:
     rejections = Rejections(base.database, base.backend, index)
     forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics, pool)
     forwarding = build_forwarding(forwarded, settings)
-    for part in (rejections, identity.patients, registry, eir, forwarding):
-        for subscriber in part.subscribers():
-            base.outbox.subscribe(subscriber)
-    edges = _edges(base, access, trust, archive)
+    # A gateway hands over and makes nothing of what it has.
+    followers = () if settings.edge.hub_url else (identity.patients, registry, eir)
+    _subscribe(base.outbox, rejections, *followers, forwarding)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
+    edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))
     made = (base, access, trust, archive, index, identity, pool, eir, registry, edges)
     return Hub(*made, forwarding, address, usage)
 
@@ -357,11 +362,10 @@ def _archive(base: Foundation) -> ArchiveService:
     )
 
 
-def _edges(
-    base: Foundation, access: Access, trust: MachineTrust, archive: ArchiveService
-) -> EdgeSide:
-    stored = (base.settings, base.database, base.clock, archive)
-    return edge_side(EdgeSideParts(*stored, access.sites, access.audit, trust.authenticate))
+def _subscribe(outbox: Outbox, *parts: Any) -> None:
+    for part in parts:
+        for subscriber in part.subscribers():
+            outbox.subscribe(subscriber)
 
 
 def _decoders(settings: Settings) -> DecoderPool:

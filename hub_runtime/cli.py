@@ -8,8 +8,10 @@ from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance
 from hub_runtime.commands.demo import demo
 from hub_runtime.commands.doctor import doctor
+from hub_runtime.commands.edge import edge
 from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
+from hub_runtime.commands.ledger import ledger
 from hub_runtime.commands.maintenance import archive, audit, db
 from hub_runtime.commands.people import token, user
 from hub_runtime.commands.registry import registry
@@ -33,6 +35,7 @@ for command in (
     web,
     worker,
     hl7,
+    edge,
     demo,
     site,
     user,
@@ -42,6 +45,7 @@ for command in (
     archive,
     audit,
     registry,
+    ledger,
     conformance,
     identity,
     doctor,

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from access_control.audit import AuditTrail
 from access_control.sites import SiteDirectory
+from access_control.usage import SiteUsage
 from edge_gateway.contacts import Contacts
 from edge_gateway.door_audit import DoorAudit
 from edge_gateway.intake import Intake, IntakeParts
@@ -20,6 +22,9 @@ from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from viewer_api.ledger.progress import progress_of
 
+if TYPE_CHECKING:
+    from hub_runtime.bootstrap import Access, Foundation
+
 _SWEEP_S, _PURGE_S = 10.0, 3600.0
 
 
@@ -34,6 +39,7 @@ class EdgeSideParts:
     sites: SiteDirectory
     audit: AuditTrail
     authenticate: Authenticate
+    usage: SiteUsage
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,26 @@ class EdgeSide:
             PeriodicJob("edge-arrivals", _SWEEP_S, self.inventory.sweep),
             PeriodicJob("upload-purge", _PURGE_S, self.partials.purge),
         ]
+
+
+def edge_side_parts(
+    base: "Foundation",
+    access: "Access",
+    archive: ArchiveService,
+    authenticate: Authenticate,
+    usage: SiteUsage,
+) -> EdgeSideParts:
+    """Return what the hub's end stands on, of the hub's own parts."""
+    return EdgeSideParts(
+        settings=base.settings,
+        database=base.database,
+        clock=base.clock,
+        archive=archive,
+        sites=access.sites,
+        audit=access.audit,
+        authenticate=authenticate,
+        usage=usage,
+    )
 
 
 def edge_side(parts: EdgeSideParts) -> EdgeSide:
@@ -72,6 +98,7 @@ def edge_side(parts: EdgeSideParts) -> EdgeSide:
             sites=parts.sites,
             partials=partials,
             clock=parts.clock,
+            usage=parts.usage,
             max_instance_bytes=parts.settings.router.max_instance_bytes,
         )
     )

@@ -36,6 +36,7 @@ from hub_kernel.outbox import Subscriber
 from hub_kernel.settings import Settings
 from hub_kernel.settings_destinations import RateSettings, WebDestinationSettings
 from hub_kernel.tasks import PeriodicJob, is_dead_here
+from hub_runtime.edge import RULE, hub_destination
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
@@ -118,6 +119,8 @@ def build_forwarding(parts: ForwardingParts, settings: Settings) -> ForwardingWi
             "router.destinations, router.web_destinations: a name stands twice"
         )
     rules = load_rules(router.rules, names) if router.rules else ()
+    # A gateway's own rule first, so that none with `stop` keeps anything from the hub.
+    rules = (RULE, *rules) if settings.edge.hub_url else rules
     ledger = Ledger(parts.database)
     service = Forwarding(
         configured,
@@ -164,6 +167,8 @@ def _configured(
             associations=web.associations,
             caps=_caps(web.rates),
         )
+    if settings.edge.hub_url:
+        yield hub_destination(settings.edge, parts.database, parts.archive)
 
 
 def stow_service(configured: WebDestinationSettings) -> StowService:

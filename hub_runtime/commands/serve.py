@@ -2,6 +2,7 @@
 
 import click
 
+from hub_kernel.errors import ConfigurationError
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import build_hub
@@ -10,7 +11,13 @@ from hub_runtime.serving import ROLES, EndRequest, running
 
 
 def run(settings: Settings, roles: tuple[str, ...]) -> None:
-    """Run `roles` until a signal asks for the end; print the ready line once all ports answer."""
+    """Run `roles` until a signal asks for the end; print the ready line once all ports answer.
+
+    Raises:
+        ConfigurationError: the settings are those of a gateway.
+    """
+    if settings.edge.hub_url:
+        raise ConfigurationError("edge.hub_url is set: these are a gateway's; start eirhub edge")
     configure_logging(settings.hub.log_format, settings.hub.log_level)
     end = EndRequest()
     with running(build_hub(settings), roles) as listening:

@@ -183,6 +183,22 @@ def test_a_full_hub_says_so_and_takes_the_rest_once_there_is_room(tmp_path: Path
         assert region.client().upload(offer, opened, Line()).outcome == "stored"
 
 
+def test_what_a_site_may_not_send_it_may_not_upload(region: Region) -> None:
+    sijing = region.hub.access.sites.get("sijing")
+    offer, opened = offer_of(ct())
+    region.hub.access.sites.add(
+        replace(sijing, allowed_sop_classes=("1.2.840.10008.5.1.4.1.1.4",)), replace=True
+    )
+    with pytest.raises(RefusedByHubError) as refused:
+        region.client().upload(offer, opened, Line())
+    assert refused.value.problem == "sop-class-refused"
+    region.hub.access.sites.add(replace(sijing, max_bytes_per_day=1), replace=True)
+    region.client().upload(offer, opened, Line())
+    second, second_bytes = offer_of(ct(2))
+    with pytest.raises(HubNotReadyError, match="quota-exceeded"):
+        region.client().upload(second, second_bytes, Line())
+
+
 def test_an_instance_beyond_the_limit_is_refused_for_good(tmp_path: Path) -> None:
     offer, opened = offer_of(big())
     small = RouterSettings(port=0, max_instance_bytes=10_000)

@@ -99,6 +99,10 @@ SET_ASIDE_WORDS = {
         "The examination number belongs to another patient. Check the patient at the modality, "
         "then send again."
     ),
+    "contradicting_patient": lazy_gettext(
+        "The patient is somebody else than this patient number says. Check the patient at the "
+        "modality; the regional centre decides."
+    ),
     "unreadable": lazy_gettext(
         "The picture cannot be read. Send it again; if it comes back here, call the regional "
         "centre."

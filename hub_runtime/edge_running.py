@@ -1,0 +1,77 @@
+"""A hub run as a township gateway: receive, hand over, one page. The same program, other wiring."""
+
+from dataclasses import dataclass
+
+from edge_gateway.errors import EdgeError
+from hub_kernel.errors import ConfigurationError
+from hub_kernel.settings import Settings
+from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
+from hub_runtime.archive_room import ArchiveRoom
+from hub_runtime.bootstrap import Hub, Wsgi, build_hub
+from hub_runtime.certificate_watch import certificate_watch
+from hub_runtime.edge import EdgeSpan, edge_span
+from viewer_api.app import create_edge_app
+from viewer_api.edge_services import EdgeServices
+
+ROLES = ("router", "web", "worker")
+
+
+@dataclass(frozen=True)
+class Edge(Hub):
+    """Every part of a hub; what follows receipt is the hand-over alone."""
+
+    def span(self) -> EdgeSpan:
+        """Return what is between this edge and its hub."""
+        return edge_span(self.settings, self.database, self.archive)
+
+    def wsgi(self) -> Wsgi:
+        """Return the gateway's own page; nothing else of a hub answers here."""
+        span = self.span()
+        own = EdgeServices(
+            ledger=span.ledger,
+            marks=span.marks,
+            figures=span.reporter.figures,
+            deliveries=span.queue.deliveries,
+            unfinished=span.queue.unfinished,
+        )
+        return create_edge_app(self.viewer_services(), own)
+
+    def task_engine(self) -> TaskEngine:
+        """Return what speaks to the hub, keeps room, and makes the queue."""
+        jobs = (
+            *self.span().jobs(self.settings.edge),
+            *self.forwarding.jobs(),
+            PeriodicJob("outbox-purge", 60.0, lambda: self.base.outbox.purge(self.database)),
+            PeriodicJob("session-purge", 600.0, self.access.sessions.purge),
+            PeriodicJob("audit-head", 3600.0, self.access.audit.keep_head),
+            PeriodicJob("archive-room", 10.0, ArchiveRoom(self.base.backend).watch),
+            certificate_watch(self).job(),
+            *self.trust.jobs,
+        )
+        engine = ThreadTaskEngine(self.database, self.base.outbox, jobs, workers=1)
+        self.database.on_published = engine.wake
+        return engine
+
+
+def build_edge(settings: Settings) -> Edge:
+    """Return the edge that `settings` describe.
+
+    Raises:
+        ConfigurationError: `edge.hub_url` or `edge.site_id` is missing, or what they need.
+    """
+    if not settings.edge.hub_url or not settings.edge.site_id:
+        raise ConfigurationError(
+            "edge.hub_url and edge.site_id are needed: the hub's address, as "
+            "https://hub.example:8443, and the site this gateway stands at"
+        )
+    return Edge(**vars(build_hub(settings)))
+
+
+def reach(edge: Edge) -> EdgeError | None:
+    """Speak to the hub once; return what went wrong, None when it answered."""
+    reporter = edge.span().reporter
+    try:
+        reporter.client.report(reporter.figures(), ())
+    except EdgeError as error:
+        return error
+    return None
