@@ -10,13 +10,14 @@ from xds_registry.gate import Gate
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.removing import Remover
 from xds_registry.submitting import Submitter
+from xds_registry.subscriptions_events import updated_documents
 from xds_registry.transacting import Answer, Call, Transaction
 from xds_registry.transactions import iti57_update_document_set as iti57
 from xds_registry.transactions import iti61_register_on_demand_document_entry as iti61
 from xds_registry.transactions import iti62_remove_metadata as iti62
 from xds_registry.transactions import iti92_restricted_update_document_set as iti92
 from xds_registry.transactions.iti86_remove_documents import is_own_manifest
-from xds_registry.updating import Updater
+from xds_registry.updating import Updated, Updater
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ class AdministrationService:
         return iti61.register_on_demand(call.body, call.session, self._parts.submitter(call))
 
     def _update(self, call: Call) -> Answer:
-        return iti57.update_document_set(call.body, call.session, self._updater(call))
+        return iti57.update_document_set(
+            call.body, call.session, self._updater(call), _telling(call)
+        )
 
     def _restricted_update(self, call: Call) -> Answer:
-        return iti92.restricted_update_document_set(call.body, call.session, self._updater(call))
+        return iti92.restricted_update_document_set(
+            call.body, call.session, self._updater(call), _telling(call)
+        )
 
     def _remove(self, call: Call) -> Answer:
         _, gate = self._asked(call)
@@ -68,6 +73,17 @@ class AdministrationService:
     def _asked(self, call: Call) -> tuple[LinkedPeople, Gate]:
         people = self._parts.people()
         return people, self._parts.gate(call, Action.ADMINISTER_DOCUMENTS, people)
+
+
+def _telling(call: Call) -> iti57.Tell:
+    """Return what tells subscribers of new versions, once the transaction of `call` commits."""
+
+    def tell(done: Updated) -> None:
+        if call.work is not None and done.entry_uuids:
+            uuid = done.submission_set.entry_uuid
+            call.work.publish(updated_documents(uuid, done.entry_uuids, call.work.clock))
+
+    return tell
 
 
 def _writing(

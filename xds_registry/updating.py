@@ -42,12 +42,16 @@ IsDerived = Callable[[Session, str], bool]
 
 @dataclass(frozen=True)
 class Updated:
-    """What an update did, for the audit record."""
+    """What an update did, for the audit record.
+
+    `entry_uuids` are the new versions of documents that are in force.
+    """
 
     submission_set: SubmissionSet
     versions: int
     changes: int
     additions: int
+    entry_uuids: tuple[str, ...] = ()
 
 
 class Updater:
@@ -92,7 +96,7 @@ class Updater:
             raise XdsRefusalsError(refusals)
         self._register(session, plan)
         counts = (len(operations.versions), len(operations.changes), len(operations.additions))
-        return Updated(plan.submission_set, *counts)
+        return Updated(plan.submission_set, *counts, _in_force(plan))
 
     def _plan(
         self,
@@ -218,6 +222,14 @@ class Updater:
             for one, source, target in ties
             if not {source, target} & gone
         ]
+
+
+def _in_force(plan: Plan) -> tuple[str, ...]:
+    return tuple(
+        item.entry_uuid
+        for item in plan.followers.values()
+        if isinstance(item, DocumentEntry) and item.status == AvailabilityStatus.APPROVED
+    )
 
 
 def _renamed(item: XdsAssociation, ids: Mapping[str, str]) -> XdsAssociation:

@@ -15,7 +15,8 @@ from access_control.audit import AuditQuery
 from access_control.consent import EVERYONE, ConsentKind
 from access_control.model import Role
 from tests.xds_registry import studies, wire
-from tests.xds_registry.hub import OTHER_TOWNSHIP, Hub
+from tests.xds_registry.administered import Desk, after, update
+from tests.xds_registry.hub import OTHER_TOWNSHIP, Hub, Web
 from tests.xds_registry.samples import IMAGES, MR, STUDY_TYPE, submission, urn
 from tests.xds_registry.submitted import ITI42, of, request
 from tests.xds_registry.subscribing import (
@@ -180,6 +181,24 @@ def test_what_matches_is_what_the_stored_query_would_find(
     register(hub, of(other, "other"))
     broker.settle()
     assert [one for ids in consumer.ids() for one in ids] == [urn(name) for name in expected]
+
+
+def test_a_new_version_of_a_document_is_told_like_a_new_document(
+    broker: Broker, consumer: Consumer, hub: Hub, web: Web, cx: str
+) -> None:
+    register(hub, of(cx, "one"))
+    broker.settle()
+    hub.clock.advance(seconds=1)
+    broker.subscribe(subscribe(consumer.address, (PATIENT, f"'{cx}'")))
+    desk = Desk(hub, web, cx, hub.token("registrar", None, Role.REGISTRAR))
+    (first,) = desk.documents().values()
+    assert desk.send(update(after(first, title="corrected"))) == []
+    broker.settle()
+    (second,) = (one for one in desk.documents().values() if one.version == 2)
+    assert consumer.ids() == [[second.entry_uuid]]
+    assert desk.send(update(after(first), previous=7, key="refused")) != []
+    broker.settle()
+    assert len(consumer.ids()) == 1
 
 
 def test_what_was_there_before_or_comes_after_is_not_told(
