@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
 
 from dicom_router.forwarding.model import State
 from dicom_router.forwarding.senders.dicom import DicomSender
 from dicom_router.sending.destinations import destination_of
 from dicom_router.sending.model import Destination, SendLimits
 from hub_kernel.settings import DestinationSettings
+from image_archive.file_meta import read_file_meta
 from tests.dicom_router.forwarding.world import STUDY, World, outgoing_instances
-from tests.dicom_router.instances import encoded
 from tests.dicom_router.peers import StoringPeer, storing_peer
 from tests.dicom_router.wire import CT, EXPLICIT
 from tests.support.certificates import Authority
@@ -211,11 +210,13 @@ class StoreScp:
     folder: Path
 
     def kept(self) -> dict[str, str]:
+        """SOP Instance UID → digest of the dataset, byte for byte as it came (+B)."""
         found = {}
         for file in self.folder.iterdir():
-            instance = dcmread(file)
-            digest = hashlib.sha256(encoded(instance)).hexdigest()
-            found[str(instance.SOPInstanceUID)] = digest
+            data = file.read_bytes()
+            meta = read_file_meta(data)
+            dataset = data[meta.dataset_offset :]
+            found[meta.sop_instance_uid] = hashlib.sha256(dataset).hexdigest()
         return found
 
 

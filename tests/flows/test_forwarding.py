@@ -1,0 +1,200 @@
+"""A whole hub forwards what a modality pushes: to DCMTK, to Orthanc by C-STORE and by STOW-RS."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import generate_frames
+
+from tests.flows.test_forwarding_faults import storescp
+from tests.support.serving_hub import RunningHub, eirhub, running_hub
+from tests.support.tools import require_tool
+
+WAIT_S = 120.0
+JPEG_LS, HTJ2K = "jpeg-ls-lossless", "htj2k-lossless"
+SYNTAXES = {JPEG_LS: "1.2.840.10008.1.2.4.80", HTJ2K: "1.2.840.10008.1.2.4.201"}
+DECODERS: dict[str, Callable[[bytes], Any]] = {
+    SYNTAXES[JPEG_LS]: imagecodecs.jpegls_decode,
+    SYNTAXES[HTJ2K]: imagecodecs.htj2k_decode,
+}
+SAMPLES = [Path(str(get_testdata_file(name))) for name in ("CT_small.dcm", "MR_small.dcm")]
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc with its DICOMweb plugin."""
+
+    dicom_port: int
+    http: str
+
+    def ask(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.http}{path}", timeout=10) as answer:
+            data: bytes = answer.read()
+        return data
+
+    def instances(self) -> dict[str, str]:
+        """What it keeps: its own name by SOP Instance UID."""
+        names = json.loads(self.ask("/instances"))
+        tags = {name: json.loads(self.ask(f"/instances/{name}/simplified-tags")) for name in names}
+        return {tag["SOPInstanceUID"]: name for name, tag in tags.items()}
+
+    def file(self, name: str) -> bytes:
+        return self.ask(f"/instances/{name}/file")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def orthanc(folder: Path) -> Iterator[Orthanc]:
+    program = require_tool("Orthanc")
+    folder.mkdir()
+    found = Orthanc(free_port(), f"http://127.0.0.1:{free_port()}")
+    settings = {
+        "StorageDirectory": str(folder),
+        "IndexDirectory": str(folder),
+        "DicomPort": found.dicom_port,
+        "HttpPort": int(found.http.rpartition(":")[2]),
+        "DicomAet": "ORTHANC",
+        "AuthenticationEnabled": False,
+        "DicomWeb": {"Enable": True},
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+    }
+    file = folder / "orthanc.json"
+    file.write_text(json.dumps(settings))
+    with (folder / "orthanc.log").open("w") as log:
+        process = subprocess.Popen([program, str(file)], stdout=log, stderr=log)
+    try:
+        await_true(lambda: process.poll() is not None or answers(found), "Orthanc does not answer")
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(peer: Orthanc) -> bool:
+    try:
+        return bool(peer.ask("/system"))
+    except OSError:
+        return False
+
+
+def await_true(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.3)
+
+
+def push(hub: RunningHub, files: list[Path]) -> None:
+    require_tool("storescu")
+    command = ["storescu", "127.0.0.1", str(hub.dicom_port), *map(str, files)]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def queue(hub: RunningHub, *options: str) -> dict[str, Any]:
+    said = eirhub("router", "queue", "--json", *options, data=hub.data)
+    assert said.returncode == 0, said.stderr
+    found: dict[str, Any] = json.loads(said.stdout)
+    found["destinations"] = {one["name"]: one for one in found["destinations"]}
+    return found
+
+
+def is_done(view: dict[str, Any], instances: int) -> bool:
+    return bool(view["sent_count"] >= instances and not any(view["counts"].values()))
+
+
+def rules_for(folder: Path, *rules: tuple[str, str]) -> str:
+    """Write rules: what is looked at, and where it goes."""
+    file = folder / "rules.toml"
+    file.write_text(
+        "\n".join(
+            f'[[rule]]\nname = "rule {number}"\n{when}\nsend = [{send}]'
+            for number, (when, send) in enumerate(rules)
+        )
+    )
+    return f'router.rules="{file}"'
+
+
+def pixels(instance: Dataset) -> Any:
+    syntax = instance.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return instance.pixel_array
+    return DECODERS[syntax](next(generate_frames(instance.PixelData, number_of_frames=1)))
+
+
+def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got") as scp, orthanc(tmp_path / "orthanc") as peer:
+        listed = ", ".join(
+            f'{{ name = "{name}", ae_title = "{name}", host = "127.0.0.1", port = {port} }}'
+            for name, port in (
+                ("DEAD", free_port()),
+                ("SCP", scp.port),
+                ("ORTHANC", peer.dicom_port),
+            )
+        )
+        options = (
+            f"router.destinations=[{listed}]",
+            f'router.web_destinations=[{{ name = "STOW", url = "{peer.http}/dicom-web" }}]',
+            rules_for(
+                tmp_path,
+                ("", '{ to = "DEAD" }, { to = "SCP" }'),
+                ('when.modality = "CT"', f'{{ to = "ORTHANC", transfer_syntax = "{JPEG_LS}" }}'),
+                ('when.modality = "MR"', f'{{ to = "STOW", transfer_syntax = "{HTJ2K}" }}'),
+            ),
+            "router.accept_unknown_ae=true",
+        )
+        with running_hub(tmp_path / "data", *options) as hub:
+            push(hub, SAMPLES)
+            # The dead destination holds up none of the others.
+            await_true(lambda: len(scp.kept()) == 2 == len(peer.instances()), "not forwarded")
+            await_true(lambda: is_done(queue(hub)["destinations"]["SCP"], 2), "not recorded")
+            dead = queue(hub)["destinations"]["DEAD"]
+            archived = queue(hub, "--destination", "SCP", "--state", "sent")["items"]
+        kept = peer.instances()
+        arrived = {uid: dcmread(BytesIO(peer.file(name))) for uid, name in kept.items()}
+    assert dead["counts"]["queued"] == 2
+    assert dead["last_error"].startswith("no connection")
+    assert scp.kept() == {one["sop_instance_uid"]: one["dataset_sha256"] for one in archived}
+    for file, choice in zip(SAMPLES, (JPEG_LS, HTJ2K), strict=True):
+        sent = dcmread(file)
+        instance = arrived.pop(str(sent.SOPInstanceUID))
+        assert instance.file_meta.TransferSyntaxUID == SYNTAXES[choice]
+        assert (pixels(instance) == sent.pixel_array).all()
+    assert not arrived
+
+
+def test_a_hub_that_is_killed_after_the_push_forwards_at_the_next_start(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got") as scp:
+        destinations = (
+            'router.destinations=[{ name = "scp", ae_title = "SCP", host = "127.0.0.1",'
+            f" port = {scp.port} }}]"
+        )
+        rules = rules_for(tmp_path, ("", '{ to = "scp" }'))
+        options = (destinations, rules, "router.accept_unknown_ae=true")
+        with running_hub(tmp_path / "data", *options) as hub:
+            push(hub, SAMPLES)
+            hub.kill()
+        with running_hub(tmp_path / "data", *options) as hub:
+            await_true(lambda: len(scp.kept()) == 2, "not forwarded after the start")
+            await_true(
+                lambda: is_done(queue(hub)["destinations"]["scp"], 2),
+                "not recorded after the start",
+            )
+            said = eirhub("router", "verify", "--json", "--set", rules, "--set", destinations,
+                          data=hub.data)  # fmt: skip
+            assert json.loads(said.stdout)["missing"] == 0, said.stderr
