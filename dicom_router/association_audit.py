@@ -91,6 +91,21 @@ class AssociationAudit:
             )
         )
 
+    def asked_commitment(self, caller: Caller, instances: int) -> None:
+        """Record a request for storage commitment."""
+        self._write(
+            AuditEvent(
+                action="query",
+                outcome="success",
+                subject=caller.site.as_subject(),
+                resource_kind="association",
+                resource_id=caller.calling_ae_title,
+                address=caller.address,
+                detail=f"storage commitment of {instances} instances",
+                purpose=Purpose.TREATMENT,
+            )
+        )
+
     def retrieved(
         self, caller: Caller, studies: Iterable[str], detail: str, *, succeeded: bool
     ) -> None:

@@ -9,11 +9,12 @@ from pydicom.dataset import Dataset
 
 from dicom_router.datasets import decode_dataset, encode_dataset
 from dicom_router.errors import UnreadableRequestError
+from dicom_router.presentation import STORAGE_COMMITMENT_PUSH_MODEL
 from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
 from image_archive.reading import VALUE_ERRORS
 
-PUSH_MODEL = "1.2.840.10008.1.20.1"
+PUSH_MODEL = STORAGE_COMMITMENT_PUSH_MODEL
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
 REQUEST_ACTION = 1
 ALL_COMMITTED = 1

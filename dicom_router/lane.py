@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dicom_router.association_request import AssociationRequest
 from dicom_router.handlers.c_find import FindService
 from dicom_router.handlers.c_store import StoreService
+from dicom_router.handlers.commitment import CommitmentService
 from dicom_router.handlers.retrieve import RetrieveService
 from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
@@ -18,6 +19,7 @@ class Services:
     store: StoreService
     find: FindService
     retrieve: RetrieveService
+    commitment: CommitmentService
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The DICOM node: its ports, its one door, its two lanes, and the handlers behind them."""
 
 import logging
+import os
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ from access_control.usage import SiteUsage
 from dicom_router.admission import Admission
 from dicom_router.association import Reception
 from dicom_router.association_audit import AssociationAudit
+from dicom_router.commitment_desk import CommitmentDesk, CommitmentParts
+from dicom_router.commitment_messages import CommitmentReport
 from dicom_router.door import Door, DoorLimits
 from dicom_router.handlers.c_find import FindRules, FindService
 from dicom_router.handlers.c_store import StoreService
+from dicom_router.handlers.commitment import CommitmentService, HearReport
 from dicom_router.handlers.retrieve import RetrieveService
 from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
@@ -32,6 +37,7 @@ from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
+from hub_kernel.tasks import is_dead_here
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 
@@ -41,11 +47,16 @@ _GRACE_S = 10.0
 _LAST_WORDS_S = 3.0
 
 
+def _nobody_listens(_ae_title: str, _report: CommitmentReport) -> None:
+    """The hub has asked nobody for storage commitment."""
+
+
 @dataclass(frozen=True)
 class NodeParts:
     """What the node works with; made and closed by whoever makes the node.
 
-    `time_zone` (IANA name) is that of datasets that say none.
+    `hear_report` takes what destinations report on storage commitment. `time_zone` (IANA name) is
+    that of datasets that say none.
     """
 
     directory: SiteDirectory
@@ -57,6 +68,7 @@ class NodeParts:
     database: Database
     metrics: Metrics
     decoders: DecoderPool
+    hear_report: HearReport = _nobody_listens
     time_zone: str = "Asia/Shanghai"
 
 
@@ -80,6 +92,7 @@ class DicomNode:
     ) -> None:
         audit = AssociationAudit(parts.database, parts.audit)
         self._archive = parts.archive
+        self._desk = _desk(settings, parts)
         storage = standard_storage_sop_classes() | frozenset(settings.private_sop_classes)
         self._door = Door(
             DoorLimits(settings.max_associations, settings.max_connections_per_address)
@@ -98,6 +111,7 @@ class DicomNode:
                     _find_rules(settings, parts),
                 ),
                 _retrieval(settings, parts, audit),
+                CommitmentService(self._desk, audit, parts.hear_report),
             ),
             door=self._door,
             audit=audit,
@@ -121,6 +135,7 @@ class DicomNode:
             OSError: the address cannot be listened on.
         """
         port = self._plain.start()
+        self._desk.start()
         log.info("DICOM node listening", extra={"port": port})
         return port
 
@@ -153,6 +168,7 @@ class DicomNode:
                 connection.shut()
             for listener in listeners:
                 listener.wait(time.monotonic() + _LAST_WORDS_S)
+        self._desk.stop()
         self._usage.flush()
         self._archive.settled()
 
@@ -161,15 +177,33 @@ def _retrieval(
     settings: RouterSettings, parts: NodeParts, audit: AssociationAudit
 ) -> RetrieveService:
     backend = parts.archive.backend
-    limits = SendLimits(
-        connect_s=settings.association_timeout_s,
-        answer_s=settings.idle_timeout_s,
-        patience_s=settings.idle_timeout_s,
-    )
     outgoing = OutgoingInstances(StoredInstances(backend), Transcoder(backend, parts.decoders))
     return RetrieveService(
         Selector(parts.index, parts.consents),
-        DeliveryParts(outgoing, limits),
+        DeliveryParts(outgoing, _send_limits(settings)),
         destinations_by_ae_title(settings.destinations, settings.ae_title),
         audit,
+    )
+
+
+def _desk(settings: RouterSettings, parts: NodeParts) -> CommitmentDesk:
+    return CommitmentDesk(
+        CommitmentParts(
+            parts.database,
+            parts.index,
+            parts.archive.backend,
+            destinations_by_ae_title(settings.destinations, settings.ae_title),
+            _send_limits(settings),
+            settings.ae_title,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            is_dead=is_dead_here,
+        )
+    )
+
+
+def _send_limits(settings: RouterSettings) -> SendLimits:
+    return SendLimits(
+        connect_s=settings.association_timeout_s,
+        answer_s=settings.idle_timeout_s,
+        patience_s=settings.idle_timeout_s,
     )

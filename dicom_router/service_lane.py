@@ -4,11 +4,13 @@ Every request is served to its end in the association's own thread, one after th
 than one was negotiated (PS3.7 D.3.3.3); `Conversation` hears cancels in between.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 
 from dicom_router import pdus
-from dicom_router.commands import Command, CommandField
+from dicom_router.commands import Command, CommandField, encode_event_report_request
+from dicom_router.commitment_messages import PUSH_MODEL_INSTANCE
 from dicom_router.connection import Connection
 from dicom_router.conversation import Conversation
 from dicom_router.dimse_receiver import BoundedBuffer, DatasetSink, Message
@@ -21,11 +23,15 @@ from dicom_router.presentation import (
     GET_SOP_CLASSES,
     MOVE_SOP_CLASSES,
     QUERY_SOP_CLASSES,
+    STORAGE_COMMITMENT_PUSH_MODEL,
     NegotiatedContext,
 )
 from dicom_router.statuses import NO_IDENTIFIER, NO_RETRIEVE_IDENTIFIER
 
 _MAX_IDENTIFIER_BYTES = 1024 * 1024
+_MAX_REFERENCES_BYTES = 32 * 1024 * 1024
+_LOOK_AGAIN_S = 0.1
+_LONGEST_WAIT_S = 900.0
 
 
 class ServiceLane:
@@ -35,6 +41,7 @@ class ServiceLane:
         self._connection = connection
         self._lane = lane
         self._conversation = Conversation(connection, lane, self._open_sink)
+        self._owed: dict[int, NegotiatedContext] = {}
 
     def run(self) -> str:
         """Serve until the peer releases or aborts; return which of the two, for the record.
@@ -45,6 +52,7 @@ class ServiceLane:
         """
         try:
             while True:
+                self._report_while_idle()
                 self._serve(self._conversation.next_request())
         except PeerReleasedError:
             self._connection.send(pdus.RELEASE_RP, self._lane.limits.patience_s)
@@ -56,6 +64,7 @@ class ServiceLane:
             raise
         finally:
             self._conversation.abandon()
+            self._lane.services.commitment.desk.leave(self._owed)
 
     def _serve(self, message: Message) -> None:
         served = _SERVED.get((message.command.field, message.context.abstract_syntax))
@@ -87,6 +96,45 @@ class ServiceLane:
             return
         self._lane.services.retrieve.serve(self._conversation, message, query)
 
+    def _commit(self, message: Message) -> None:
+        answer, row_id = self._lane.services.commitment.asked(message, self._lane.caller)
+        self._lane.tally.count("commitment")
+        if row_id is not None:
+            self._owed[row_id] = message.context
+        self._conversation.answer(message, answer)
+
+    def _hear_report(self, message: Message) -> None:
+        answer = self._lane.services.commitment.told(message, self._lane.caller)
+        self._lane.tally.count("commitment report")
+        self._conversation.answer(message, answer)
+
+    def _report_while_idle(self) -> None:
+        """Say what storage commitment has found, on this association, until the peer speaks.
+
+        A peer that waits for a report is not silent: looking at many instances takes its time.
+        """
+        deadline = time.monotonic() + _LONGEST_WAIT_S
+        desk = self._lane.services.commitment.desk
+        while self._owed and not self._conversation.has_request(_LOOK_AGAIN_S):
+            for transaction in desk.ready(self._owed):
+                context = self._owed[transaction.row_id]
+                message_id = self._conversation.next_message_id()
+                response = self._conversation.ask(
+                    context.context_id,
+                    encode_event_report_request(
+                        message_id,
+                        STORAGE_COMMITMENT_PUSH_MODEL,
+                        PUSH_MODEL_INSTANCE,
+                        transaction.report().event_type_id,
+                    ),
+                    [desk.encoded_report(transaction, context.transfer_syntax)],
+                    self._lane.limits.patience_s,
+                )
+                desk.heard(transaction, response.status)
+                del self._owed[transaction.row_id]
+            if time.monotonic() > deadline:
+                return
+
     def _query(self, message: Message) -> Query | None:
         if not isinstance(message.sink, BoundedBuffer):
             return None
@@ -108,14 +156,19 @@ class ServiceLane:
         if command.field == CommandField.C_STORE_RQ:
             return lane.services.store.receive(command, context, lane.caller, lane.tally)
         keep = (command.field, context.abstract_syntax) in _SERVED
-        return BoundedBuffer(_MAX_IDENTIFIER_BYTES, keep=keep)
+        commitment = context.abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL
+        limit = _MAX_REFERENCES_BYTES if commitment else _MAX_IDENTIFIER_BYTES
+        return BoundedBuffer(limit, keep=keep)
 
 
+_COMMITMENT = frozenset({STORAGE_COMMITMENT_PUSH_MODEL})
 _Serving = Callable[[ServiceLane, Message], None]
 _OPERATIONS: tuple[tuple[CommandField, frozenset[str], _Serving], ...] = (
     (CommandField.C_FIND_RQ, QUERY_SOP_CLASSES, ServiceLane._find),  # noqa: SLF001 (its own table)
     (CommandField.C_MOVE_RQ, MOVE_SOP_CLASSES, ServiceLane._retrieve),  # noqa: SLF001
     (CommandField.C_GET_RQ, GET_SOP_CLASSES, ServiceLane._retrieve),  # noqa: SLF001
+    (CommandField.N_ACTION_RQ, _COMMITMENT, ServiceLane._commit),  # noqa: SLF001
+    (CommandField.N_EVENT_REPORT_RQ, _COMMITMENT, ServiceLane._hear_report),  # noqa: SLF001
 )
 _SERVED: dict[tuple[int, str], _Serving] = {
     (field, sop_class): serving for field, classes, serving in _OPERATIONS for sop_class in classes

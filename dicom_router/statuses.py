@@ -49,6 +49,10 @@ UNREADABLE_SELECTION = Answer(0xC000, "Identifier cannot be read as DICOM; corre
 NOT_AUTHORIZED_TO_RETRIEVE = Answer(0x0124, "This site may not retrieve; ask the hub's operator")
 UNKNOWN_DESTINATION = Answer(0xA801, "Move destination is not configured; ask the hub's operator")
 MATCHES_UNKNOWN = Answer(0xA701, "Index is not available; try again later")
+NO_SUCH_OBJECT = Answer(0x0112, "Not the well-known instance of storage commitment")
+NO_SUCH_ACTION = Answer(0x0123, "Storage commitment knows action type 1 only")
+INVALID_ARGUMENT = Answer(0x0115, "Transaction or references missing, unreadable, or too many")
+COMMITMENT_NOT_KEPT = Answer(0x0110, "Hub failed, nothing is promised; ask again later")
 PROCESSING_FAILURE = Answer(0x0110, "Hub failed, nothing stored; keep your copy, send again later")
 
 # The first line whose error fits is the answer. PS3.4 B.2.3 leaves the last three digits of A7xx,

@@ -12,7 +12,6 @@ import imagecodecs
 import jpeg_ls  # type: ignore[import-untyped]  # ships no types
 import numpy as np
 from numpy.typing import NDArray
-from openjpeg.utils import encode_array as encode_jpeg2000
 from rle.utils import encode_pixel_data as encode_rle
 
 from eir_versions import reasons
@@ -23,7 +22,7 @@ from eir_versions.instance_file import InstanceFile
 from eir_versions.pixels import interleave, unpack_words
 
 Array = NDArray[Any]
-_RGB, _UNSPECIFIED = 1, 0
+_RESOLUTIONS = 6
 _TRANSFORMED = "YBR_RCT"
 
 RLE = "1.2.840.10008.1.2.5"
@@ -119,12 +118,16 @@ def _jpeg_ls(values: Array, header: ImageHeader) -> bytes:
 
 
 def _jpeg2000(values: Array, header: ImageHeader) -> bytes:
-    colour = _RGB if header.photometric == "RGB" else _UNSPECIFIED
+    layout = header.layout
     return bytes(
-        encode_jpeg2000(
+        imagecodecs.jpeg2k_encode(
             np.ascontiguousarray(values),
-            bits_stored=header.layout.bits_stored,
-            photometric_interpretation=colour,
+            level=0,
+            codecformat="j2k",
+            bitspersample=layout.bits_stored,
+            resolutions=min(_RESOLUTIONS, min(layout.rows, layout.columns).bit_length()),
+            reversible=True,
+            mct=header.photometric == "RGB",
         )
     )
 

@@ -9,20 +9,19 @@ import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 from eir_versions import reasons
 from eir_versions.errors import UnrenderableInstanceError
+from eir_versions.headers import integer
 from eir_versions.instance_file import UNREADABLE, locate_pixels, open_body
 from eir_versions.wire import Surroundings
 
@@ -34,6 +33,11 @@ _NUMBER_BYTES = {
     "AT": 2, "US": 2, "SS": 2, "OW": 2, "UL": 4, "SL": 4, "FL": 4, "OF": 4, "OL": 4,
     "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
 }  # fmt: skip
+_UNDEFINED, _LONGEST_SHORT = 0xFFFFFFFF, 0xFFFE
+_ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, _UNDEFINED)
+_ITEM_END = struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+_SEQUENCE_END = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 _OFFSET_TABLES = frozenset({0x7FE00001, 0x7FE00002})
 _LARGEST_BYTES = 1 << 28
 
@@ -68,12 +72,11 @@ def _reframed(source: BinaryIO, changes: Changes, *, implicit: bool) -> Surround
     opened.body.seek(after_at)
     rest = opened.body.read()
     copied = not (opened.implicit or opened.big_endian or implicit)
-    signed = opened.dataset.get_item(0x00280103)
     framing = _Framing(
         opened.implicit,
         opened.big_endian,
         to_implicit=implicit,
-        signed_pixels=bool(signed is not None and any(signed.value or b"")),
+        signed_pixels=integer(opened.dataset, "PixelRepresentation", 0) == 1,
     )
     if copied:
         opened.body.seek(before[0])
@@ -137,34 +140,39 @@ class _Framing:
     signed_pixels: bool
 
     def framed(self, dataset: Dataset, changes: Changes) -> bytes:
-        self._convert(dataset)
-        for tag, (vr, value) in changes.items():
-            dataset[Tag(tag)] = self._raw(Tag(tag), vr, value)
-        buffer = DicomBytesIO()
-        buffer.is_implicit_VR = self.to_implicit
-        buffer.is_little_endian = True
-        write_dataset(buffer, dataset)
-        return bytes(buffer.getvalue())
+        """Return the elements of `dataset`, in ascending order, with top-level ones changed."""
+        values = {
+            tag: self._value(dataset, tag)
+            for tag in dataset.keys()  # noqa: SIM118 (iterating a Dataset decodes it)
+            if not _is_left_out(tag)
+        }
+        values |= {Tag(tag): change for tag, change in changes.items()}
+        return b"".join(self._element(tag, *value) for tag, value in sorted(values.items()))
 
-    def _convert(self, dataset: Dataset) -> None:
-        """Make every element a raw one with the VR to be written, items of sequences included."""
-        for tag in list(dataset.keys()):
-            if _is_left_out(tag):
-                dataset.pop(tag)
-                continue
-            held = dataset.get_item(tag)
-            vr = self._vr(tag, str(held.VR or "") if held is not None else "")
-            if vr == "SQ" or not isinstance(held, RawDataElement):
-                items = dataset[tag].value
-                for item in items if isinstance(items, DicomSequence) else ():
-                    self._convert(item)
-            else:
-                dataset[tag] = self._raw(tag, vr, self._little(vr, held.value or b""))
+    def _value(self, dataset: Dataset, tag: BaseTag) -> tuple[str, bytes | list[bytes]]:
+        """Return the VR to write and the value: bytes, or those of each item of a sequence."""
+        held = dataset.get_item(tag)
+        vr = self._vr(tag, str(held.VR or "") if held is not None else "")
+        if isinstance(held, RawDataElement) and vr != "SQ":
+            return vr, self._little(vr, held.value or b"")
+        value = dataset[tag].value
+        if isinstance(value, DicomSequence):
+            return "SQ", [self.framed(item, {}) for item in value]
+        return vr, _looked_at(tag, value)
 
-    def _raw(self, tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
-        return RawDataElement(
-            tag, vr, len(value), value, 0, is_implicit_VR=self.to_implicit, is_little_endian=True
-        )
+    def _element(self, tag: BaseTag, vr: str, value: bytes | list[bytes]) -> bytes:
+        if isinstance(value, list):
+            items = b"".join(_ITEM + item + _ITEM_END for item in value)
+            return self._head(tag, vr, _UNDEFINED) + items + _SEQUENCE_END
+        return self._head(tag, vr, len(value)) + value
+
+    def _head(self, tag: BaseTag, vr: str, length: int) -> bytes:
+        if self.to_implicit:
+            return struct.pack("<HHL", tag.group, tag.element, length)
+        if vr in _LONG_VRS or length > _LONGEST_SHORT:  # PS3.5 6.2.2: too long for its VR, so UN
+            vr = vr if vr in _LONG_VRS else "UN"
+            return struct.pack("<HH2sHL", tag.group, tag.element, vr.encode(), 0, length)
+        return struct.pack("<HH2sH", tag.group, tag.element, vr.encode(), length)
 
     def _vr(self, tag: BaseTag, vr: str) -> str:
         if vr:
@@ -186,3 +194,19 @@ class _Framing:
         if not self.from_big_endian or size is None or len(value) % size:
             return value
         return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()
+
+
+def _looked_at(tag: BaseTag, value: Any) -> bytes:
+    """Return the bytes of what pydicom has converted by itself, because it needs it to read on.
+
+    Raises:
+        ValueError: it has converted something else.
+    """
+    if value is None or value == "" or value == b"":
+        return b""
+    if tag == _CHARACTER_SET:
+        text = "\\".join([value] if isinstance(value, str) else value).encode("ascii", "replace")
+        return text + b" " * (len(text) % 2)
+    if tag == _PIXEL_REPRESENTATION:
+        return struct.pack("<H", value)
+    raise ValueError("an element was converted while it was read")

@@ -158,6 +158,7 @@ class Hub:
             metrics=self.base.metrics,
             time_zone=self.settings.hub.time_zone,
             decoders=self.pool,
+            hear_report=self.forwarding.hear,
         )
         return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
 

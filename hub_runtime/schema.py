@@ -13,6 +13,7 @@ import access_control.tables
 import access_control.tables_consent
 import access_control.tables_trust
 import dicom_router.forwarding.tables
+import dicom_router.tables
 import edge_gateway.tables
 import eir_versions.tables
 import hub_kernel.outbox
@@ -52,6 +53,7 @@ TABLES: tuple[ModuleType, ...] = (
     eir_versions.tables,
     edge_gateway.tables,
     dicom_router.forwarding.tables,
+    dicom_router.tables,
 )
 METADATA = Base.metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"

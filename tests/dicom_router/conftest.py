@@ -16,6 +16,7 @@ from access_control.consent import Consents
 from access_control.model import Site
 from access_control.sites import SiteDirectory
 from access_control.usage import SiteUsage
+from dicom_router.handlers.commitment import HearReport
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
 from hub_kernel.clock import SystemClock
@@ -127,7 +128,11 @@ def until(condition: Callable[[], bool], patience_s: float = 5.0) -> bool:
 
 @contextmanager
 def running_node(
-    folder: Path, *, tls: ssl.SSLContext | None = None, **settings: object
+    folder: Path,
+    *,
+    tls: ssl.SSLContext | None = None,
+    hear_report: HearReport = lambda _title, _report: None,
+    **settings: object,
 ) -> Iterator[Hub]:
     clock = SystemClock()
     database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
@@ -136,7 +141,7 @@ def running_node(
     backend = FilesystemBackend(folder / "archive")
     directory = SiteDirectory(database, clock)
     for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
-        directory.add(site)
+        directory.add(site, replace=True)
     decoders = DecoderPool(PoolLimits(processes=1))
     archive = ArchiveService(database, backend, clock, metrics)
     parts = NodeParts(
@@ -149,6 +154,7 @@ def running_node(
         database=database,
         metrics=metrics,
         decoders=decoders,
+        hear_report=hear_report,
     )
     chosen = {
         "port": 0,

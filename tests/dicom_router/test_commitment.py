@@ -1,0 +1,279 @@
+"""Storage commitment: kept before it is answered, looked at byte by byte, reported until heard."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, build_role, evt
+from sqlalchemy import select
+
+from dicom_router.commitment_messages import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentReport,
+    CommitmentRequest,
+    FailedReference,
+    SopReference,
+)
+from dicom_router.sending.model import Destination
+from dicom_router.sending.storing import COMMITMENT, StoreAssociation
+from dicom_router.tables import TRANSACTION
+from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.instances import ct
+from tests.dicom_router.test_retrieve import damage, store
+from tests.dicom_router.wire import CT, EXPLICIT, IMPLICIT, RawPeer, RequestParts, context_item
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+HERE = SopReference(CT, str(ct(1).SOPInstanceUID))
+ALSO_HERE = SopReference(CT, str(ct(2).SOPInstanceUID))
+MISSING = SopReference(CT, "1.2.3.4.5")
+OF_ANOTHER_CLASS = SopReference(MR, str(ct(3).SOPInstanceUID))
+
+
+def asking(hub: Hub, calling: str = "CT1") -> StoreAssociation:
+    destination = Destination("hub", "EIRHUB", "127.0.0.1", hub.port, calling)
+    return StoreAssociation.open(destination, [COMMITMENT])
+
+
+def pending(hub: Hub) -> list[tuple[str, int, str]]:
+    """(transaction, attempts, last error) of what is still owed."""
+    query = select(TRANSACTION).where(TRANSACTION.c.reported_at.is_(None))
+    with hub.parts.database.read() as session:
+        rows = session.execute(query).all()
+    return [(row.transaction_uid, row.attempts, row.last_error) for row in rows]
+
+
+def test_what_is_safe_is_committed_on_the_same_association(hub: Hub) -> None:
+    store(hub, ct(1), ct(2))
+    with asking(hub) as peer:
+        answer = peer.request_commitment(CommitmentRequest("1.2.9.1", (HERE, ALSO_HERE)))
+        assert answer.status == 0
+        report = peer.await_report("1.2.9.1", 10)
+    assert report == CommitmentReport("1.2.9.1", (HERE, ALSO_HERE), ())
+    assert report.event_type_id == 1
+    assert until(lambda: pending(hub) == [])
+    hub.await_audit(lambda one: one.detail == "storage commitment of 2 instances")
+
+
+def test_each_failure_is_told_by_its_reason_and_fails_alone(hub: Hub) -> None:
+    store(hub, ct(1), ct(2), ct(3))
+    damage(hub, HERE.sop_instance_uid)
+    asked = (HERE, ALSO_HERE, MISSING, OF_ANOTHER_CLASS)
+    with asking(hub) as peer:
+        assert peer.request_commitment(CommitmentRequest("1.2.9.2", asked)).status == 0
+        report = peer.await_report("1.2.9.2", 10)
+    assert report == CommitmentReport(
+        "1.2.9.2",
+        (ALSO_HERE,),
+        (
+            FailedReference(HERE, 0x0110),
+            FailedReference(MISSING, 0x0112),
+            FailedReference(OF_ANOTHER_CLASS, 0x0119),
+        ),
+    )
+    assert report.event_type_id == 2
+
+
+def test_several_requests_on_one_association_are_all_reported(hub: Hub) -> None:
+    store(hub, ct(1))
+    with asking(hub) as peer:
+        for number in range(5):
+            request = CommitmentRequest(f"1.2.9.{number}", (HERE,))
+            assert peer.request_commitment(request).status == 0
+        for number in range(5):
+            assert peer.await_report(f"1.2.9.{number}", 10) is not None
+
+
+@dataclass
+class Listener:
+    """A requester that takes reports on an association of the hub's."""
+
+    port: int = 0
+    heard: list[tuple[int, Dataset]] = field(default_factory=list)
+    status: int = 0
+
+
+@contextmanager
+def listening(port: int = 0) -> Iterator[Listener]:
+    listener = Listener()
+
+    def report(event: evt.Event) -> tuple[int, None]:
+        listener.heard.append((event.event_type, event.event_information))
+        return listener.status, None
+
+    entity = AE("CT1")
+    entity.add_supported_context(PUSH_MODEL, [IMPLICIT, EXPLICIT], scu_role=True, scp_role=True)
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, report)]
+    )
+    listener.port = server.server_address[1]
+    try:
+        yield listener
+    finally:
+        assert until(lambda: not server.active_associations)
+        server.shutdown()
+
+
+def back_to(port: int) -> tuple[dict[str, object], ...]:
+    return ({"name": "ct1", "ae_title": "CT1", "host": "127.0.0.1", "port": port},)
+
+
+def ask_and_leave(hub: Hub, transaction_uid: str, *references: SopReference) -> None:
+    """Ask as a client nobody here wrote, and release at once."""
+    entity = AE("CT1")
+    entity.add_requested_context(PUSH_MODEL, IMPLICIT)
+    association = entity.associate("127.0.0.1", hub.port, ae_title="EIRHUB")
+    asked = Dataset()
+    asked.TransactionUID = transaction_uid
+    asked.ReferencedSOPSequence = []
+    for reference in references:
+        item = Dataset()
+        item.ReferencedSOPClassUID = reference.sop_class_uid
+        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+        asked.ReferencedSOPSequence.append(item)
+    answer, _ = association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+    association.release()
+    assert answer.Status == 0
+
+
+def test_who_has_left_is_told_on_a_new_association(tmp_path: Path) -> None:
+    with (
+        listening() as listener,
+        running_node(tmp_path, destinations=back_to(listener.port)) as hub,
+    ):
+        store(hub, ct(1))
+        ask_and_leave(hub, "1.2.9.3", HERE, MISSING)
+        assert until(lambda: len(listener.heard) == 1, 15)
+        event_type, information = listener.heard[0]
+        assert event_type == 2
+        assert information.TransactionUID == "1.2.9.3"
+        assert information.RetrieveAETitle == "EIRHUB"
+        (committed,) = information.ReferencedSOPSequence
+        (failed,) = information.FailedSOPSequence
+        assert committed.ReferencedSOPInstanceUID == HERE.sop_instance_uid
+        assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.4.5", 0x0112)
+        assert until(lambda: pending(hub) == [])
+
+
+def test_a_requester_that_is_away_is_tried_again_until_it_hears(tmp_path: Path) -> None:
+    with listening() as listener:
+        port = listener.port
+    with running_node(tmp_path, destinations=back_to(port)) as hub:
+        store(hub, ct(1))
+        ask_and_leave(hub, "1.2.9.4", HERE)
+        assert until(lambda: any(attempts for _, attempts, _ in pending(hub)), 15)
+        assert "no connection" in pending(hub)[0][2]
+        with listening(port) as again:
+            assert until(lambda: len(again.heard) == 1, 20)
+        assert until(lambda: pending(hub) == [])
+
+
+def test_a_report_that_is_refused_stays_owed(tmp_path: Path) -> None:
+    with (
+        listening() as listener,
+        running_node(tmp_path, destinations=back_to(listener.port)) as hub,
+    ):
+        listener.status = 0x0110
+        store(hub, ct(1))
+        ask_and_leave(hub, "1.2.9.5", HERE)
+        assert until(lambda: any("0x0110" in error for _, _, error in pending(hub)), 15)
+        listener.status = 0
+        assert until(lambda: pending(hub) == [], 20)
+
+
+def test_nobody_knows_where_to_report_it_stays_owed_and_says_so(hub: Hub) -> None:
+    store(hub, ct(1))
+    ask_and_leave(hub, "1.2.9.6", HERE)
+    assert until(lambda: any("no such AE title" in error for _, _, error in pending(hub)), 15)
+
+
+def test_a_restart_between_request_and_report_loses_neither(tmp_path: Path) -> None:
+    with running_node(tmp_path) as hub:
+        store(hub, ct(1))
+        ask_and_leave(hub, "1.2.9.7", HERE)
+    with (
+        listening() as listener,
+        running_node(tmp_path, destinations=back_to(listener.port)) as hub,
+    ):
+        assert until(lambda: len(listener.heard) == 1, 15)
+        assert listener.heard[0][1].TransactionUID == "1.2.9.7"
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_large_request_holds_up_no_small_one(tmp_path: Path, count: int) -> None:
+    many = tuple(SopReference(CT, f"1.2.3.{number}") for number in range(count))
+    with running_node(tmp_path, idle_timeout_s=60.0) as hub, asking(hub) as large:
+        store(hub, ct(1))
+        assert large.request_commitment(CommitmentRequest("1.2.9.8", many)).status == 0
+        with asking(hub) as small:
+            assert small.request_commitment(CommitmentRequest("1.2.9.9", (HERE,))).status == 0
+            assert small.await_report("1.2.9.9", 20) is not None
+        assert "1.2.9.8" in {transaction for transaction, *_ in pending(hub)}
+        report = large.await_report("1.2.9.8", 120)
+    assert report is not None
+    assert len(report.failed) == count
+
+
+@pytest.mark.parametrize(
+    ("action", "instance", "broken", "status"),
+    [
+        (2, PUSH_MODEL_INSTANCE, False, 0x0123),
+        (1, "1.2.3", False, 0x0112),
+        (1, PUSH_MODEL_INSTANCE, True, 0x0115),
+    ],
+)
+def test_what_is_no_request_is_refused(
+    hub: Hub,
+    action: int,
+    instance: str,
+    *,
+    broken: bool,
+    status: int,
+) -> None:
+    asked = Dataset()
+    asked.ReferencedSOPSequence = []
+    if not broken:
+        asked.TransactionUID = "1.2.3"
+    with hub.association({PUSH_MODEL: [IMPLICIT]}) as association:
+        answer, _ = association.send_n_action(asked, action, PUSH_MODEL, instance)
+        assert answer.Status == status
+    assert pending(hub) == []
+
+
+def test_a_report_to_us_is_heard_and_answered(tmp_path: Path) -> None:
+    heard: list[tuple[str, CommitmentReport]] = []
+    done = threading.Event()
+
+    def hear(title: str, report: CommitmentReport) -> None:
+        heard.append((title, report))
+        done.set()
+
+    with running_node(tmp_path, hear_report=hear) as hub:
+        entity = AE("PACS")
+        entity.add_requested_context(PUSH_MODEL, IMPLICIT)
+        association = entity.associate(
+            "127.0.0.1",
+            hub.port,
+            ae_title="EIRHUB",
+            ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
+        )
+        information = Dataset()
+        information.TransactionUID = "1.2.9.10"
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, "1.2.3"
+        information.ReferencedSOPSequence = [item]
+        status, _ = association.send_n_event_report(information, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        association.release()
+    assert status.Status == 0
+    assert heard == [("PACS", CommitmentReport("1.2.9.10", (SopReference(CT, "1.2.3"),), ()))]
+
+
+def test_a_peer_that_asks_and_falls_silent_is_let_go(attacked: Hub) -> None:
+    parts = RequestParts(contexts=[context_item(1, PUSH_MODEL, [IMPLICIT])])
+    with RawPeer(attacked.port) as peer:
+        assert peer.associate(parts)[0] == 2
+        assert peer.pdu()[0] == 7
