@@ -202,7 +202,7 @@ def _looked_at(tag: BaseTag, value: Any) -> bytes:
     Raises:
         ValueError: it has converted something else.
     """
-    if value is None or value == "" or value == b"":
+    if value is None or value in ("", b""):
         return b""
     if tag == _CHARACTER_SET:
         text = "\\".join([value] if isinstance(value, str) else value).encode("ascii", "replace")

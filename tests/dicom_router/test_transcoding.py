@@ -147,7 +147,10 @@ def _value(dataset: Dataset, tag: BaseTag) -> object:
     if isinstance(held, RawDataElement):
         value = held.value or b""
         return None if tag.is_private and value[:4] == b"\xfe\xff\x00\xe0" else value
-    return None if tag.is_private and held.value else str(held.value or "").encode()
+    if isinstance(held.value, int):  # pydicom looks at Pixel Representation while it reads
+        return held.value.to_bytes(2, "little")
+    text = "\\".join([held.value] if isinstance(held.value, str) else held.value or ()).encode()
+    return None if tag.is_private and text else text + b" " * (len(text) % 2)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
