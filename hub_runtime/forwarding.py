@@ -90,12 +90,6 @@ class ForwardingWiring:
         """Return the reaction to archived instances; none where no rule would ever match."""
         return [self.enqueuing.subscriber()] if self.has_rules else []
 
-    def hear(self, ae_title: str, report: CommitmentReport) -> None:
-        """Take what a destination reports on an association of its own."""
-        for asked in self.commitments.values():
-            if asked.destination.ae_title == ae_title:
-                asked.heard(report)
-
     def jobs(self) -> list[PeriodicJob]:
         """Return what forwarding does by itself from time to time."""
         if not self.service.destinations:
