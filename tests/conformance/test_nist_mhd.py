@@ -9,21 +9,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from access_control.model import Subject
 from hub_kernel.clock import SystemClock
-from hub_kernel.fhir.exchange import Refused
 from hub_kernel.fhir.server import Endpoint, FhirApplication
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from tests.conformance.nist_mhd import bundle_of, documents_of, translated
 from tests.support.tools import require_conformance
 from tests.xds_registry.mhd.endpoint import checked
-from tests.xds_registry.trial import PATIENT_DOMAIN, TRIAL, served, trial
+from tests.xds_registry.trial import PATIENT_DOMAIN, OpenDoor, served, trial
 from xds_registry.mhd.lists import DESIGNATION_TYPE
 
 TESTS = (
@@ -47,16 +44,6 @@ REFUSED = {
     "pdb_two_doc_rec": _MADE_UP | {"masterIdentifier", "content[0].attachment.hash"},
 }
 JSON, XML = "application/fhir+json", "application/fhir+xml"
-
-
-class OpenDoor:
-    """Everybody is the trial machine."""
-
-    def authenticate(self, environ: dict[str, Any]) -> Subject | None:
-        return TRIAL
-
-    def record_refusal(self, refused: Refused, caller: Subject | None, address: str) -> None:
-        """Let it pass: refusals are asserted on by what is answered."""
 
 
 def test_the_kits_bundles_do_what_their_plans_expect(tmp_path: Path) -> None:

@@ -135,6 +135,29 @@ def retrieve_large(server: Server, unique_id: str, count: int) -> None:
     assert digest.digest() == expected.digest()
 
 
+def read_over_fhir(server: Server, entry_uuid: str, count: int) -> None:
+    """ITI-68: read the document as it is, byte for byte."""
+    connection = HTTPConnection(urlsplit(server.address).netloc, timeout=600)
+    with closing(connection):
+        connection.request("GET", f"/fhir/Binary/{entry_uuid.removeprefix('urn:uuid:')}")
+        with connection.getresponse() as response:
+            assert response.status == 200
+            assert int(response.headers["Content-Length"]) == count * len(BLOCK)
+            for block in blocks(count):
+                assert response.read(len(BLOCK)) == block
+            assert response.read() == b""
+
+
+def growth_over_fhir(server: Server, count: int) -> int:
+    for name, size in (("little", 1), ("great", count)):
+        provide_large(server, name, size)
+        if size == 1:
+            read_over_fhir(server, described(server.cx, name).entry_uuid, 1)
+    before = server.peak()
+    read_over_fhir(server, described(server.cx, "great").entry_uuid, count)
+    return server.peak() - before
+
+
 def growth(server: Server, provide: Callable[[Server, str, int], str], count: int) -> list[int]:
     """Return by how many bytes the peak grew in sending and in retrieving, after a small one."""
     retrieve_large(server, provide(server, "small", 1), 1)
@@ -158,6 +181,15 @@ def test_a_document_of_1_gb_grows_the_hub_by_less_than_64_mb(
     server: Server, provide: Callable[[Server, str, int], str]
 ) -> None:
     assert max(growth(server, provide, 342)) < MOST_GROWTH
+
+
+def test_a_document_of_128_mb_is_read_over_fhir_in_less_than_64(server: Server) -> None:
+    assert growth_over_fhir(server, 43) < MOST_GROWTH
+
+
+@pytest.mark.long
+def test_a_document_of_1_gb_is_read_over_fhir_in_less_than_64_mb(server: Server) -> None:
+    assert growth_over_fhir(server, 342) < MOST_GROWTH
 
 
 def test_a_hub_that_reads_it_whole_is_found_out(tmp_path: Path) -> None:
