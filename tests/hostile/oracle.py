@@ -25,6 +25,8 @@ _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _IN_STORE = re.compile(
     r"data/archive/(incoming/[0-9]+-[0-9a-f]+-[0-9]+|shared/claims|[a-z]+(/[0-9a-f]+)*)"
 )
+# A decoder that is being started is a copy of the hub until it runs its own program.
+_BEING_STARTED_S = 1.0
 
 
 @dataclass
@@ -45,7 +47,8 @@ def processes(arena: Arena) -> list[psutil.Process]:
 def _is_the_hubs_own(process: psutil.Process) -> bool:
     try:
         decoder = any("decoding_child" in word for word in process.cmdline())
-        return not decoder and process.status() != psutil.STATUS_ZOMBIE
+        young = time.time() - process.create_time() < _BEING_STARTED_S
+        return not (decoder or young) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -5,6 +5,7 @@ a second, memory grew by less than 64 MiB, nothing was written outside the store
 written, no traceback and no patient data came back or stands in the log.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from tests.hostile.cases_queries import QUERY_CASES
 from tests.hostile.cases_text import TEXT_CASES
 from tests.hostile.model import Case
 from tests.hostile.oracle import watched
+from tests.support.serving_hub import ROOT
 
 CASES: tuple[Case, ...] = (
     *ASSOCIATION_CASES,
@@ -45,3 +47,16 @@ def test_a_bad_input_gets_its_answer_and_costs_nobody_else(
     record_property("bad input", f"{case.name:36} {outcome:36} {figures}")
     assert not seen.complaints
     assert outcome == case.expected
+
+
+def test_the_document_says_what_is_tested() -> None:
+    """`docs/conformance/bad-inputs.md` has a row for each, with every outcome expected here."""
+    page = (ROOT / "docs" / "conformance" / "bad-inputs.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE))
+    expected: dict[str, list[str]] = {}
+    for case in CASES:
+        outcomes = expected.setdefault(str(case.row), [])
+        if case.expected not in outcomes:
+            outcomes.append(case.expected)
+    assert said == {row: "; ".join(outcomes) for row, outcomes in expected.items()}
+    assert set(map(int, said)) == set(range(1, 66))

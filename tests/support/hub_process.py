@@ -54,7 +54,7 @@ def start_router(
             cwd=ROOT,
             stdout=output,
             stderr=output,
-            env=os.environ | dict(environment or {}),
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
             preexec_fn=_allow_tracing,  # noqa: PLW1509 (it makes one system call)
         )
     deadline = time.monotonic() + START_S
