@@ -65,6 +65,20 @@ ADVICE: Mapping[str, LazyText] = {
     "parked": lazy_gettext("A person has set it aside. Send it again when it may go."),
 }
 
+# By the beginning of a destination's last error: what is wrong and what to do.
+ERRORS: Mapping[str, LazyText] = {
+    "no connection": lazy_gettext("Nobody answers there. See to the line and to the destination."),
+    "no TLS": lazy_gettext("It shows or takes no certificate. Compare the certificates."),
+    "association rejected for good": lazy_gettext(
+        "It does not know the hub. Have the AE title of the hub entered there."
+    ),
+    "association rejected for now": lazy_gettext("It is busy. It is tried again by itself."),
+    "the association broke": lazy_gettext("The line broke. What was not answered is sent again."),
+    "the connection broke": lazy_gettext("The line broke. What was not answered is sent again."),
+    "storage commitment": lazy_gettext("It could not be asked to vouch for what it took."),
+    **ADVICE,
+}
+
 
 @blueprint.get("/forwarding")
 @signed_in
@@ -75,6 +89,7 @@ def page() -> str:
         "forwarding.html",
         destinations=forwarding_desk.desk().destinations(),
         breakers=BREAKERS,
+        error_words=error_words,
         may_operate=forwarding_desk.may_operate(),
     )
 
@@ -98,6 +113,7 @@ def destination_page(destination: str) -> str:
         states=STATES,
         breakers=BREAKERS,
         advice=advice,
+        error_words=error_words,
         may_operate=forwarding_desk.may_operate(),
     )
 
@@ -139,4 +155,13 @@ def change_row(row_id: int, act: str) -> Response:
 
 def advice(status: str) -> LazyText | str:
     """Return what a last status means and what to do; empty for one without words."""
-    return next((words for start, words in ADVICE.items() if status.startswith(start)), "")
+    return _words_for(status, ADVICE)
+
+
+def error_words(error: str) -> LazyText | str:
+    """Return what a destination's last error means and what to do; empty without words."""
+    return _words_for(error, ERRORS)
+
+
+def _words_for(text: str, table: Mapping[str, LazyText]) -> LazyText | str:
+    return next((words for start, words in table.items() if text.startswith(start)), "")

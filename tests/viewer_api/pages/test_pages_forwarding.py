@@ -63,13 +63,16 @@ def test_an_engineer_sees_every_destination_with_its_queue_and_its_error(
     text = row.get_text(" ", strip=True)
     assert "Fails; tried again by itself" in text
     assert "no connection: refused" in text
+    assert "Nobody answers there. See to the line and to the destination." in text
     assert "No longer in the settings" in text
     assert "Try now" in text
 
 
 def test_the_page_speaks_chinese(signed_in: Callable[..., Browser], ledger: Ledger) -> None:
     browser = signed_in("engineer", "zh")
-    assert "失败；会自动重试" in browser.page("/forwarding").get_text()
+    page = browser.page("/forwarding").get_text()
+    assert "失败；会自动重试" in page
+    assert "对方没有应答。请检查线路和目的地。" in page
     parked = browser.page("/forwarding/county-pacs?state=parked").get_text()
     assert "目的地无法读取它。请在来源处更正，或保持搁置。" in parked
 
