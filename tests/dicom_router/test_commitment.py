@@ -122,11 +122,11 @@ def back_to(port: int) -> tuple[dict[str, object], ...]:
     return ({"name": "ct1", "ae_title": "CT1", "host": "127.0.0.1", "port": port},)
 
 
-def ask_and_leave(hub: Hub, transaction_uid: str, *references: SopReference) -> None:
+def ask_and_leave(port: int, transaction_uid: str, *references: SopReference) -> None:
     """Ask as a client nobody here wrote, and release at once."""
     entity = AE("CT1")
     entity.add_requested_context(PUSH_MODEL, IMPLICIT)
-    association = entity.associate("127.0.0.1", hub.port, ae_title="EIRHUB")
+    association = entity.associate("127.0.0.1", port, ae_title="EIRHUB")
     asked = Dataset()
     asked.TransactionUID = transaction_uid
     asked.ReferencedSOPSequence = []
@@ -146,7 +146,7 @@ def test_who_has_left_is_told_on_a_new_association(tmp_path: Path) -> None:
         running_node(tmp_path, destinations=back_to(listener.port)) as hub,
     ):
         store(hub, ct(1))
-        ask_and_leave(hub, "1.2.9.3", HERE, MISSING)
+        ask_and_leave(hub.port, "1.2.9.3", HERE, MISSING)
         assert until(lambda: len(listener.heard) == 1, 15)
         event_type, information = listener.heard[0]
         assert event_type == 2
@@ -164,7 +164,7 @@ def test_a_requester_that_is_away_is_tried_again_until_it_hears(tmp_path: Path) 
         port = listener.port
     with running_node(tmp_path, destinations=back_to(port)) as hub:
         store(hub, ct(1))
-        ask_and_leave(hub, "1.2.9.4", HERE)
+        ask_and_leave(hub.port, "1.2.9.4", HERE)
         assert until(lambda: any(attempts for _, attempts, _ in pending(hub)), 15)
         assert "no connection" in pending(hub)[0][2]
         with listening(port) as again:
@@ -179,7 +179,7 @@ def test_a_report_that_is_refused_stays_owed(tmp_path: Path) -> None:
     ):
         listener.status = 0x0110
         store(hub, ct(1))
-        ask_and_leave(hub, "1.2.9.5", HERE)
+        ask_and_leave(hub.port, "1.2.9.5", HERE)
         assert until(lambda: any("0x0110" in error for _, _, error in pending(hub)), 15)
         listener.status = 0
         assert until(lambda: pending(hub) == [], 20)
@@ -187,14 +187,14 @@ def test_a_report_that_is_refused_stays_owed(tmp_path: Path) -> None:
 
 def test_nobody_knows_where_to_report_it_stays_owed_and_says_so(hub: Hub) -> None:
     store(hub, ct(1))
-    ask_and_leave(hub, "1.2.9.6", HERE)
+    ask_and_leave(hub.port, "1.2.9.6", HERE)
     assert until(lambda: any("no such AE title" in error for _, _, error in pending(hub)), 15)
 
 
 def test_a_restart_between_request_and_report_loses_neither(tmp_path: Path) -> None:
     with running_node(tmp_path) as hub:
         store(hub, ct(1))
-        ask_and_leave(hub, "1.2.9.7", HERE)
+        ask_and_leave(hub.port, "1.2.9.7", HERE)
     with (
         listening() as listener,
         running_node(tmp_path, destinations=back_to(listener.port)) as hub,

@@ -12,6 +12,8 @@ PACKAGES = {
     "dcmqrscp": "dcmtk",
     "echoscu": "dcmtk",
     "findscu": "dcmtk",
+    "movescu": "dcmtk",
+    "getscu": "dcmtk",
     "dcmsend": "dcmtk",
     "dcmj2pnm": "dcmtk",
     "dsrdump": "dcmtk",
