@@ -26,6 +26,18 @@ class ListenAddress:
 
     host: str
     port: int
+    inherited: int | None = None
+
+    def listening(self) -> socket.socket:
+        """Return a listening socket: the inherited one, which others may share, or a new one.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        if self.inherited is not None:
+            return socket.socket(fileno=self.inherited)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
 
 
 class Listener:
@@ -48,10 +60,7 @@ class Listener:
         Raises:
             OSError: the address cannot be listened on.
         """
-        family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
-        self._socket = socket.create_server(
-            (self._address.host, self._address.port), family=family, backlog=_BACKLOG
-        )
+        self._socket = self._address.listening()
         self._stopping.clear()
         self._accepting = threading.Thread(target=self._accept, name="dicom-accept", daemon=True)
         self._accepting.start()

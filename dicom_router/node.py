@@ -84,11 +84,17 @@ def _find_rules(settings: RouterSettings, parts: NodeParts) -> FindRules:
 class DicomNode:
     """Serves C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET to the sites of the directory.
 
-    With `tls` it listens on `settings.tls_port` too, where nothing but TLS is spoken.
+    With `tls` it listens on `settings.tls_port` too, where nothing but TLS is spoken. `inherited`
+    are the descriptors of sockets that listen on these ports already.
     """
 
     def __init__(
-        self, settings: RouterSettings, parts: NodeParts, *, tls: ssl.SSLContext | None = None
+        self,
+        settings: RouterSettings,
+        parts: NodeParts,
+        *,
+        tls: ssl.SSLContext | None = None,
+        inherited: tuple[int, ...] = (),
     ) -> None:
         audit = AssociationAudit(parts.database, parts.audit)
         self._archive = parts.archive
@@ -118,14 +124,19 @@ class DicomNode:
             metrics=parts.metrics,
         )
         self._usage = parts.usage
+        sockets = iter(inherited)
         self._plain = Listener(
-            ListenAddress(settings.bind, settings.port), self._door, self._reception.serve
+            ListenAddress(settings.bind, settings.port, next(sockets, None)),
+            self._door,
+            self._reception.serve,
         )
         self._secure: Listener | None = None
         if tls is not None:
             secure = SecureReception(tls, settings.association_timeout_s, self._reception)
             self._secure = Listener(
-                ListenAddress(settings.bind, settings.tls_port), self._door, secure.serve
+                ListenAddress(settings.bind, settings.tls_port, next(sockets, None)),
+                self._door,
+                secure.serve,
             )
 
     def start(self) -> int:

@@ -87,6 +87,8 @@ class RouterSettings(Section):
     """Trials only: admit any calling AE title. Works only while every listener is on loopback."""
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1_048_576)] = 262_144
     """Largest P-DATA-TF that peers may send."""
+    processes: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes that receive on the port; 0: one for each core. Limits below hold for each."""
     max_associations: Annotated[int, Field(ge=1)] = 256
     """Associations at once; one more is rejected as transient (local limit exceeded)."""
     max_connections_per_address: Annotated[int, Field(ge=1)] = 256

@@ -145,8 +145,8 @@ class Hub:
         """Return the configured engine over this hub's outbox and periodic jobs."""
         return TASK_ENGINES[self.settings.tasks.engine](self)
 
-    def dicom_node(self) -> DicomNode:
-        """Return the DICOM node, not yet listening."""
+    def dicom_node(self, inherited: tuple[int, ...] = ()) -> DicomNode:
+        """Return the DICOM node, not yet accepting; on `inherited` sockets, if there are any."""
         parts = NodeParts(
             directory=self.access.sites,
             archive=self.archive,
@@ -160,7 +160,8 @@ class Hub:
             decoders=self.pool,
             hear_report=self.forwarding.hear,
         )
-        return DicomNode(self.settings.router, parts, tls=dicom_tls_context(self.settings))
+        tls = dicom_tls_context(self.settings)
+        return DicomNode(self.settings.router, parts, tls=tls, inherited=inherited)
 
     def hl7_node(self) -> Hl7Node:
         """Return the HL7 v2 listener, not yet listening."""

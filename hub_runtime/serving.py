@@ -14,7 +14,8 @@ from access_control.atna_application import application_started, application_sto
 from hub_kernel.errors import ConfigurationError
 from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer, LargeBodies
-from hub_runtime.own_tls import web_tls_files
+from hub_runtime.own_tls import dicom_tls_context, web_tls_files
+from hub_runtime.router_processes import RouterProcesses
 from hub_runtime.sharing import body_limits
 
 T = TypeVar("T")
@@ -52,8 +53,12 @@ class Listening:
 
 
 @contextmanager
-def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
+def running(
+    hub: Hub, roles: tuple[str, ...] = ROLES, *, inherited: tuple[int, ...] = ()
+) -> Iterator[Listening]:
     """Run `roles` of `hub` until the block ends, then stop them in the reverse order.
+
+    `inherited` are sockets that listen on the DICOM ports already.
 
     What was received is durable; what is still owed stays in the outbox for the next start.
 
@@ -82,9 +87,7 @@ def running(hub: Hub, roles: tuple[str, ...] = ROLES) -> Iterator[Listening]:
             hl7 = f"{hub.settings.hl7.bind}:{port}"
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
-            sys.setswitchinterval(_SWITCH_S)
-            hub.archive.prepare()
-            dicom, dicom_tls = _open_dicom(hub, stack)
+            dicom, dicom_tls = _open_dicom(hub, stack, inherited)
         yield Listening(dicom, http, hl7, https, dicom_tls)
 
 
@@ -123,14 +126,28 @@ def _spool_beside(archive: Path) -> None:
     tempfile.tempdir = str(folder)
 
 
-def _open_dicom(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
+def _open_dicom(hub: Hub, stack: ExitStack, inherited: tuple[int, ...]) -> tuple[str, str | None]:
     """Open the DICOM port, and the DICOM TLS port beside it where there is a certificate."""
-    wanted, node = hub.settings.router, hub.dicom_node()
-    stack.callback(node.stop)
-    port = _open("DICOM", wanted.port, node.start)
-    secure = _open("DICOM TLS", wanted.tls_port, node.start_tls)
-    hub.address.dicom_port = port
-    return f"{wanted.bind}:{port}", f"{wanted.bind}:{secure}" if secure else None
+    wanted = hub.settings.router
+    if not inherited and wanted.processes != 1:
+        ports = _open("DICOM", wanted.port, _start_processes(hub, stack))
+    else:
+        sys.setswitchinterval(_SWITCH_S)
+        hub.archive.prepare()
+        node = hub.dicom_node(inherited)
+        stack.callback(node.stop)
+        ports = [_open("DICOM", wanted.port, node.start)]
+        secure = _open("DICOM TLS", wanted.tls_port, node.start_tls)
+        ports += [secure] if secure else []
+    hub.address.dicom_port = ports[0]
+    addresses = [f"{wanted.bind}:{port}" for port in ports]
+    return addresses[0], addresses[1] if len(addresses) > 1 else None
+
+
+def _start_processes(hub: Hub, stack: ExitStack) -> Callable[[], list[int]]:
+    processes = RouterProcesses(hub.settings, dicom_tls_context(hub.settings) is not None)
+    stack.callback(processes.stop)
+    return processes.start
 
 
 class EndRequest:

@@ -1,0 +1,116 @@
+"""Several processes on one port promise together what one promises alone."""
+
+import hashlib
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.dicom_router.conftest import until
+from tests.dicom_router.instances import ct, encoded
+from tests.support.hub_process import START_S, HubProcess, start_router
+from tests.support.pushing import Sent, push
+
+STUDY = "1.2.826.0.1.3680043.10.1603.12"
+CONFLICT, OTHER_PATIENT = 0x0111, 0xC010
+PATIENCE_S = 60
+
+
+def one(number: int, *, study: str = STUDY, tint: int = 0, patient: str = "12345") -> Sent:
+    instance = ct(number, study, PixelData=bytes([tint + 1]) * 20_000, PatientID=patient)
+    return Sent(str(instance.SOPInstanceUID), encoded(instance))
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubProcess]:
+    hub = start_router(tmp_path / "data", "router.processes=2")
+    yield hub
+    if hub.process.poll() is None:
+        hub.kill()
+
+
+def children(hub: HubProcess) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(hub.process.pid).children()
+        if "hub_runtime.router_process" in child.cmdline()
+    ]
+
+
+def rows(tmp_path: Path, statement: str) -> list[tuple[str, ...]]:
+    database = sqlite3.connect(f"file:{tmp_path / 'data' / 'eirhub.sqlite'}?mode=ro", uri=True)
+    try:
+        return database.execute(statement).fetchall()
+    finally:
+        database.close()
+
+
+def test_of_many_bytes_under_one_uid_one_is_acknowledged_whoever_is_asked(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    """And one patient of a study that two patients arrive with."""
+    kinds = [one(1, tint=tint) for tint in range(4)]
+    patients = [one(n, study=f"{STUDY}.2", patient=f"P{n}") for n in range(2, 6)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda sent: push(hub.port, [sent]), [*kinds, *patients] * 8))
+    said = [next(iter(answer.values())) for answer in answers]
+    by_kind = {number: {said[at] for at in range(number, 64, 8)} for number in range(8)}
+    assert sorted(map(sorted, (by_kind[n] for n in range(4)))) == [[0]] + [[CONFLICT]] * 3
+    assert sorted(map(sorted, (by_kind[n] for n in range(4, 8)))) == [[0]] + [[OTHER_PATIENT]] * 3
+    hub.stop()
+    (winner,) = [number for number in range(4) if by_kind[number] == {0}]
+    dataset = kinds[winner].dataset
+    assert isinstance(dataset, bytes)
+    digest = hashlib.sha256(dataset).hexdigest()
+    found = rows(
+        tmp_path,
+        f"SELECT dataset_sha256 FROM instance i WHERE "  # noqa: S608
+        f"sop_instance_uid = '{kinds[0].sop_instance_uid}'",
+    )
+    assert found == [(digest,)]
+
+
+def test_a_killed_process_loses_nothing_and_is_replaced(hub: HubProcess, tmp_path: Path) -> None:
+    before = {child.pid for child in children(hub)}
+    assert len(before) == 2
+    promised: set[str] = set()
+
+    def send(association: int) -> None:
+        for number in range(60):
+            sent = one(1000 * (association + 1) + number, study=f"{STUDY}.{association + 10}")
+            promised.update(uid for uid, said in push(hub.port, [sent]).items() if said == 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        sending = [pool.submit(send, association) for association in range(4)]
+        assert until(lambda: len(promised) > 20, PATIENCE_S)
+        psutil.Process(min(before)).send_signal(signal.SIGKILL)
+        for one_of in sending:
+            one_of.result()
+    after = until(lambda: len({child.pid for child in children(hub)} - before) == 1, PATIENCE_S)
+    assert after, "it was not replaced"
+    deadline = time.monotonic() + PATIENCE_S
+    missing = set(promised)
+    while missing and time.monotonic() < deadline:
+        missing -= {row[0] for row in rows(tmp_path, "SELECT sop_instance_uid FROM instance")}
+    assert not missing
+    hub.stop()
+
+
+def test_no_process_outlives_the_hub(hub: HubProcess) -> None:
+    left = children(hub)
+    hub.kill()
+    _, alive = psutil.wait_procs(left, timeout=START_S)
+    assert not alive
+
+
+def test_all_end_in_order_with_the_hub(hub: HubProcess) -> None:
+    left = children(hub)
+    assert len(left) == 2
+    hub.stop()
+    _, alive = psutil.wait_procs(left, timeout=1)
+    assert not alive
