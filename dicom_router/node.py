@@ -107,37 +107,20 @@ class DicomNode:
             settings=settings,
             admission=Admission(parts.directory, accept_unknown=settings.accept_unknown_ae),
             offer=Offer(storage, storage),
-            services=Services(
-                StoreService(parts.archive, storage, settings.max_instance_bytes, parts.usage),
-                FindService(
-                    parts.index,
-                    audit,
-                    parts.consents,
-                    parts.metrics,
-                    _find_rules(settings, parts),
-                ),
-                _retrieval(settings, parts, audit),
-                CommitmentService(self._desk, audit, parts.hear_report),
-            ),
+            services=self._services(settings, parts, audit, storage),
             door=self._door,
             audit=audit,
             metrics=parts.metrics,
         )
         self._usage = parts.usage
         sockets = iter(inherited)
-        self._plain = Listener(
-            ListenAddress(settings.bind, settings.port, next(sockets, None)),
-            self._door,
-            self._reception.serve,
-        )
+        plain = ListenAddress(settings.bind, settings.port, next(sockets, None))
+        self._plain = Listener(plain, self._door, self._reception.serve)
         self._secure: Listener | None = None
         if tls is not None:
-            secure = SecureReception(tls, settings.association_timeout_s, self._reception)
-            self._secure = Listener(
-                ListenAddress(settings.bind, settings.tls_port, next(sockets, None)),
-                self._door,
-                secure.serve,
-            )
+            reception = SecureReception(tls, settings.association_timeout_s, self._reception)
+            secure = ListenAddress(settings.bind, settings.tls_port, next(sockets, None))
+            self._secure = Listener(secure, self._door, reception.serve)
 
     def start(self) -> int:
         """Listen; return the port.
@@ -182,6 +165,21 @@ class DicomNode:
         self._desk.stop()
         self._usage.flush()
         self._archive.settled()
+
+    def _services(
+        self,
+        settings: RouterSettings,
+        parts: NodeParts,
+        audit: AssociationAudit,
+        storage: frozenset[str],
+    ) -> Services:
+        rules = _find_rules(settings, parts)
+        return Services(
+            StoreService(parts.archive, storage, settings.max_instance_bytes, parts.usage),
+            FindService(parts.index, audit, parts.consents, parts.metrics, rules),
+            _retrieval(settings, parts, audit),
+            CommitmentService(self._desk, audit, parts.hear_report),
+        )
 
 
 def _retrieval(
