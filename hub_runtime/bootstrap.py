@@ -31,8 +31,7 @@ from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
-from hub_runtime.certificate_watch import certificate_watch
-from hub_runtime.conflict_room import conflict_room
+from hub_runtime.conflict_room import conflict_room, site_jobs
 from hub_runtime.edge_door import EdgeSide, edge_side, edge_side_parts
 from hub_runtime.forwarding import (
     ForwardingParts,
@@ -305,8 +304,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
-        certificate_watch(hub).job(),
-        *conflict_room(hub).jobs(),
+        *site_jobs(hub),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hub_kernel.metrics import Metrics
 from hub_kernel.tasks import PeriodicJob
+from hub_runtime.certificate_watch import certificate_watch
 from image_archive.conflict_resolving import ConflictResolver
 from image_archive.model import QuarantineReason
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _MEASURED_EVERY_S = 10.0
 _FINISHED_EVERY_S = 60.0
 _DISCARDED_EVERY_S = 3600.0
+_USAGE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,12 @@ def conflict_room(hub: "Hub") -> ConflictRoom:
         hub.base.metrics,
         timedelta(days=hub.settings.archive.quarantine_days),
     )
+
+
+def site_jobs(hub: "Hub") -> list[PeriodicJob]:
+    """Return what a hub does by itself about its sites: conflicts, certificates, usage."""
+    return [
+        *conflict_room(hub).jobs(),
+        certificate_watch(hub).job(),
+        PeriodicJob("site-usage", _USAGE_EVERY_S, hub.usage.flush),
+    ]

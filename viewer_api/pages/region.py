@@ -16,6 +16,7 @@ from viewer_api.ledger.sites import SiteLedger, site_ledgers
 from viewer_api.ledger.studies import LedgerView
 from viewer_api.pages.activity import SiteFigures, figures_by_site, set_aside_since
 from viewer_api.pages.language import local_midnight, site_name
+from viewer_api.pages.site_warnings import site_warnings
 from viewer_api.security import current_subject, require, signed_in
 from viewer_api.services import services
 
@@ -72,11 +73,19 @@ def page() -> str:
         owed = Outbox().status(session)
         set_aside = len(set_aside_since(session, covered, midnight))
         ledgers = _ledgers(session, covered)
+        warnings = site_warnings(session, sites)
     lines = [
         _line(site, figures.get(site.site_id, SiteFigures()), ledgers[site.site_id])
         for site in sites
     ]
-    return render_template("region.html", lines=lines, owed=owed, disk=_disk(), set_aside=set_aside)
+    return render_template(
+        "region.html",
+        lines=lines,
+        owed=owed,
+        disk=_disk(),
+        set_aside=set_aside,
+        warnings=warnings,
+    )
 
 
 def _ledgers(session: Session, site_ids: frozenset[str]) -> dict[str, SiteLedger]:

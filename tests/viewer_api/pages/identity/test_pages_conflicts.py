@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 import pytest
 
 from access_control.audit import AuditQuery
+from access_control.authority import CertificateRequest
 from hub_kernel.errors import HubError
 from hub_runtime.conflict_room import conflict_room
+from hub_runtime.own_tls import certificate_authority
 from image_archive.conflicts import CaseQuery
 from image_archive.model import InstanceOrigin
 from tests.image_archive.datasets import Sender, ct_slice, encoded
@@ -166,3 +168,22 @@ def test_what_cannot_be_read_is_an_inert_attachment_for_the_engineer(
 def test_an_unknown_case_is_not_found(registrar: Browser) -> None:
     assert registrar.get("/conflicts/nothing").status_code == 404
     assert registrar.get("/conflicts/%27%20OR%201=1").status_code == 404
+
+
+def test_the_region_page_warns_of_certificates_and_quotas(
+    signed_in: Callable[..., Browser], desk: Desk
+) -> None:
+    hub = desk.region.hub
+    site = hub.access.sites.get("jiuting")
+    hub.access.sites.add(replace(site, tls_only=True), replace=True)
+    assert "nothing is admitted" in signed_in("engineer").page("/region").get_text()
+    made = certificate_authority(hub.settings, hub.base.clock).issue(
+        CertificateRequest("jiuting", days=9)
+    )
+    hub.trust.certificates.bind_site("jiuting", made.certificate_pem)
+    hub.access.sites.add(replace(site, max_bytes_per_day=1), replace=True)
+    hub.usage.received("jiuting", 5)
+    hub.usage.flush()
+    text = signed_in("engineer").page("/region").get_text(" ", strip=True)
+    assert "The certificate ends in 8 days" in text
+    assert "The quota of today is used up" in text
