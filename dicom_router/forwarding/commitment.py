@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 _MOST = 500
 _ASK_AGAIN = timedelta(hours=1)
 _REPORT_S = 5.0
-_ALREADY_ASKED_TOLERANCE = timedelta(minutes=1)
+# Asked later than this after "now": written before the clock was set back.
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 NOT_OFFERED = "the destination does not offer storage commitment; set commitment = false"
 
 
@@ -115,7 +116,7 @@ class Commitments:
             or_(
                 ITEM.c.asked_at.is_(None),
                 ITEM.c.asked_at <= now - _ASK_AGAIN,
-                ITEM.c.asked_at > now + _ALREADY_ASKED_TOLERANCE,
+                ITEM.c.asked_at > now + _CLOCK_TOLERANCE,
             ),
         )
         with self.database.read() as session:

@@ -52,6 +52,12 @@ class Orthanc:
     def file(self, name: str) -> bytes:
         return self.ask(f"/instances/{name}/file")
 
+    def know(self, port: int) -> None:
+        """Let it open associations to the hub, to report on storage commitment."""
+        body = json.dumps(["EIRHUB", "127.0.0.1", port]).encode()
+        request = urllib.request.Request(f"{self.http}/modalities/hub", body, method="PUT")
+        urllib.request.urlopen(request, timeout=10).close()
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -140,11 +146,12 @@ def pixels(instance: Dataset) -> Any:
 def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
     with storescp(tmp_path / "got") as scp, orthanc(tmp_path / "orthanc") as peer:
         listed = ", ".join(
-            f'{{ name = "{name}", ae_title = "{name}", host = "127.0.0.1", port = {port} }}'
-            for name, port in (
-                ("DEAD", free_port()),
-                ("SCP", scp.port),
-                ("ORTHANC", peer.dicom_port),
+            f'{{ name = "{name}", ae_title = "{name}", host = "127.0.0.1", port = {port},'
+            f" commitment = {commitment} }}"
+            for name, port, commitment in (
+                ("DEAD", free_port(), "false"),
+                ("SCP", scp.port, "false"),
+                ("ORTHANC", peer.dicom_port, "true"),
             )
         )
         options = (
@@ -159,14 +166,19 @@ def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
             "router.accept_unknown_ae=true",
         )
         with running_hub(tmp_path / "data", *options) as hub:
+            peer.know(hub.dicom_port)
             push(hub, SAMPLES)
             # The dead destination holds up none of the others.
             await_true(lambda: len(scp.kept()) == 2 == len(peer.instances()), "not forwarded")
             await_true(lambda: is_done(queue(hub)["destinations"]["SCP"], 2), "not recorded")
+            # Orthanc reports on an association of its own, to the hub's port.
+            await_true(lambda: is_done(queue(hub)["destinations"]["ORTHANC"], 1), "not committed")
+            committed = queue(hub, "--destination", "ORTHANC", "--state", "committed")["items"]
             dead = queue(hub)["destinations"]["DEAD"]
             archived = queue(hub, "--destination", "SCP", "--state", "sent")["items"]
         kept = peer.instances()
         arrived = {uid: dcmread(BytesIO(peer.file(name))) for uid, name in kept.items()}
+    assert [one["rule"] for one in committed] == ["rule 1"]
     assert dead["counts"]["queued"] == 2
     assert dead["last_error"].startswith("no connection")
     assert scp.kept() == {one["sop_instance_uid"]: one["dataset_sha256"] for one in archived}

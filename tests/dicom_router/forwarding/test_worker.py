@@ -1,12 +1,13 @@
 """A lane sends what is owed: once, in order of urgency, again after every kind of failure."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dicom_router.forwarding.breaker import Breaker
-from dicom_router.forwarding.model import BreakerState, State
+from dicom_router.forwarding.model import BreakerState, Claim, State
 from dicom_router.forwarding.pacing import RateCap
 from dicom_router.forwarding.sender import DestinationUnavailableError, Parcel, Sent
 from dicom_router.forwarding.verdicts import Verdict
@@ -21,6 +22,7 @@ from tests.dicom_router.forwarding.world import (
 )
 
 WEEK_S = 7 * 24 * 3600
+DEAD_WORKERS = Claim("a", "worker:dead", frozenset({""}))
 
 
 def test_what_is_owed_is_sent_over_one_association_and_settled(world: World) -> None:
@@ -261,8 +263,7 @@ def test_a_destination_out_of_resources_is_not_sent_a_whole_batch(world: World) 
 
 def test_a_killed_workers_leases_come_back_at_the_next_start(world: World) -> None:
     world.promised(1, 2)
-    lane = world.lane(ScriptedSender(answering(Verdict.ACCEPTED)), owner="worker:dead")
-    claimed = world.ledger.claim(lane_claim(world))
+    claimed = world.ledger.claim(DEAD_WORKERS)
     assert [item.state for item in world.items()] == [State.LEASED] * 2
     assert len(claimed) == 2
     sender = ScriptedSender()
@@ -270,18 +271,11 @@ def test_a_killed_workers_leases_come_back_at_the_next_start(world: World) -> No
     assert world.ledger.release_dead(["a"], lambda owner: owner == "worker:dead") == 2
     assert world.lane(sender).turn()
     assert world.states() == ["sent"] * 2
-    del lane
-
-
-def lane_claim(world: World):  # type: ignore[no-untyped-def]
-    from dicom_router.forwarding.model import Claim
-
-    return Claim("a", "worker:dead", frozenset({""}))
 
 
 def test_a_lease_runs_out_by_itself(world: World) -> None:
     world.promised(1)
-    world.ledger.claim(lane_claim(world))
+    world.ledger.claim(DEAD_WORKERS)
     sender = ScriptedSender()
     lane = world.lane(sender)
     world.clock.advance(seconds=899)
@@ -320,7 +314,7 @@ def test_a_clock_that_is_set_a_year_off_stops_nothing(world: World, years: int) 
     world.promised(1, 2)
     failing = ScriptedSender(answering(Verdict.RETRY, "0xA700"))
     world.lane(failing).turn()  # rows and breaker have pauses now
-    world.ledger.claim(lane_claim(world))
+    world.ledger.claim(DEAD_WORKERS)
     world.clock.advance(days=366 * years)
     sender = ScriptedSender()
     lane = world.lane(sender)
@@ -367,8 +361,6 @@ def test_an_unexpected_error_gives_back_what_was_leased(world: World) -> None:
 
 
 def test_a_rate_cap_spreads_the_bytes_over_time(world: World) -> None:
-    import time
-
     world.promised(1, 2, 3)
     each = world.items()[0].dataset_bytes
     lane = world.lane(ScriptedSender(), caps=[RateCap(None, each * 4)])
