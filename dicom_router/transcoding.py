@@ -8,7 +8,6 @@ Instance UID stays, as the pixels do (PS3.4 B.4.1).
 import io
 import tempfile
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from dicom_router.presentation import (
 )
 from dicom_router.sending.errors import InstanceUnavailableError, TranscodingError
 from dicom_router.sending.model import OutgoingInstance
+from dicom_router.sending.stored_instances import require_intact
 from eir_versions.decoding import DecoderPool
 from eir_versions.errors import (
     DecoderPoolStoppedError,
@@ -43,7 +43,6 @@ from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.deflated import inflate
 from image_archive.errors import UnreadableInstanceError
-from image_archive.exporting import stored_dataset
 from image_archive.model import InstanceRecord
 from image_archive.reading import skip_file_meta
 
@@ -83,18 +82,12 @@ class Transcoder:
             TranscodingError: in none of them; with the reason of the first that was tried.
             InstanceUnavailableError: its own bytes are missing or damaged.
         """
-        self._require_intact(record)
+        require_intact(self.backend, record)
         with tempfile.TemporaryFile() as spool:
             syntax = self._first_possible(record, accepted, spool)
             yield OutgoingInstance(
                 record.sop_class_uid, record.sop_instance_uid, syntax, lambda: _pieces(spool)
             )
-
-    def _require_intact(self, record: InstanceRecord) -> None:
-        try:
-            deque(stored_dataset(self.backend, record), maxlen=0)
-        except (NotFoundError, UnreadableInstanceError, OSError) as error:
-            raise InstanceUnavailableError("the stored bytes are missing or damaged") from error
 
     def _first_possible(
         self, record: InstanceRecord, accepted: Sequence[str], spool: BinaryIO

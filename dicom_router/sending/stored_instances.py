@@ -13,6 +13,7 @@ from image_archive.exporting import stored_dataset
 from image_archive.model import InstanceRecord
 
 _HELD_WHOLE_BYTES = 16 * 1024 * 1024
+_UNAVAILABLE = (NotFoundError, UnreadableInstanceError, OSError)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,19 @@ class StoredInstances:
             if record.dataset_bytes <= _HELD_WHOLE_BYTES:
                 yield b"".join(stored_dataset(self.backend, record))
                 return
-            deque(stored_dataset(self.backend, record), maxlen=0)
+            require_intact(self.backend, record)
             yield from stored_dataset(self.backend, record)
-        except (NotFoundError, UnreadableInstanceError, OSError) as error:
+        except _UNAVAILABLE as error:
             raise InstanceUnavailableError("the stored bytes are missing or damaged") from error
+
+
+def require_intact(backend: ArchiveBackend, record: InstanceRecord) -> None:
+    """Read the dataset once and compare its hash with the one it was received with.
+
+    Raises:
+        InstanceUnavailableError: the bytes are missing or damaged.
+    """
+    try:
+        deque(stored_dataset(backend, record), maxlen=0)
+    except _UNAVAILABLE as error:
+        raise InstanceUnavailableError("the stored bytes are missing or damaged") from error

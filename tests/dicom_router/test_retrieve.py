@@ -420,7 +420,6 @@ def get(
     )
     assert association.is_established
     got.responses = list(association.send_c_get(identifier, model))
-    assert association.send_c_get is not None
     association.release()
     return got
 

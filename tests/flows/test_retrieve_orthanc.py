@@ -1,0 +1,84 @@
+"""Orthanc asks the hub for a study by C-FIND and C-MOVE, and is where the hub sends it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_server
+from typing import Any
+
+import requests
+
+from tests.dicom_router.conftest import running_node, until
+from tests.dicom_router.instances import STUDY, ct
+from tests.dicom_router.test_retrieve import store
+from tests.support.tools import require_tool
+
+
+def free_port() -> int:
+    with create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def orthanc(folder: Path, dicom_port: int, hub_port: int) -> Iterator[str]:
+    """Orthanc as the AE title WS1, knowing the hub as a modality; the root of its REST API."""
+    http_port = free_port()
+    configuration = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "DicomAet": "WS1",
+        "DicomPort": dicom_port,
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowEcho": True,
+        "DicomModalities": {"hub": ["EIRHUB", "127.0.0.1", hub_port]},
+        "Plugins": [],
+    }
+    (folder / "storage").mkdir(parents=True)
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(configuration))
+    process = subprocess.Popen(
+        [require_tool("Orthanc"), str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    root = f"http://127.0.0.1:{http_port}"
+    try:
+        assert until(lambda: _answers(root), 60)
+        yield root
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(root: str) -> bool:
+    try:
+        return requests.get(f"{root}/system", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def post(url: str, body: Any) -> Any:
+    answer = requests.post(
+        url, data=body if isinstance(body, str) else json.dumps(body), timeout=60
+    )
+    assert answer.ok, answer.text
+    return answer.json()
+
+
+def test_orthanc_finds_a_study_and_has_it_moved_to_itself(tmp_path: Path) -> None:
+    dicom_port = free_port()
+    row = {"name": "orthanc", "ae_title": "WS1", "host": "127.0.0.1", "port": dicom_port}
+    with running_node(tmp_path, destinations=(row,), idle_timeout_s=30.0) as hub:
+        store(hub, ct(1), ct(2), ct(3))
+        with orthanc(tmp_path / "orthanc", dicom_port, hub.port) as root:
+            query = post(
+                f"{root}/modalities/hub/query",
+                {"Level": "Study", "Query": {"StudyInstanceUID": STUDY}},
+            )
+            post(f"{root}/queries/{query['ID']}/retrieve", "WS1")
+            kept = requests.get(f"{root}/instances?expand", timeout=30).json()
+    uids = {one["MainDicomTags"]["SOPInstanceUID"] for one in kept}
+    assert uids == {f"{STUDY}.1.{number}" for number in (1, 2, 3)}
