@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from statistics import median
 
@@ -139,7 +140,7 @@ def _answer_times(log: str) -> list[float]:
 
 
 def _findable_p99(address: str) -> float:
-    """Return how late the index was for 99 of 100 instances, as the bucket that holds it ends."""
+    """Return how late the index was for 99 of 100 instances: the upper end of their bucket."""
     with urllib.request.urlopen(address) as answer:  # noqa: S310 (the hub's own ready line)
         text = answer.read().decode()
     buckets = [
@@ -149,6 +150,8 @@ def _findable_p99(address: str) -> float:
         )
     ]
     total = buckets[-1][1] if buckets else 0.0
+    if not total:  # the receiving processes are others (`router.processes`): nothing is known
+        return float("nan")
     return next((bound for bound, count in buckets if count >= 0.99 * total), float("inf"))
 
 
@@ -196,7 +199,7 @@ def _report(workload: Workload, results: dict[str, Result], associations: int, r
             f"{result.refused} failed   peak {result.peak_bytes / 2**20:4.0f} MB   "
             f"[{spread} s; promises {receiver.promises}]"
         )
-        if result.findable_s:
+        if not any(map(isnan, result.findable_s)) and result.findable_s:
             print(
                 f"            found after the receipt: p99 ≤ {max(result.findable_s) * 1e3:.0f} ms"
             )
