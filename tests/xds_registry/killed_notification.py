@@ -30,6 +30,7 @@ from hub_kernel.tasks import deliver_all_due  # noqa: E402
 from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
+from tests.support.killed_child import was_killed  # noqa: E402
 from tests.xds_registry.samples import LOCAL  # noqa: E402
 from tests.xds_registry.submitted import of  # noqa: E402
 from xds_registry import store  # noqa: E402
@@ -103,20 +104,7 @@ def work(number: int, cx: str, kill_at: int | None) -> None:
 
 def run(number: int, cx: str, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work(number, cx, kill_at)
-        except BaseException as error:  # noqa: BLE001 (a forked child must end here)
-            print(repr(error), file=sys.stderr)  # noqa: T201
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.WEXITSTATUS(status):
-        sys.exit("a child failed")
-    return False
+    return was_killed(lambda: work(number, cx, kill_at))
 
 
 def prepare() -> str:
@@ -154,9 +142,9 @@ def main() -> None:
     cx = prepare()
     killed = 0
     for kill_at in range(1, MOST_STEPS):
-        was_killed = run(kill_at, cx, kill_at)
+        cut_off = run(kill_at, cx, kill_at)
         run(kill_at, cx, None)  # the next start
-        if not was_killed:
+        if not cut_off:
             break
         killed += 1
     database = open_hub()[0]

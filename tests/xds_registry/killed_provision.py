@@ -20,6 +20,7 @@ from sqlalchemy import event, func, select  # noqa: E402
 
 from hub_kernel.errors import NotFoundError  # noqa: E402
 from image_archive.backends import filesystem  # noqa: E402
+from tests.support.killed_child import was_killed  # noqa: E402
 from tests.xds_registry import provided  # noqa: E402
 from tests.xds_registry.provided import Sent, described  # noqa: E402
 from tests.xds_registry.trial import Trial, trial  # noqa: E402
@@ -76,8 +77,8 @@ def count_steps(here: Trial, kill_at: int | None) -> Callable[[], None]:
     for name in ("write", "publish"):
         original = getattr(filesystem.PendingFile, name)
         setattr(filesystem.PendingFile, name, _stepping(original, step))
-    adopt = filesystem.FilesystemBackend.adopt
-    filesystem.FilesystemBackend.adopt = _stepping(adopt, step)  # type: ignore[method-assign]
+    together = filesystem.FilesystemBackend.publish_together
+    filesystem.FilesystemBackend.publish_together = _stepping(together, step)  # type: ignore[method-assign]
     return step
 
 
@@ -122,20 +123,7 @@ def provide(number: int, kill_at: int | None) -> None:
 
 def run(number: int, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            provide(number, kill_at)
-        except BaseException as error:  # noqa: BLE001 (a forked child must end here)
-            print(repr(error), file=sys.stderr)  # noqa: T201
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.WEXITSTATUS(status):
-        sys.exit("a child failed")
-    return False
+    return was_killed(lambda: provide(number, kill_at))
 
 
 def state(here: Trial) -> State:
@@ -165,14 +153,14 @@ def main() -> None:
     for number in range(1, MOST_STEPS):
         with trial(ROOT, create=False) as here:
             before = state(here)
-        was_killed = run(number, number)
+        cut_off = run(number, number)
         with trial(ROOT, create=False) as here:
             after = state(here)
             added = (after.entries - before.entries, after.sets - before.sets)
             added += (after.documents - before.documents,)
             if added not in ((0, 0, 0), (2, 1, 2)) or after.whole != after.documents:
                 sys.exit(f"kill point {number} tore the submission: {before} {after}")
-            if not was_killed:
+            if not cut_off:
                 break
             killed += 1
             untouched += added == (0, 0, 0)

@@ -25,6 +25,7 @@ from hub_kernel.settings import IdentitySettings  # noqa: E402
 from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
+from tests.support.killed_child import was_killed  # noqa: E402
 from xds_registry.affinity_domain import load_affinity_domain  # noqa: E402
 from xds_registry.service import Registry, RegistryNames, RegistryParts  # noqa: E402
 from xds_registry.tables import (  # noqa: E402
@@ -88,20 +89,7 @@ def register(generation: int, kill_at: int | None) -> None:
 
 def run(generation: int, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            register(generation, kill_at)
-        except BaseException as error:  # noqa: BLE001 (a forked child must end here)
-            print(repr(error), file=sys.stderr)  # noqa: T201
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.WEXITSTATUS(status):
-        sys.exit("a child failed")
-    return False
+    return was_killed(lambda: register(generation, kill_at))
 
 
 def state() -> tuple[int, ...]:
@@ -128,12 +116,12 @@ def main() -> None:
     for kill_at in range(1, MOST_STATEMENTS):
         generation = kill_at
         before = state()
-        was_killed = run(generation, kill_at)
+        cut_off = run(generation, kill_at)
         after = state()
         added = {now - then for now, then in zip(after, before, strict=True)}
         if added not in ({0}, {1}):
             sys.exit(f"kill point {kill_at} tore the registration: {before} {after}")
-        if not was_killed:
+        if not cut_off:
             break
         killed += 1
         untouched += added == {0}

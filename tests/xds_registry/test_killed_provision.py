@@ -21,7 +21,7 @@ def test_a_kill_at_any_step_leaves_all_or_nothing_and_no_lost_bytes(tmp_path: Pa
     done = run(tmp_path)
     assert done.returncode == 0, done.stderr
     killed, untouched, registered, reclaimed = map(int, done.stdout.split())
-    assert killed >= 30  # begin, rows, commits, writes, flushes, renames
+    assert killed >= 25  # begin, rows, commits, writes, flushes, renames
     assert untouched + registered == killed
     assert registered >= 1  # committed and not answered
     assert reclaimed >= 10  # bytes that lay there without a name
