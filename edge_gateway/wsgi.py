@@ -43,7 +43,7 @@ Authenticate = Callable[[Environ], Subject | None]
 _MOST_JSON_BYTES = 4 * 1024 * 1024
 _MOST_STUDIES = 100
 _RETRY_S = {423: "2", 429: "30", 503: "10", 507: "60"}
-_ROUTES = Map(
+ROUTES = Map(
     [
         Rule("/<site>/uploads", endpoint="uploads", methods=["OPTIONS", "POST"]),
         Rule("/<site>/uploads/<name>", endpoint="upload", methods=["HEAD", "PATCH", "DELETE"]),
@@ -100,7 +100,7 @@ class EdgeDoor:
         """Answer one request; a failure is told without its traceback."""
         request = Request(environ)
         try:
-            response = self._answer(request, _ROUTES.bind_to_environ(environ))
+            response = self._answer(request, ROUTES.bind_to_environ(environ))
         except MethodNotAllowed:
             response = _problem(problems.NOT_ALLOWED)
         except HTTPException:

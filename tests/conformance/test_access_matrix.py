@@ -66,6 +66,8 @@ SHOWING = {
     "/fhir": 6,
     DOCUMENTS: 9,
 }
+# Doors for machines of one site, which show no person to anybody else: a walk of their own.
+WALKED_ELSEWHERE = {"/edge"}  # tests/edge_gateway/test_door_access.py
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,9 @@ def test_every_machine_door_of_the_hub_is_in_the_matrix(
         mounted = set(hub.wsgi().mounts)
     finally:
         hub.close()
-    assert mounted <= set(SHOWING), "say here what a new door shows, and aim requests at it"
+    assert mounted <= set(SHOWING) | WALKED_ELSEWHERE, (
+        "say here what a new door shows, and aim requests at it"
+    )
     assert set(soap_endpoints(doors.registry)) | {"/fhir", DOCUMENTS} == set(SHOWING)
     assert doors.unaimed() == []
     aimed = list(doors.aimed())
