@@ -5,12 +5,13 @@ from datetime import datetime
 from edge_gateway.tables import EdgeMarkRow
 from hub_kernel.database import Database
 
-CONTACT, REPORT_REASON, UPLOAD_REASON, REPORTED_THROUGH, COMPARED = (
+CONTACT, REPORT_REASON, UPLOAD_REASON, REPORTED_THROUGH, COMPARED, RELEASING = (
     "contact",
     "report_reason",
     "upload_reason",
     "reported_through",
     "compared",
+    "releasing",
 )
 
 

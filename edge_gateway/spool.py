@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_gateway import reasons
+from edge_gateway import marks, reasons
+from edge_gateway.marks import Marks
 from hub_kernel.clock import Clock
 from image_archive.service import ArchiveService
 
@@ -26,11 +27,14 @@ class SpoolRule:
 class Spool:
     """Lets instances go while there is too little room, as far as the rule allows."""
 
-    def __init__(self, archive: ArchiveService, clock: Clock, rule: SpoolRule, safe: Safe) -> None:
+    def __init__(
+        self, archive: ArchiveService, clock: Clock, rule: SpoolRule, safe: Safe, noted: Marks
+    ) -> None:
         self._archive = archive
         self._clock = clock
         self._rule = rule
         self._safe = safe
+        self._noted = noted
 
     def make_room(self) -> int:
         """Let go what may go until there is the room that is wanted; return how many instances."""
@@ -38,10 +42,18 @@ class Spool:
         for uid in self._candidates():
             if self._archive.backend.free_bytes() >= self._rule.wanted_free_bytes:
                 break
+            self._noted.put(marks.RELEASING, uid)
             released += self._archive.release(uid)
+        self._noted.change(marks.RELEASING, "")
         if released:
             log.info("the spool let instances go", extra={"instances": released})
         return released
+
+    def finish(self) -> None:
+        """Remove the bytes that an end in the middle of a release left; run at every start."""
+        if uid := self._noted.get(marks.RELEASING):
+            self._archive.finish_release(uid)
+            self._noted.put(marks.RELEASING)
 
     def reason(self) -> str:
         """Return what is wrong with the room there is, empty for nothing."""

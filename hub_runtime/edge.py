@@ -103,7 +103,7 @@ def edge_span(settings: Settings, database: Database, archive: ArchiveService) -
     wanted, noted, ledger = settings.edge, Marks(database), OwnLedger(database)
     queue = EdgeQueue(database)
     rule = SpoolRule(timedelta(days=wanted.keep_days), wanted.spool_free_bytes)
-    spool = Spool(archive, database.clock, rule, queue.taken_before)
+    spool = Spool(archive, database.clock, rule, queue.taken_before, noted)
 
     def figures() -> EdgeFigures:
         return queue.figures(settings.archive_path, spool.reason(), noted)

@@ -94,7 +94,7 @@ def edge_side(parts: EdgeSideParts) -> EdgeSide:
         IntakeParts(
             database=parts.database,
             archive=parts.archive,
-            index=ArchiveIndex(parts.database),
+            index=ArchiveIndex(parts.database, settled=parts.archive.settled),
             sites=parts.sites,
             partials=partials,
             clock=parts.clock,

@@ -20,6 +20,15 @@ ROLES = ("router", "web", "worker")
 class Edge(Hub):
     """Every part of a hub; what follows receipt is the hand-over alone."""
 
+    def open(self) -> None:
+        """Open as a hub does, and finish what an end in the middle of making room left.
+
+        Raises:
+            ConfigurationError: the database belongs to a newer version.
+        """
+        super().open()
+        self.span().spool.finish()
+
     def span(self) -> EdgeSpan:
         """Return what is between this edge and its hub."""
         return edge_span(self.settings, self.database, self.archive)

@@ -142,6 +142,18 @@ class ArchiveService:
         self._backend.delete(key)
         return True
 
+    def finish_release(self, sop_instance_uid: str) -> None:
+        """Remove the bytes of an instance whose `release` was cut short; others keep theirs."""
+        with self._database.read() as session:
+            key = session.scalar(
+                select(INSTANCE.c.storage_key).where(
+                    INSTANCE.c.sop_instance_uid == sop_instance_uid,
+                    INSTANCE.c.condition == Condition.RELEASED.value,
+                )
+            )
+        if key is not None:
+            self._backend.delete(key)
+
     def verify(self, progress: Callable[[int, int], None]) -> VerifyReport:
         """Re-hash every instance; `progress` is called with (checked, in all)."""
         return verify(self._database, self._backend, progress)

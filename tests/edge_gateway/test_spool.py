@@ -78,7 +78,7 @@ class Gateway:
 
     def spool(self, wanted_free_bytes: int) -> Spool:
         rule = SpoolRule(KEEP, wanted_free_bytes)
-        return Spool(self.archive, self.clock, rule, self.queue.taken_before)
+        return Spool(self.archive, self.clock, rule, self.queue.taken_before, Marks(self.database))
 
     def has_bytes(self, uid: str) -> bool:
         try:
@@ -138,6 +138,44 @@ def test_the_ledger_keeps_what_the_spool_let_go_and_the_same_bytes_come_back(
     assert gateway.archive.verify(lambda _done, _total: None).ok
     assert gateway.archive.reconcile(full=True).missing == ()
     gateway.archive.store_file(part10(ct(1)), ORIGIN)
+    assert gateway.has_bytes(uid)
+
+
+def test_a_power_cut_between_row_and_file_is_finished_at_the_next_start(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = gateway.receive(1)
+    kept = gateway.receive(2, State.QUEUED)
+    gateway.clock.advance(days=8)
+
+    def power_cut(_key: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(gateway.archive.backend, "delete", power_cut)
+        gateway.spool(NO_ROOM).make_room()
+    assert gateway.has_bytes(uid)  # Control: the room is leaked, and making room does not mend it.
+    assert gateway.archive.reconcile(full=True).missing == ()
+    started = gateway.spool(NO_ROOM)
+    started.finish()
+    assert not gateway.has_bytes(uid)
+    assert gateway.has_bytes(kept)
+    started.finish()
+
+
+def test_what_was_sent_again_after_a_power_cut_keeps_its_bytes(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = gateway.receive(1)
+    Marks(gateway.database).put(marks.RELEASING, uid)  # cut before the row was changed
+    gateway.spool(NO_ROOM).finish()
+    assert gateway.has_bytes(uid)
+    Marks(gateway.database).put(marks.RELEASING, uid)
+    with monkeypatch.context() as cut:
+        cut.setattr(gateway.archive.backend, "delete", lambda _key: None)
+        gateway.archive.release(uid)
+    gateway.archive.store_file(part10(ct(1)), ORIGIN)
+    gateway.spool(NO_ROOM).finish()
     assert gateway.has_bytes(uid)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +24,14 @@ from edge_gateway.errors import (
 )
 from edge_gateway.model import Offer
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.settings import ArchiveSettings, RouterSettings
+from image_archive.errors import ArchiveError
 from image_archive.file_meta import read_file_meta
+from image_archive.index import ArchiveIndex
+from image_archive.index_writing import Arrival, Finding
+from image_archive.model import IncomingHeader, InstanceOrigin
+from image_archive.recording import ReceiptRecorder
 from image_archive.tables import QUARANTINE
 from tests.dicom_router.instances import ct
 from tests.edge_gateway.region import Line, Region, big, offer_of, open_region
@@ -53,6 +60,35 @@ def test_what_has_arrived_is_not_sent_again(region: Region) -> None:
     receipt = region.client().upload(offer, opened, again)
     assert receipt.outcome == "already_stored"
     assert (first.sent, again.sent) == (offer.dataset_bytes, 0)
+
+
+def test_what_was_just_acknowledged_is_seen_though_its_row_is_still_being_written(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, opened = offer_of(big())
+    written = ReceiptRecorder.record_all
+
+    def slowly(
+        recorder: ReceiptRecorder, arrivals: Sequence[Arrival]
+    ) -> list[Finding | ArchiveError]:
+        time.sleep(1.0)
+        return written(recorder, arrivals)
+
+    monkeypatch.setattr(ReceiptRecorder, "record_all", slowly)
+    header = IncomingHeader(
+        offer.sop_class_uid,
+        offer.sop_instance_uid,
+        offer.transfer_syntax_uid,
+        InstanceOrigin("sijing", AssigningAuthority("SIJING", "1.2.3.1"), "CT_ROOM_1", "HUB", ""),
+    )
+    with region.hub.archive.incoming(header) as incoming:
+        incoming.write(opened().read())
+        incoming.secure()
+    unseen = ArchiveIndex(region.hub.database)
+    assert unseen.instance(offer.sop_instance_uid) is None  # Control: a reader who does not wait.
+    line = Line()
+    assert region.client().upload(offer, opened, line).outcome == "already_stored"
+    assert line.sent == 0
 
 
 def test_an_upload_goes_on_where_the_line_was_cut(region: Region) -> None:

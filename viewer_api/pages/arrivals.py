@@ -82,7 +82,7 @@ def page() -> str:
         lines=lines,
         set_aside=set_aside,
         set_aside_words=SET_ASIDE_WORDS,
-        site_names=[book.name(site_id) for site_id in sorted(own)],
+        sites={site_id: book.name(site_id) for site_id in sorted(own)},
         several_sites=len(own) > 1,
         # Who only runs the hub follows studies, not people (least privilege).
         shows_patients=Role.TECHNICIAN in subject.roles,

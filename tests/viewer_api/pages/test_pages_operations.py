@@ -28,6 +28,18 @@ def test_a_technician_sees_the_own_sites_studies_of_today_with_their_lamps(
     assert page.body["data-refresh-s"] == "30"
 
 
+@pytest.mark.parametrize(("language", "words"), [("zh", "台账"), ("en", "Ledger of")])
+def test_a_technician_goes_from_the_arrivals_to_the_ledger_of_the_own_site_alone(
+    signed_in: Callable[..., Browser], language: str, words: str
+) -> None:
+    browser = signed_in("tech")
+    links = browser.page(f"/arrivals?lang={language}").select('main a[href*="/ledger/"]')
+    assert len(links) == 1
+    assert words in links[0].get_text()
+    ledger = browser.page(f"{links[0]['href']}?lang={language}")
+    assert links[0].get_text() == ledger.select_one("h1").get_text()
+
+
 @pytest.mark.parametrize("username", ["engineer", "boss"])
 def test_who_runs_the_hub_follows_studies_and_sees_no_patient(
     signed_in: Callable[..., Browser], username: str
