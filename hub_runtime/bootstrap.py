@@ -8,23 +8,13 @@ from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from access_control.accounts import Accounts
-from access_control.audit import AuditTrail, HeadKeeper
-from access_control.consent import Consents
-from access_control.secrets import KeyStore
-from access_control.sessions import SessionLifetime, Sessions
-from access_control.shared_links import SharedLinks
-from access_control.sites import SiteDirectory
-from access_control.tokens import MachineTokens
 from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
 from eir_versions.recipes import load_recipes
 from eir_versions.service import EirParts, EirService
-from hub_kernel.clock import Clock, SystemClock
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
-from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
@@ -38,6 +28,7 @@ from hub_runtime.forwarding import (
     ForwardingWiring,
     build_forwarding,
 )
+from hub_runtime.foundation import Access, Foundation, access_parts, foundation
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, build_identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust, TrustParts, machine_trust
@@ -45,15 +36,12 @@ from hub_runtime.open_doors import refuse_open_doors
 from hub_runtime.own_tls import dicom_tls_context, with_own_certificate
 from hub_runtime.public_address import PublicAddress, public_address
 from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
-from image_archive.backend import ArchiveBackend
-from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.rejections import Rejections
 from image_archive.service import ArchiveService
 from patient_index.contradiction import Contradictions
 from patient_index.hl7v2.exchange import Hl7Parts
 from patient_index.hl7v2.node import Hl7Node
-from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from viewer_api.app import create_app
 from viewer_api.services import ViewerServices
@@ -61,32 +49,6 @@ from xds_registry.service import Registry
 
 Wsgi = Callable[..., Any]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Foundation:
-    """What every part stands on."""
-
-    settings: Settings
-    clock: Clock
-    metrics: Metrics
-    outbox: Outbox
-    database: Database
-    keys: KeyStore
-    backend: ArchiveBackend
-
-
-@dataclass(frozen=True)
-class Access:
-    """Who may come in, and what they did."""
-
-    sites: SiteDirectory
-    accounts: Accounts
-    sessions: Sessions
-    tokens: MachineTokens
-    links: SharedLinks
-    consents: Consents
-    audit: AuditTrail
 
 
 @dataclass(frozen=True)
@@ -234,8 +196,8 @@ def build_hub(settings: Settings) -> Hub:
     """
     refuse_open_doors(settings)
     settings = with_own_certificate(settings)
-    base = _foundation(settings)
-    access = _access(base)
+    base = foundation(settings)
+    access = access_parts(base)
     trust = machine_trust(
         settings.access.machine_authentication,
         TrustParts(base.database, base.clock, access.tokens),
@@ -313,43 +275,6 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
     ]
 
 
-def _foundation(settings: Settings) -> Foundation:
-    data = settings.hub.data_dir
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"hub.data_dir {data}: {error.strerror}") from error
-    clock, outbox = SystemClock(), Outbox()
-    return Foundation(
-        settings=settings,
-        clock=clock,
-        metrics=Metrics(),
-        outbox=outbox,
-        database=Database(settings.database_url, outbox=outbox, clock=clock),
-        keys=KeyStore(data / "secrets"),
-        backend=ARCHIVE_BACKENDS[settings.archive.backend](settings),
-    )
-
-
-def _access(base: Foundation) -> Access:
-    wanted = base.settings.access
-    lifetime = SessionLifetime(wanted.session_idle_minutes * 60, wanted.session_hours * 3600)
-    return Access(
-        sites=SiteDirectory(base.database, base.clock),
-        accounts=Accounts(base.database, base.clock),
-        sessions=Sessions(base.database, base.clock, lifetime),
-        tokens=MachineTokens(base.database, base.clock),
-        links=SharedLinks(base.database, base.clock, base.keys.key("links")),
-        consents=Consents(base.database, base.clock, SamePerson(base.database)),
-        audit=AuditTrail(
-            base.database,
-            base.clock,
-            base.keys.key("audit"),
-            keeper=HeadKeeper(base.settings.hub.data_dir / "secrets" / "audit.head"),
-        ),
-    )
-
-
 def _archive(base: Foundation) -> ArchiveService:
     quiet_s = base.settings.study.quiet_period_s
     return ArchiveService(
@@ -381,10 +306,6 @@ def _measure_outbox(hub: Hub) -> None:
     hub.base.metrics.outbox.labels("parked").set(status.parked)
 
 
-def _filesystem(settings: Settings) -> ArchiveBackend:
-    return FilesystemBackend(settings.archive_path, min_free_bytes=settings.archive.min_free_bytes)
-
-
 def _threads(hub: Hub) -> TaskEngine:
     engine = ThreadTaskEngine(
         hub.database, hub.base.outbox, periodic_jobs(hub), workers=hub.settings.tasks.workers
@@ -393,6 +314,5 @@ def _threads(hub: Hub) -> TaskEngine:
     return engine
 
 
-# The seams: a new implementation is its module and one row here.
-ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {"filesystem": _filesystem}
+# The seam: a new engine is its module and one row here.
 TASK_ENGINES: Mapping[str, Callable[[Hub], TaskEngine]] = {"threads": _threads}

@@ -23,7 +23,7 @@ from image_archive.service import ArchiveService
 from viewer_api.ledger.progress import progress_of
 
 if TYPE_CHECKING:
-    from hub_runtime.bootstrap import Access, Foundation
+    from hub_runtime.foundation import Access, Foundation
 
 _SWEEP_S, _PURGE_S = 10.0, 3600.0
 

@@ -1,1 +1,1 @@
-"""Implementations of the archive's seam; `hub_runtime.bootstrap` looks them up by name."""
+"""Implementations of the archive's seam; `hub_runtime.foundation` looks them up by name."""

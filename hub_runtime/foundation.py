@@ -1,0 +1,99 @@
+"""What every part of a hub stands on, and who may come in: made first, knowing no other part."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from access_control.accounts import Accounts
+from access_control.audit import AuditTrail, HeadKeeper
+from access_control.consent import Consents
+from access_control.secrets import KeyStore
+from access_control.sessions import SessionLifetime, Sessions
+from access_control.shared_links import SharedLinks
+from access_control.sites import SiteDirectory
+from access_control.tokens import MachineTokens
+from hub_kernel.clock import Clock, SystemClock
+from hub_kernel.database import Database
+from hub_kernel.errors import ConfigurationError
+from hub_kernel.metrics import Metrics
+from hub_kernel.outbox import Outbox
+from hub_kernel.settings import Settings
+from image_archive.backend import ArchiveBackend
+from image_archive.backends.filesystem import FilesystemBackend
+from patient_index.same_person import SamePerson
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What every part stands on."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    outbox: Outbox
+    database: Database
+    keys: KeyStore
+    backend: ArchiveBackend
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may come in, and what they did."""
+
+    sites: SiteDirectory
+    accounts: Accounts
+    sessions: Sessions
+    tokens: MachineTokens
+    links: SharedLinks
+    consents: Consents
+    audit: AuditTrail
+
+
+def foundation(settings: Settings) -> Foundation:
+    """Return what everything else of the hub of `settings` is built on.
+
+    Raises:
+        ConfigurationError: the data folder cannot be made.
+    """
+    data = settings.hub.data_dir
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"hub.data_dir {data}: {error.strerror}") from error
+    clock, outbox = SystemClock(), Outbox()
+    return Foundation(
+        settings=settings,
+        clock=clock,
+        metrics=Metrics(),
+        outbox=outbox,
+        database=Database(settings.database_url, outbox=outbox, clock=clock),
+        keys=KeyStore(data / "secrets"),
+        backend=ARCHIVE_BACKENDS[settings.archive.backend](settings),
+    )
+
+
+def access_parts(base: Foundation) -> Access:
+    """Return the sites, people, machines and rights of one hub, and its audit trail."""
+    wanted = base.settings.access
+    lifetime = SessionLifetime(wanted.session_idle_minutes * 60, wanted.session_hours * 3600)
+    return Access(
+        sites=SiteDirectory(base.database, base.clock),
+        accounts=Accounts(base.database, base.clock),
+        sessions=Sessions(base.database, base.clock, lifetime),
+        tokens=MachineTokens(base.database, base.clock),
+        links=SharedLinks(base.database, base.clock, base.keys.key("links")),
+        consents=Consents(base.database, base.clock, SamePerson(base.database)),
+        audit=AuditTrail(
+            base.database,
+            base.clock,
+            base.keys.key("audit"),
+            keeper=HeadKeeper(base.settings.hub.data_dir / "secrets" / "audit.head"),
+        ),
+    )
+
+
+def _filesystem(settings: Settings) -> ArchiveBackend:
+    return FilesystemBackend(settings.archive_path, min_free_bytes=settings.archive.min_free_bytes)
+
+
+# The seam: a new backend is its module and one row here.
+ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {"filesystem": _filesystem}
