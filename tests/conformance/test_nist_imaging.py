@@ -8,10 +8,8 @@ cannot. What the driver cannot judge of an answer is judged here, from the plan'
 `Standard`. Every step passes but those named here with the reason.
 """
 
-import io
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -19,20 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from lxml import etree
-from pydicom import dcmread
-from pydicom.data import get_testdata_file
 
 from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
 from tests.conformance.nist_assertions import completed_kit, tell
 from tests.conformance.nist_driver import completed_tests, run_driver
-from tests.support.tools import require_conformance
+from tests.conformance.nist_image_answers import judged
+from tests.conformance.nist_images import cases, kit, load_images, parsed, texts_of
 from tests.xds_registry import wire
 from tests.xds_registry.districts import District, Named, running_district
-from tests.xds_registry.imaging_wire import ITI38, RAD69, RAD75, XDSI
+from tests.xds_registry.imaging_wire import ITI38
 from tests.xds_registry.trial import served
 from xds_registry.gateways.communities import Community
 
@@ -42,14 +37,12 @@ SOURCE_HOME, SOURCE = f"urn:oid:{ROOT}.70.200", f"{ROOT}.80.110"
 GATEWAY_HOME, SOURCE_E, SOURCE_F = f"urn:oid:{ROOT}.70.201", f"{ROOT}.71.201.1", f"{ROOT}.71.201.2"
 HOME_A, SOURCE_A = f"urn:oid:{ROOT}.70.101", f"{ROOT}.71.101"
 HOME_B, SOURCE_B = f"urn:oid:{ROOT}.70.102", f"{ROOT}.71.102"
-
 SUBMITTED = "compares a submission to the toolkit's repository with one that is not in the kit"
 HAND = "one manifest of the kit's images is judged, and the kit ships none of those images"
 WADO = "the driver sends no WADO request; the same cases are in tests/viewer_api/test_wado_uri.py"
 TWO_SOURCES = "a gateway before two imaging sources: a hub is the one source of its community"
 READ_ME = "an introduction without a step"
 ASYNCHRONOUS = "the asynchronous exchange is not offered: no address of a message is called"
-
 SOURCE_TESTS = (
     "ids_2018-4803b", "ids_2018-4803c", "ids_4810", "ids_4811", "ids_4812", "ids_4820",
 )  # fmt: skip
@@ -63,7 +56,6 @@ INITIATING_TESTS = (
     "iig_2018-5401a", "iig_2018-5403a", "iig_2018-5404b", "iig_2018-5405b", "iig_5400", "iig_5401",
     "iig_5402", "iig_5403", "iig_5407", "iig_5408", "iig_5409"
 )  # fmt: skip
-
 # The tests of the kit in this area that cannot be run, and why.
 NOT_APPLICABLE = {
     "ids-1001": HAND,
@@ -92,153 +84,6 @@ NOT_APPLICABLE = {
     "12336": ASYNCHRONOUS,
     "rsnaedge-1001": "its request is not in the kit",
     "15813": "its data are found by 15811, which is not in the kit",
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One request of a test and what its plan says of the answer."""
-
-    name: str
-    request: Path
-    plans: tuple[Path, ...]
-    is_gateway: bool
-
-
-def kit() -> Path:
-    return require_conformance("nist").parent
-
-
-def cases(test: str) -> Iterator[Case]:
-    """Every request for images in a test, whether its index lists it or not."""
-    folder = kit() / "nist" / "tests" / test
-    for plan in sorted(folder.glob("*/testplan.xml")):
-        (named,) = _texts(plan, "MetadataFile") or [None]
-        if named is not None:
-            others = tuple(sorted(folder.glob("Validate*/testplan.xml")))
-            section = plan.parent.name
-            plans = (plan, *others) if section.startswith("Rad") else (plan,)
-            yield Case(f"{test}/{section}", plan.parent / named, plans, test.startswith("rig"))
-
-
-def _texts(plan: Path, name: str) -> list[str]:
-    return [str(one.text).strip() for one in _parsed(plan).iter(name)]
-
-
-def _parsed(path: Path) -> etree._Element:
-    return etree.fromstring(path.read_bytes().strip())
-
-
-# ---- images of our own under the kit's UIDs ----
-
-
-def load_images(district: District, tests: Iterable[str], repository: str) -> None:
-    """Store an image under every UID that `tests` ask this repository for, but for made-up ones."""
-    known: dict[str, tuple[str, str]] = {}
-    for test in tests:
-        for case in cases(test):
-            for study_uid, series_uid, instance_uid in _asked(case.request, repository):
-                known.setdefault(instance_uid, (study_uid, series_uid))
-    for instance_uid, (study_uid, series_uid) in known.items():
-        if study_uid and series_uid and not instance_uid.endswith((".999", ".987654")):
-            district.store(_image(study_uid, series_uid, instance_uid))
-
-
-def _asked(path: Path, repository: str) -> Iterator[tuple[str, str, str]]:
-    for study in _parsed(path).iter(f"{{{XDSI}}}StudyRequest"):
-        for series in study.iter(f"{{{XDSI}}}SeriesRequest"):
-            for one in series.iter(f"{{{wire.XDSB}}}DocumentRequest"):
-                if one.findtext(f"{{{wire.XDSB}}}RepositoryUniqueId") == repository:
-                    instance = one.findtext(f"{{{wire.XDSB}}}DocumentUniqueId") or ""
-                    yield study.get("studyInstanceUID"), series.get("seriesInstanceUID"), instance
-
-
-def _image(study_uid: str, series_uid: str, instance_uid: str) -> bytes:
-    """A picture in JPEG lossless: as such, or decoded, it answers every syntax the tests list."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = dcmread(str(get_testdata_file("JPEG-LL.dcm")))
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
-        dataset.PatientID = "IMAGES"
-        target = io.BytesIO()
-        dataset.save_as(target, enforce_file_format=True)
-    return target.getvalue()
-
-
-# ---- what the driver cannot judge ----
-
-
-def judged(case: Case, url: str) -> dict[str, list[str]]:
-    """Send the request of a case; return what is wrong by step, and nothing where all is right."""
-    action = RAD75 if case.is_gateway else RAD69
-    response = requests.post(
-        url,
-        wire.envelope(_parsed(case.request), action),
-        headers={"Content-Type": "application/soap+xml"},
-        timeout=60,
-    )
-    answer, parts = wire.unpack(response)
-    found: dict[str, list[str]] = {}
-    for plan in case.plans:
-        for step in _parsed(plan).iter("TestStep"):
-            asserts = [one.get("process") for one in step.iter("Assert")]
-            standard = step.find("Standard/ResponseBody/*")
-            if standard is not None and set(asserts) & JUDGES.keys():
-                wrong = [w for one in asserts for w in JUDGES[one](answer, parts, standard)]
-                found[f"{case.name}/{step.get('id')}"] = wrong
-    return found
-
-
-def _same_images(
-    answer: etree._Element, parts: Mapping[str, bytes], standard: etree._Element
-) -> Iterator[str]:
-    """Status and documents; an empty repository in the standard stands for any."""
-    if wire.status(answer) != wire.status(standard):
-        yield f"status {wire.status(answer)}"
-    if _documents(answer) != _documents(standard):
-        yield f"documents {sorted(_documents(answer) - _documents(standard))}"
-    for part in parts.values():
-        uid = dcmread(io.BytesIO(part), stop_before_pixels=True).SOPInstanceUID
-        if uid not in {document for document, _, _ in _documents(answer)}:
-            yield f"the bytes of {uid}"
-
-
-def _documents(payload: etree._Element) -> set[tuple[str, str, str]]:
-    """The (document, community, media type) of every DocumentResponse."""
-    names = ("DocumentUniqueId", "HomeCommunityId", "mimeType")
-    return {
-        tuple((one.findtext(f"{{{wire.XDSB}}}{name}") or "").strip() for name in names)
-        for one in payload.iter(f"{{{wire.XDSB}}}DocumentResponse")
-    }
-
-
-def _same_homes(
-    answer: etree._Element, _parts: Mapping[str, bytes], standard: etree._Element
-) -> Iterator[str]:
-    ours, theirs = ({home for _, home, _ in _documents(one)} for one in (answer, standard))
-    if ours != theirs:
-        yield f"communities {ours}"
-
-
-def _errors(
-    answer: etree._Element, _parts: Mapping[str, bytes], standard: etree._Element
-) -> Iterator[str]:
-    """There are errors, with the codes the standard names where it names any."""
-    if not wire.errors(answer):
-        yield "no error"
-    named = set(wire.errors(standard)) - {TOOLKITS_OWN}
-    if named and set(wire.errors(answer)) != named:
-        yield f"errors {wire.errors(answer)}"
-
-
-# A word of the toolkit's for XDSUnknownRepositoryId, in no table of the profiles.
-TOOLKITS_OWN = "XDSIUnknownIdsUid"
-Judge = Callable[[etree._Element, Mapping[str, bytes], etree._Element], Iterator[str]]
-JUDGES: Mapping[str, Judge] = {
-    "sameRetImgs": _same_images,
-    "matchHomeCommunityIds": _same_homes,
-    "registryErrorListNotEmpty": _errors,
 }
 
 
@@ -355,9 +200,9 @@ def test_a_query_without_the_right_community_has_the_right_error(
     hubs: dict[str, District], section: str
 ) -> None:
     folder = kit() / "nist" / "tests" / "15815" / section
-    request = wire.envelope(_parsed(folder / "query.xml"), ITI38)
+    request = wire.envelope(parsed(folder / "query.xml"), ITI38)
     answer = wire.payload(hubs["rig"].post("/xds/gateway", request))
-    assert wire.errors(answer) == _texts(folder / "testplan.xml", "ExpectedErrorCode")
+    assert wire.errors(answer) == texts_of(folder / "testplan.xml", "ExpectedErrorCode")
     homes = [one.get("location") for one in answer.iter("{*}RegistryError")]
     assert wire.status(answer) == "Failure"
     assert len(homes) == 1

@@ -24,7 +24,7 @@ from dicom_router.sending.storing import COMMITMENT, StoreAssociation
 from dicom_router.tables import TRANSACTION
 from tests.dicom_router.conftest import Hub, running_node, until
 from tests.dicom_router.instances import ct
-from tests.dicom_router.test_retrieve import damage, store
+from tests.dicom_router.retrieving import damage, store
 from tests.dicom_router.wire import CT, EXPLICIT, IMPLICIT, RawPeer, RequestParts, context_item
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

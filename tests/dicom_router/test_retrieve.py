@@ -1,19 +1,14 @@
-"""C-MOVE and C-GET: what is sent to whom, how it is counted, and what is answered when it fails."""
+"""C-MOVE: what is sent to whom, how it is counted, and what is answered when it fails."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
-from pynetdicom import AE, build_role, evt
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    PatientRootQueryRetrieveInformationModelGet as PatientRootGet,
-)
+from pynetdicom import evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     PatientRootQueryRetrieveInformationModelMove as PatientRootMove,
 )
@@ -30,11 +25,22 @@ from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
 from hub_kernel.settings import IdentitySettings
 from patient_index.service import PatientIndex
-from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
+from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node
 from tests.dicom_router.instances import STUDY, ct, encoded
 from tests.dicom_router.peers import StoringPeer, storing_peer
+from tests.dicom_router.retrieving import (
+    GET_MESSAGE,
+    MOVE_CANCEL,
+    MR,
+    TAKES_CT,
+    Responses,
+    counts,
+    damage,
+    implicit_element,
+    keys,
+    store,
+)
 from tests.dicom_router.wire import (
-    CT,
     EXPLICIT,
     IMPLICIT,
     RawPeer,
@@ -45,25 +51,6 @@ from tests.dicom_router.wire import (
     elements_of,
     p_data,
 )
-
-TAKES_CT = {CT: [EXPLICIT]}
-MR = "1.2.840.10008.5.1.4.1.1.4"
-Responses = list[tuple[Dataset, Dataset | None]]
-
-
-def store(hub: Hub, *instances: Dataset, calling: str = "CT1") -> None:
-    contexts = {str(one.SOPClassUID): [str(one.file_meta.TransferSyntaxUID)] for one in instances}
-    with hub.association(contexts, calling) as association:
-        for instance in instances:
-            assert association.send_c_store(instance).Status == 0
-
-
-def keys(level: str = "STUDY", **values: object) -> Dataset:
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = level
-    for keyword, value in values.items():
-        setattr(identifier, keyword, value)
-    return identifier
 
 
 @dataclass
@@ -97,17 +84,6 @@ def moving(
 def mover(tmp_path: Path) -> Iterator[Mover]:
     with moving(tmp_path) as mover:
         yield mover
-
-
-def counts(status: Dataset) -> tuple[int, int | None, int, int, int]:
-    """(status, remaining, completed, failed, warning) of a response."""
-    return (
-        status.Status,
-        status.get("NumberOfRemainingSuboperations"),
-        status.NumberOfCompletedSuboperations,
-        status.NumberOfFailedSuboperations,
-        status.NumberOfWarningSuboperations,
-    )
 
 
 def test_a_study_is_moved_and_every_step_counted(mover: Mover) -> None:
@@ -302,20 +278,6 @@ def test_a_damaged_instance_fails_alone(mover: Mover) -> None:
     assert len(mover.peer.kept) == 1
 
 
-def damage(hub: Hub, sop_instance_uid: str) -> None:
-    """Flip one bit of an archived instance."""
-    record = hub.parts.index.instance(sop_instance_uid)
-    assert record is not None
-    path = hub.folder / "archive" / record.storage_key
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(bytes(content))
-
-
-GET_MESSAGE, MOVE_CANCEL = 0x0010, 0x0FFF
-
-
 def test_a_cancel_is_obeyed_between_two_instances(tmp_path: Path) -> None:
     moved = RequestParts(calling=b"WS1")
     moved.contexts = [context_item(1, StudyRootMove, [IMPLICIT])]
@@ -334,7 +296,7 @@ def test_a_cancel_is_obeyed_between_two_instances(tmp_path: Path) -> None:
                 priority=0,
                 command_data_set_type=1,
             )
-            identifier = _implicit(0x0008, 0x0052, b"STUDY ") + _implicit(
+            identifier = implicit_element(0x0008, 0x0052, b"STUDY ") + implicit_element(
                 0x0020, 0x000D, STUDY.encode() + b"\0" * (len(STUDY) % 2)
             )
             peer.send(p_data(1, 3, command) + p_data(1, 2, identifier))
@@ -348,15 +310,6 @@ def test_a_cancel_is_obeyed_between_two_instances(tmp_path: Path) -> None:
             assert remaining > 0
             assert remaining + completed == 59
         assert len(mover.peer.kept) == completed
-
-
-def _implicit(group: int, element: int, value: bytes) -> bytes:
-    return (
-        group.to_bytes(2, "little")
-        + element.to_bytes(2, "little")
-        + len(value).to_bytes(4, "little")
-        + value
-    )
 
 
 def test_whoever_asked_and_went_away_ends_the_sending(tmp_path: Path) -> None:
@@ -378,128 +331,13 @@ def test_whoever_asked_and_went_away_ends_the_sending(tmp_path: Path) -> None:
     assert len(mover.peer.kept) < 5
 
 
-@dataclass
-class Got:
-    """What came back by C-GET."""
-
-    responses: Responses = field(default_factory=list)
-    kept: list[tuple[str, str, bytes]] = field(default_factory=list)
-
-    @property
-    def last(self) -> tuple[int, int | None, int, int, int]:
-        return counts(self.responses[-1][0])
-
-
-def get(
-    hub: Hub,
-    identifier: Dataset,
-    storage: dict[str, list[str]] | None = None,
-    model: str = StudyRootGet,
-    status: int = 0,
-) -> Got:
-    entity, got = AE("WS1"), Got()
-    entity.add_requested_context(model, [IMPLICIT])
-    roles = []
-    for sop_class, syntaxes in (storage or TAKES_CT).items():
-        for syntax in syntaxes:
-            entity.add_requested_context(sop_class, syntax)
-        roles.append(build_role(sop_class, scp_role=True))
-
-    def stored(event: evt.Event) -> int:
-        data = event.request.DataSet.getvalue()
-        syntax = str(event.context.transfer_syntax)
-        got.kept.append((str(event.request.AffectedSOPInstanceUID), syntax, data))
-        return status
-
-    association = entity.associate(
-        "127.0.0.1",
-        hub.port,
-        ae_title="EIRHUB",
-        ext_neg=roles,
-        evt_handlers=[(evt.EVT_C_STORE, stored)],
-    )
-    assert association.is_established
-    got.responses = list(association.send_c_get(identifier, model))
-    association.release()
-    return got
-
-
-def test_a_study_is_got_on_the_association_it_was_asked_on(hub: Hub) -> None:
-    store(hub, ct(1), ct(2))
-    got = get(hub, keys(StudyInstanceUID=STUDY))
-    assert got.last == (0, None, 2, 0, 0)
-    assert [counts(status)[:2] for status, _ in got.responses] == [(0xFF00, 1), (0, None)]
-    assert [hashlib.sha256(data).digest() for _, _, data in got.kept] == [
-        hashlib.sha256(encoded(ct(number))).digest() for number in (1, 2)
-    ]
-    record = hub.await_audit(lambda one: one.action == "retrieve")
-    assert (record.outcome, record.resource_id) == ("success", STUDY)
-
-
-def test_a_patient_is_got_by_patient_root(hub: Hub) -> None:
-    store(hub, ct(1), ct(1, study=f"{STUDY}9"))
-    got = get(hub, keys("PATIENT", PatientID="12345"), model=PatientRootGet)
-    assert got.last == (0, None, 2, 0, 0)
-
-
-def test_what_the_asker_does_not_take_is_listed_as_failed(hub: Hub) -> None:
-    store(hub, ct(1))
-    got = get(hub, keys(StudyInstanceUID=STUDY), {MR: [EXPLICIT]})
-    assert got.last == (0xA702, None, 0, 1, 0)
-    failed = got.responses[-1][1]
-    assert failed is not None
-    assert failed.FailedSOPInstanceUIDList == f"{STUDY}.1.1"
-
-
-def test_without_a_role_nothing_is_sent_back(hub: Hub) -> None:
-    store(hub, ct(1))
-    with hub.association({StudyRootGet: [IMPLICIT], CT: [EXPLICIT]}, "WS1") as association:
-        responses = list(association.send_c_get(keys(StudyInstanceUID=STUDY), StudyRootGet))
-    assert counts(responses[-1][0]) == (0xA702, None, 0, 1, 0)
-
-
-def test_a_failure_of_the_asker_is_counted(hub: Hub) -> None:
-    store(hub, ct(1), ct(2))
-    got = get(hub, keys(StudyInstanceUID=STUDY), status=0xA700)
-    assert got.last == (0xA702, None, 0, 2, 0)
-
-
-def test_instances_are_recoded_to_what_the_asker_takes(hub: Hub) -> None:
-    store(hub, ct(1))
-    got = get(hub, keys(StudyInstanceUID=STUDY), {CT: [IMPLICIT]})
-    assert got.last == (0, None, 1, 0, 0)
-    assert got.kept[0][1] == IMPLICIT
-    assert got.kept[0][2].endswith(bytes([1, 0]) * 64)
-
-
-def test_an_instance_that_cannot_be_recoded_fails_alone_and_says_why(hub: Hub) -> None:
-    broken = ct(
-        1, PixelData=b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\4\0\0\0rubb\xfe\xff\xdd\xe0\0\0\0\0"
-    )
-    broken.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    broken["PixelData"].VR = "OB"
-    broken["PixelData"].is_undefined_length = True
-    store(hub, broken)
-    store(hub, ct(2))
-    got = get(hub, keys(StudyInstanceUID=STUDY))
-    assert got.last == (0xB000, None, 1, 1, 0)
-    assert got.responses[-1][0].ErrorComment.startswith("cannot be transcoded: ")
-    assert ExplicitVRLittleEndian == got.kept[0][1]
-
-
-def test_a_damaged_instance_is_not_got(hub: Hub) -> None:
-    store(hub, ct(1), ct(2))
-    damage(hub, f"{STUDY}.1.2")
-    assert get(hub, keys(StudyInstanceUID=STUDY)).last == (0xB000, None, 1, 1, 0)
-
-
 @pytest.mark.parametrize(
     "identifier",
     [
         b"\xff" * 40,
         b"",
-        _implicit(0x0008, 0x0052, b"STUDY ") + _implicit(0x0020, 0x000D, b"*\0"),
-        _implicit(0x0008, 0x0052, b"STUDY ") + b"\x20\0\x0d\0\xff\xff\0\0",
+        implicit_element(0x0008, 0x0052, b"STUDY ") + implicit_element(0x0020, 0x000D, b"*\0"),
+        implicit_element(0x0008, 0x0052, b"STUDY ") + b"\x20\0\x0d\0\xff\xff\0\0",
     ],
     ids=["garbage", "empty", "wildcard", "cut"],
 )
@@ -521,12 +359,3 @@ def test_a_hostile_identifier_gets_a_status(attacked: Hub, identifier: bytes) ->
             assert int.from_bytes(status, "little") in (0xA900, 0xA801, 0xC000)
         peer.send(echo_rq())
         assert peer.status() == 0
-
-
-def test_a_site_that_may_not_send_a_class_may_be_sent_it_but_not_send_it(tmp_path: Path) -> None:
-    with running_node(tmp_path) as hub:
-        store(hub, ct(1))
-        hub.parts.directory.add(
-            type(TOWNSHIP)(**{**vars(TOWNSHIP), "allowed_sop_classes": (MR,)}), replace=True
-        )
-        assert until(lambda: get(hub, keys(StudyInstanceUID=STUDY)).last == (0, None, 1, 0, 0))

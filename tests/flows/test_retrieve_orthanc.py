@@ -12,7 +12,7 @@ import requests
 
 from tests.dicom_router.conftest import running_node, until
 from tests.dicom_router.instances import STUDY, ct
-from tests.dicom_router.test_retrieve import store
+from tests.dicom_router.retrieving import store
 from tests.support.tools import require_tool
 
 

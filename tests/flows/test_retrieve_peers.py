@@ -18,8 +18,8 @@ from dicom_router.model import Caller
 from image_archive.model import IncomingHeader
 from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
 from tests.dicom_router.instances import STUDY, ct, encoded
+from tests.dicom_router.retrieving import store
 from tests.dicom_router.test_commitment import HERE, ask_and_leave, listening
-from tests.dicom_router.test_retrieve import store
 from tests.dicom_router.wire import CT, EXPLICIT
 from tests.support.serving_hub import eirhub, running_hub
 from tests.support.tools import require_tool

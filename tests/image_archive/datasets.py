@@ -83,6 +83,10 @@ def kept_files(archive: Path) -> list[Path]:
     return [path for path in files if path.parent.name != "shared" and not _is_idle(path)]
 
 
+def stored_files(root: Path) -> list[Path]:
+    return kept_files(root / "archive")
+
+
 def _is_idle(path: Path) -> bool:
     with path.open("rb") as file:
         return path.parent.name == "incoming" and not any(file.read(1024))

@@ -1,7 +1,8 @@
-"""The fixtures of `hub`, `asking` and `administered`, for every test beside them."""
+"""The fixtures of `hub`, `asking`, `administered` and `registering`, for every test beside them."""
 
 from tests.xds_registry.administered import desk
 from tests.xds_registry.asking import ask
 from tests.xds_registry.hub import hub, web
+from tests.xds_registry.registering import here, patient, registrar
 
-__all__ = ["ask", "desk", "hub", "web"]
+__all__ = ["ask", "desk", "here", "hub", "patient", "registrar", "web"]

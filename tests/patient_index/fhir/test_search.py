@@ -1,89 +1,25 @@
-"""ITI-78: search and retrieve (PDQm 2:3.78.4.1)."""
+"""ITI-78: whom a search finds, and who may find whom (PDQm 2:3.78.4.1)."""
 
-import base64
-import json
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-from lxml import etree
 
 from access_control.model import Role
-from patient_index.model import Decided
 from tests.patient_index.fhir.hub import (
-    MOTHERS,
     SYSTEM_1,
     SYSTEM_2,
     SYSTEM_GLOBAL,
     SYSTEM_ID,
     T2,
     FhirHub,
-    Json,
     checked,
     identifier,
     ids,
     outcome,
     patient,
-    running,
 )
-
-CROWD = 7
-
-
-@dataclass(frozen=True)
-class Town:
-    """A hub, and the global IDs of those who live there."""
-
-    hub: FhirHub
-    people: dict[str, str]
-
-
-DECIDED = Decided(by="registrar", reason="same person")
-
-
-@pytest.fixture
-def people(hub: FhirHub) -> dict[str, str]:
-    return settle(hub)
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The three people, for all tests that only ask."""
-    with running(tmp_path_factory.mktemp("town")) as hub:
-        yield Town(hub, settle(hub))
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """Seven namesakes, for all tests that only turn pages."""
-    with running(tmp_path_factory.mktemp("crowd")) as hub:
-        born = {str(n): f"19{60 + n}-01-01" for n in range(CROWD)}
-        yield Town(hub, {n: hub.fed(patient(f"L-{n}", birthDate=day)) for n, day in born.items()})
-
-
-def settle(hub: FhirHub) -> dict[str, str]:
-    """Feed three people of two townships; return their global IDs by a word of ours."""
-    wang = patient(
-        "L-1",
-        telecom=[{"system": "phone", "value": "138-1234-5678"}],
-        address=[
-            {"line": ["中关村大街1号"], "city": "北京", "state": "北京市", "postalCode": "100080"}
-        ],
-        extension=[{"url": MOTHERS, "valueString": "李梅"}],
-    )  # fmt: skip
-    zhao = patient(
-        "M-1", SYSTEM_2, name=[{"text": "赵敏", "family": "赵", "given": ["敏"]}],
-        gender="female", birthDate="1985-03-12",
-    )  # fmt: skip
-    smith = patient(
-        "M-2", SYSTEM_2, name=[{"family": "Smith", "given": ["Ann", "Mary"]}], gender="female",
-        birthDate="1971-12-31",
-    )  # fmt: skip
-    return {"wang": hub.fed(wang), "zhao": hub.fed(zhao), "smith": hub.fed(smith)}
+from tests.patient_index.fhir.town import DECIDED, Town
 
 
 @pytest.mark.parametrize(
@@ -315,172 +251,6 @@ def test_literals_of_other_languages_are_text(town: Town, name: str, value: str)
 def test_a_comma_can_be_meant(hub: FhirHub) -> None:
     global_id = hub.fed(patient("a,b|c"))
     assert ids(hub.get("Patient", params={"identifier": f"{SYSTEM_1}|a\\,b\\|c"})) == [global_id]
-
-
-class TestPaging:
-    def pages(self, hub: FhirHub, query: str) -> list[requests.Response]:
-        found = [hub.get(f"Patient?{query}")]
-        while link := self.next_link(found[-1]):
-            found.append(checked(requests.get(link, headers=hub.headers(), timeout=20)))
-            assert len(found) <= CROWD + 1
-        return found
-
-    @staticmethod
-    def next_link(response: requests.Response) -> str:
-        links = {one["relation"]: one["url"] for one in response.json()["link"]}
-        return links.get("next", "")
-
-    @pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 8, 1000])
-    @pytest.mark.parametrize(
-        "query", ["family=wang", "birthdate=ge1964,lt1964", "name=wang,王,wxd&gender=male,female"]
-    )
-    def test_pages_hold_everybody_once(self, crowd: Town, query: str, count: int) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        found = self.pages(hub, f"{query}&_count={count}")
-        together = [one for page in found for one in ids(page)]
-        assert sorted(together) == everybody
-        assert len(found) == -(-CROWD // min(count, 100))
-        assert {page.json()["total"] for page in found} == {CROWD}
-
-    def test_count_zero_answers_the_total_alone(self, crowd: Town) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        body = hub.get("Patient?family=wang&_count=0").json()
-        assert (body["total"], "entry" in body) == (len(everybody), False)
-
-    def test_what_arrives_meanwhile_shifts_no_page(self, hub: FhirHub) -> None:
-        everybody = [hub.fed(patient(f"L-{n}", birthDate=f"196{n}-01-01")) for n in range(CROWD)]
-        first = hub.get("Patient?family=wang&_count=3")
-        hub.fed(patient("new", birthDate="1950-01-01"))
-        rest = self.next_link(first)
-        together = ids(first)
-        while rest:
-            page = checked(requests.get(rest, headers=hub.headers(), timeout=20))
-            together += ids(page)
-            rest = self.next_link(page)
-        assert len(together) == len(set(together))
-        assert set(everybody) <= set(together)
-
-    def test_the_next_link_gives_no_right(self, crowd: Town) -> None:
-        """A token of another township that got hold of the link finds nobody."""
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        link = self.next_link(hub.get("Patient?family=wang&_count=3"))
-        at_2 = hub.headers(hub.token(frozenset({"t2"}), Role.CLINICIAN))
-        assert everybody
-        assert ids(checked(requests.get(link, headers=at_2, timeout=20))) == []
-        assert checked(requests.get(link, timeout=20)).status_code == 401
-
-    def test_names_do_not_stand_in_the_next_link(self, crowd: Town) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        link = self.next_link(hub.get("Patient?family=wang&_count=3"))
-        assert everybody
-        assert "wang" not in link
-
-    @pytest.mark.parametrize(
-        "said",
-        [
-            None, 7, {}, [], [1, 2, 3], [[], 3, 0, None, 1, True], ["ab", 3, 0, None, 1, True],
-            [[["family"]], 3, 0, None, 1, True], [[["family", 7]], 3, 0, None, 1, True],
-            [[["family", "wang"]], 0, 0, None, 1, True],
-            [[["family", "wang"]], 10**6, 0, None, 1, True],
-            [[["family", "wang"]], 3, -1, None, 1, True],
-            [[["family", "wang"]], 3, 0, 7, 1, True],
-            [[["family", "wang"]], 3, True, None, 1, True],
-            [[["family", "wang"]], 3, 0, None, "x", True],
-            [[["shoe-size", "wang"]], 3, 0, None, 1, True],
-        ],
-    )  # fmt: skip
-    def test_a_forged_bookmark_is_refused(self, crowd: Town, said: object) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(said).encode())).decode()
-        assert everybody
-        assert hub.get("Patient", params={"_page": packed}).status_code == 400
-
-    @pytest.mark.parametrize("cursor", ["", "' OR 1=1", "\x00", "P" * 5000, "王"])
-    def test_a_forged_cursor_finds_no_more_than_the_question(
-        self, crowd: Town, cursor: str
-    ) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        said = [[["family", "wang"]], 100, 0, cursor, 1, True]
-        packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(said).encode())).decode()
-        response = hub.get("Patient", params={"_page": packed})
-        assert response.status_code in {200, 400}
-        if response.status_code == 200:
-            assert set(ids(response)) <= set(everybody)
-
-    def test_a_bookmark_cannot_unpack_without_end(self, crowd: Town) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        bomb = base64.urlsafe_b64encode(zlib.compress(b"[" * 5_000_000)).decode()
-        assert everybody
-        assert hub.get("Patient", params={"_page": bomb}).status_code in {400, 414}
-
-    def test_the_self_link_repeats_the_question(self, crowd: Town) -> None:
-        hub, everybody = crowd.hub, sorted(crowd.people.values())
-        body = hub.get("Patient?family=王&_count=3").json()
-        link = {one["relation"]: one["url"] for one in body["link"]}["self"]
-        assert everybody
-        assert dict(parse_qsl(urlsplit(link).query)) == {"family": "王", "_count": "3"}
-
-
-class TestRetrieve:
-    def test_a_person_is_told_whole(self, town: Town) -> None:
-        hub, people = town.hub, town.people
-        body: Json = hub.get(f"Patient/{people['wang']}").json()
-        assert body["active"] is True
-        assert [(one["system"], one["value"]) for one in body["identifier"]] == [
-            (SYSTEM_GLOBAL, people["wang"]), (SYSTEM_1, "L-1"),
-        ]  # fmt: skip
-        names = [(one["family"], one["given"]) for one in body["name"]]
-        assert names == [("王", ["小东"]), ("Wang", ["XiaoDong"])]
-        assert (body["gender"], body["birthDate"]) == ("male", "1960-05-06")
-        assert body["extension"] == [{"url": MOTHERS, "valueString": "李梅"}]
-        assert body["telecom"][0]["value"] == "138-1234-5678"
-        assert body["address"][0]["city"] == "北京"
-
-    def test_xml_says_the_same(self, town: Town) -> None:
-        hub, people = town.hub, town.people
-        response = hub.get(f"Patient/{people['wang']}?_format=xml")
-        root = etree.fromstring(response.content)
-        family = root.find("{http://hl7.org/fhir}name/{http://hl7.org/fhir}family")
-        assert response.headers["Content-Type"].startswith("application/fhir+xml")
-        assert family is not None
-        assert family.get("value") == "王"
-
-    @pytest.mark.parametrize("global_id", ["nobody", "P" * 64, "..", "P000000000000"])
-    def test_nobody_is_not_found(self, town: Town, global_id: str) -> None:
-        response = town.hub.get(f"Patient/{global_id}")
-        assert (response.status_code, outcome(response)[0]["code"]) == (404, "not-found")
-
-    def test_an_id_no_longer_used_leads_to_its_holder(
-        self, hub: FhirHub, people: dict[str, str]
-    ) -> None:
-        """Case 3: inactive, replaced by the survivor; after the unlink as before."""
-        hub.patients.link(identifier("M-1", T2), people["wang"], DECIDED)
-        body = hub.get(f"Patient/{people['zhao']}").json()
-        assert body["active"] is False
-        assert body["link"] == [
-            {"other": {"reference": f"Patient/{people['wang']}"}, "type": "replaced-by"}
-        ]
-        assert "name" not in body
-        hub.patients.unlink(identifier("M-1", T2), DECIDED)
-        assert hub.get(f"Patient/{people['zhao']}").json()["active"] is True
-
-    def test_a_search_by_an_id_no_longer_used_finds_it_and_its_holder(
-        self, hub: FhirHub, people: dict[str, str]
-    ) -> None:
-        """Case 6: the deprecated Patient with its link, and whom the link names."""
-        hub.patients.link(identifier("M-1", T2), people["wang"], DECIDED)
-        response = hub.get(f"Patient?_id={people['zhao']}")
-        assert ids(response) == [people["zhao"]]
-        assert ids(response, "include") == [people["wang"]]
-        assert response.json()["total"] == 1
-        assert ids(hub.get(f"Patient?_id={people['zhao']}&active=true")) == []
-        assert ids(hub.get(f"Patient?_id={people['zhao']}&active=false")) == [people["zhao"]]
-        both = hub.get(f"Patient?_id={people['zhao']},{people['wang']}")
-        assert sorted(ids(both)) == sorted([people["zhao"], people["wang"]])
-
-    def test_one_active_record_a_person(self, hub: FhirHub, people: dict[str, str]) -> None:
-        hub.patients.link(identifier("M-1", T2), people["wang"], DECIDED)
-        assert ids(hub.get("Patient?family=zhao")) == [people["wang"]]
 
 
 class TestWhoMayFindWhom:
