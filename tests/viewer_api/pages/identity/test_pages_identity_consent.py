@@ -20,9 +20,10 @@ from tests.viewer_api.pages.identity.desk import Desk
 from tests.viewer_api.pages.region import CHEST_CT, FOREIGN, SPINE_MR
 
 # Of 王小东: his name, his numbers, his pictures; a namesake is spelled the same in letters.
-WORDS = tuple(
-    word.encode() for word in ("王小东", "王^小东", "L0427", "J77", "A20261120001", f"{CHEST_CT}.1")
-)
+NAMED = tuple(word.encode() for word in ("王小东", "王^小东", "L0427", "J77", "A20261120001"))
+WORDS = (*NAMED, f"{CHEST_CT}.1".encode())
+# The ledger of a site counts every instance, whoever refuses what; it names nobody.
+LEDGERS = ("/ledger/", "/api/v1/ledger/")
 EXAMPLE = "王小东 · wangxiaodong · wxd"  # how the box for searching says what may be typed
 PICTURES = {"image/jpeg", "image/png", "multipart/related", "application/octet-stream"}
 # The registrar looks after identity and consent whatever is refused; so does who supervises.
@@ -61,6 +62,11 @@ class Walk:
             "decision_id": 1,
             "message_id": 1,
             "refusal_id": 1,
+            "site_id": "sijing",
+            "destination": "nowhere",
+            "row_id": 1,
+            "act": "retry",
+            "case_key": "0" * 32,
             "entry_id": manifest.entry_uuid.removeprefix("urn:uuid:"),
         }
 
@@ -87,7 +93,8 @@ class Walk:
 
 def gives_away(answer: TestResponse, asked: str) -> bool:
     body = answer.data.replace(EXAMPLE.encode(), b"")
-    named = any(word in body for word in WORDS if word not in asked.encode())
+    words = NAMED if asked.startswith(LEDGERS) else WORDS
+    named = any(word in body for word in words if word not in asked.encode())
     pictures = answer.status_code < 300 and answer.mimetype in PICTURES and "assets" not in asked
     return named or pictures
 
