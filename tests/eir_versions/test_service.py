@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,8 @@ class EventList:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def write(self, _session: Session, occurred: Event) -> None:
-        self.events.append(occurred)
+    def write(self, _session: Session, occurred: Sequence[Event]) -> None:
+        self.events.extend(occurred)
 
 
 @dataclass
