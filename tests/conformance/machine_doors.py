@@ -7,10 +7,10 @@ credential is made here once; `aimed` lists requests at that person, one for eve
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from access_control.audit import AuditEvent, AuditTrail
 from access_control.certificates import MachineCertificates
 from access_control.consent import EVERYONE, ConsentKind, Consents
-from access_control.model import ANONYMOUS, Role, Site, Subject
+from access_control.model import ANONYMOUS, Site, Subject
 from access_control.saml.assertions import Assertions
 from access_control.saml.names import WSSE
 from access_control.sites import SiteDirectory
@@ -45,8 +45,9 @@ from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from patient_index.fhir.wsgi import ROUTES as FHIR_ROUTES
 from patient_index.same_person import SamePerson
-from tests.support.assertions import SOAP, Provider, Wanted, assertion, signed
-from tests.support.certificates import Authority, Certified
+from tests.conformance.machine_credentials import Credential, headed, issued_credentials
+from tests.support.assertions import Provider, Wanted, assertion, signed
+from tests.support.certificates import Authority
 from tests.support.clock import FixedClock
 from tests.xds_registry import imaging_wire, studies, subscribing, wire
 from tests.xds_registry.samples import HOME, IMAGES, REPOSITORY_UID, TOWNSHIP
@@ -60,7 +61,6 @@ DOMAIN = Path(__file__).parents[2] / "config" / "affinity_domain" / "region.toml
 STUDY = "1.2.3.4"
 CONSUMER = "https://consumer.test/"
 OTHER = AssigningAuthority("T2", "1.2.826.0.1.3680043.10.1717.9.2")
-ROLES = frozenset({Role.RADIOLOGIST, Role.CLINICIAN})
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,6 @@ class Answered:
 
     status: int
     body: bytes
-
-
-@dataclass(frozen=True)
-class Credential:
-    """One way to prove oneself: a token, a client certificate, what an assertion says."""
-
-    token: str = ""
-    certificate: Certified | None = None
-    says: dict[str, Any] | None = None
-    spoil: Callable[[etree._Element], None] | None = None
-    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,7 +247,7 @@ class Doors:
 
     def _with_assertion(self, body: bytes, credential: Credential) -> bytes:
         if credential.again and self._last is not None:
-            return _headed(body, self._last)
+            return headed(body, self._last)
         self._count += 1
         wanted = Wanted(self.clock.now(), assertion_id=f"_n{self._count}")
         unsigned = assertion(replace(wanted, **(credential.says or {})))
@@ -267,7 +256,7 @@ class Doors:
             credential.spoil(made)
         if not credential.spoil:
             self._last = made
-        return _headed(body, made)
+        return headed(body, made)
 
 
 def _parameters(*parameters: dict[str, Any]) -> str:
@@ -308,16 +297,6 @@ def soap_endpoints(registry: Registry) -> dict[str, SoapEndpoint]:
     """Every SOAP endpoint of the registry by its path; a new one is found by itself."""
     found = [one for one in vars(registry).values() if isinstance(one, SoapEndpoint)]
     return {one._name.path: one for one in found}
-
-
-def _headed(body: bytes, one: etree._Element) -> bytes:
-    root = etree.fromstring(body)
-    header = root.find(f"{{{SOAP}}}Header")
-    assert header is not None
-    security = etree.SubElement(header, f"{{{WSSE}}}Security")
-    security.set(f"{{{SOAP}}}mustUnderstand", "1")
-    security.append(etree.fromstring(etree.tostring(one)))
-    return etree.tostring(root)
 
 
 def _site(site_id: str, issuer: AssigningAuthority) -> Site:
@@ -386,7 +365,7 @@ def open_doors(root: Path) -> Iterator[Doors]:
     doors = Doors(
         database, clock, audit, consents, registry, authority, provider, person, cx, entry
     )
-    doors.credentials = _credentials(doors, tokens, certificates, root)
+    doors.credentials = issued_credentials(clock, authority, tokens, certificates, root)
     documents = FhirApplication(
         DocumentDoor(authenticate, audit), [registry.documents_over_fhir], Endpoint(), clock
     )
@@ -411,71 +390,3 @@ _HE = ObservedPatient(
     birth_date=date(1960, 5, 6),
     sex="M",
 )
-
-
-def _credentials(
-    doors: Doors, tokens: MachineTokens, certificates: MachineCertificates, root: Path
-) -> dict[str, Credential]:
-    clock, authority = doors.clock, doors.authority
-    day = clock.now() + timedelta(days=1)
-
-    def token(name: str, *sites: str, end: datetime = day) -> str:
-        return tokens.create(name, ROLES, sites or None, end)
-
-    def certificate(name: str, *sites: str) -> Certified:
-        made = authority.issue(name)
-        certificates.bind(name, made.pem, ROLES, sites or None)
-        return made
-
-    expired = token("expired", "t1", end=clock.now() + timedelta(seconds=1))
-    clock.advance(seconds=2)
-    withdrawn = token("withdrawn", "t1")
-    (known,) = (one for one in tokens.all() if one.name == "withdrawn")
-    tokens.revoke(known.token_id)
-    revoked = certificate("revoked", "t1")
-    (bound,) = (one for one in certificates.all() if one.name == "revoked")
-    certificates.revoke(bound.certificate_id)
-    stranger = root / "stranger"
-    stranger.mkdir()
-    here = {"organization": "urn:t1", "role": "radiologist"}
-    good_token = token("good", "t1")
-    return {
-        "none": Credential(),
-        "bad token": Credential("eirhub_guessed"),
-        "no token at all": Credential("nonsense"),
-        "expired token": Credential(expired),
-        "revoked token": Credential(withdrawn),
-        "token of the site": Credential(good_token),
-        "token of the region": Credential(token("region")),
-        "token of another site": Credential(token("other", "t2")),
-        "certificate of the site": Credential(certificate=certificate("cert", "t1")),
-        "certificate of another site": Credential(certificate=certificate("cert2", "t2")),
-        "certificate bound to nobody": Credential(certificate=authority.issue("unbound")),
-        "certificate revoked": Credential(certificate=revoked),
-        "certificate of a stranger": Credential(certificate=Authority(stranger).issue("cert")),
-        "good token, certificate revoked": Credential(good_token, revoked),
-        "assertion for the site": Credential(says=here),
-        "assertion shown again": Credential(says=here, again=True),
-        "assertion for another site": Credential(says={**here, "organization": "urn:t2"}),
-        "assertion for another purpose": Credential(says={**here, "purpose": "QUALITY"}),
-        "assertion to break the glass": Credential(says={**here, "purpose": "EMERGENCY"}),
-        "assertion expired": Credential(
-            says={**here, "not_on_or_after": timedelta(hours=-1), "not_before": -timedelta(hours=2)}
-        ),
-        "assertion for another hub": Credential(says={**here, "audience": "urn:other"}),
-        "assertion altered": Credential(says=here, spoil=_altered),
-        "assertion unsigned": Credential(says=here, spoil=_unsigned),
-        "good token, assertion altered": Credential(good_token, says=here, spoil=_altered),
-    }
-
-
-def _altered(made: etree._Element) -> None:
-    name = made.find(".//{*}NameID")
-    assert name is not None
-    name.text = "admin"
-
-
-def _unsigned(made: etree._Element) -> None:
-    signature = made.find("{http://www.w3.org/2000/09/xmldsig#}Signature")
-    assert signature is not None
-    made.remove(signature)

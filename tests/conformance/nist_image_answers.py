@@ -11,8 +11,6 @@ from tests.conformance.nist_images import Case, parsed
 from tests.xds_registry import wire
 from tests.xds_registry.imaging_wire import RAD69, RAD75
 
-# ---- what the driver cannot judge ----
-
 
 def judged(case: Case, url: str) -> dict[str, list[str]]:
     """Send the request of a case; return what is wrong by step, and nothing where all is right."""

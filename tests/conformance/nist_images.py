@@ -50,9 +50,6 @@ def parsed(path: Path) -> etree._Element:
     return etree.fromstring(path.read_bytes().strip())
 
 
-# ---- images of our own under the kit's UIDs ----
-
-
 def load_images(district: District, tests: Iterable[str], repository: str) -> None:
     """Store an image under every UID that `tests` ask this repository for, but for made-up ones."""
     known: dict[str, tuple[str, str]] = {}

@@ -91,9 +91,6 @@ def test_an_assertion_signed_by_another_implementation_holds(
     assert assertions.subject(header).subject_id == "li.ming@idp"
 
 
-# -- signatures and algorithms
-
-
 @pytest.mark.parametrize(
     ("how", "rule"),
     [
