@@ -21,10 +21,10 @@ from access_control.errors import InvalidAuditEventError
 from access_control.model import Subject
 from hub_kernel.database import Database, UnitOfWork
 from image_archive.errors import ArchiveBusyError, ArchiveError
-from image_archive.group_commit import GroupCommit
 from xds_registry import mtom
 from xds_registry import vocabulary as v
 from xds_registry.errors import ErrorCode, XdsRefusalError
+from xds_registry.group_commit import GroupCommit
 from xds_registry.received_parts import ReceivedPart
 from xds_registry.responses import registry_response, with_objects
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from image_archive.group_commit import LARGEST_GROUP, GroupCommit, GroupFailedError
+from xds_registry.group_commit import LARGEST_GROUP, GroupCommit, GroupFailedError
 
 DEADLINE_S = 20
 
