@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import termios
+import threading
 import time
 from array import array
 from collections.abc import Iterable
@@ -101,18 +102,24 @@ def client_context(receiver: SyslogReceiver) -> ssl.SSLContext:
     return context
 
 
-def send_all(messages: Iterable[bytes], receiver: SyslogReceiver, context: ssl.SSLContext) -> None:
+def send_all(
+    messages: Iterable[bytes],
+    receiver: SyslogReceiver,
+    context: ssl.SSLContext,
+    stopping: threading.Event,
+) -> None:
     """Send `messages` in order on a connection of their own; on return all were received.
 
     Raises:
-        AuditNotDeliveredError: the receiver cannot be reached, does not prove itself, or broke off;
-            any number of the messages may have arrived, none counts.
+        AuditNotDeliveredError: the receiver cannot be reached, does not prove itself, or broke off,
+            or `stopping` was set before it acknowledged; any number of the messages may have
+            arrived, none counts.
     """
     try:
         with _connected(receiver, context) as connection:
             for message in messages:
                 connection.sendall(octet_counted(message))
-            _finish(connection, receiver.patience_s)
+            _finish(connection, receiver.patience_s, stopping)
     except ssl.SSLCertVerificationError as error:
         raise AuditNotDeliveredError(f"certificate refused: {error.verify_message}") from error
     except OSError as error:
@@ -129,7 +136,7 @@ def _connected(receiver: SyslogReceiver, context: ssl.SSLContext) -> ssl.SSLSock
         raise
 
 
-def _finish(connection: ssl.SSLSocket, patience_s: float) -> None:
+def _finish(connection: ssl.SSLSocket, patience_s: float, stopping: threading.Event) -> None:
     """Say that this was all, and wait until the receiver has read up to there.
 
     With TLS 1.3 a receiver refuses the hub's certificate only after the handshake, and says so
@@ -142,7 +149,8 @@ def _finish(connection: ssl.SSLSocket, patience_s: float) -> None:
     while _unacknowledged(connection):
         if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(_ACKNOWLEDGEMENT_POLL_S)
+        if stopping.wait(_ACKNOWLEDGEMENT_POLL_S):
+            raise AuditNotDeliveredError("the hub stops before the receiver acknowledged")
     failure = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failure:
         raise OSError(failure, os.strerror(failure))

@@ -20,11 +20,16 @@ _GATHER_S = 0.2
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """Something to be done every `interval_s` seconds, never twice at once."""
+    """Something to be done every `interval_s` seconds, never twice at once.
+
+    `interrupt` is called when the engine stops, from another thread than `run`: it cuts a long wait
+    short, and every later one.
+    """
 
     name: str
     interval_s: float
     run: Callable[[], object]
+    interrupt: Callable[[], object] = lambda: None
 
 
 class TaskEngine(Protocol):
@@ -88,6 +93,8 @@ class ThreadTaskEngine:
     def stop(self) -> None:
         """Let what is under way finish, then stop."""
         self._stopping.set()
+        for job in self._jobs:
+            job.interrupt()
         for lane in self._lanes:
             lane.due.set()
         for thread in self._threads:

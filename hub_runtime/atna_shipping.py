@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -70,6 +71,7 @@ class AuditShipping:
         self._context = _context(receiver)
         self._cursor = AuditCursor(parts.database, parts.clock, receiver.name)
         self._origin = SyslogOrigin(socket.gethostname(), parts.source.source_id, str(os.getpid()))
+        self._stopping = threading.Event()
         self._failures = 0
         self._not_before: datetime | None = None
         self._waiting = Gauge(
@@ -85,7 +87,11 @@ class AuditShipping:
 
     def job(self) -> PeriodicJob:
         """Return the periodic job that ships."""
-        return PeriodicJob("audit-shipping", INTERVAL_S, self.ship)
+        return PeriodicJob("audit-shipping", INTERVAL_S, self.ship, self.stop)
+
+    def stop(self) -> None:
+        """Wait no longer for an acknowledgement; what has none is sent again after a restart."""
+        self._stopping.set()
 
     def ship(self) -> int:
         """Send what waits and return how much was received; never raises because of the receiver.
@@ -106,7 +112,7 @@ class AuditShipping:
                 records = self._cursor.records_after(after, self._parts.pace.batch)
                 if not records:
                     break
-                send_all(map(self._message, records), self._receiver, self._context)
+                send_all(map(self._message, records), self._receiver, self._context, self._stopping)
                 after = records[-1].sequence
                 if not self._cursor.move(after):
                     break

@@ -191,6 +191,27 @@ def test_a_periodic_job_runs_again_after_it_failed(database: Database, outbox: O
         engine.stop()
 
 
+def test_a_long_job_is_interrupted_when_the_engine_stops(
+    database: Database, outbox: Outbox
+) -> None:
+    begun, interrupted = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def job() -> None:
+        begun.set()
+        seen.append(interrupted.wait(20))
+
+    engine = ThreadTaskEngine(
+        database, outbox, [PeriodicJob("patient", 0.01, job, interrupted.set)]
+    )
+    engine.start()
+    try:
+        assert begun.wait(20)
+    finally:
+        engine.stop()
+    assert seen == [True]
+
+
 KILLED_IN_THE_MIDDLE = """
     import sys, os, signal
     from hub_kernel.database import Database

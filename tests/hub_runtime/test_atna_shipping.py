@@ -4,8 +4,10 @@ import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +19,9 @@ from sqlalchemy import text
 
 from access_control.atna import AuditSource
 from access_control.atna_cursor import AuditCursor
-from access_control.atna_syslog import SyslogReceiver, octet_counted
+from access_control.atna_syslog import SyslogReceiver, client_context, octet_counted, send_all
 from access_control.audit import AuditEvent, AuditTrail
+from access_control.errors import AuditNotDeliveredError
 from access_control.model import Role, Subject, SubjectKind
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
@@ -31,6 +34,8 @@ from tests.support.tools import require_conformance, require_tool
 
 SUBJECT = Subject(SubjectKind.MACHINE, "m-1", "pacs", frozenset({Role.CLINICIAN}), None)
 EVENT = AuditEvent("query_registry", "success", SUBJECT, "patient", "E1", "127.0.0.1", "query")
+# More than a receiving machine buffers, less than a sending one does.
+UNREAD_BYTES = 300_000
 _SYSLOG = re.compile(
     rb"<85>1 (\d{4}-\d\d-\d\dT[\d:.]+Z) (\S+) eirhub (\d+) (\S+) "
     rb'\[meta sequenceId="(\d+)"\] \xef\xbb\xbf(<\?xml.*)',
@@ -424,3 +429,32 @@ def test_what_was_received_without_being_noted_is_sent_again(
     other.release()
     assert ship_to(receiver.port).ship() == 3
     assert sequences(receiver.messages) == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_hub_that_stops_waits_no_longer_for_an_acknowledgement(
+    authority: Authority, receiver: Receiver
+) -> None:
+    """Here the receiver says goodbye at once, and then reads nothing of what was sent."""
+    stopping, may_end = threading.Event(), threading.Event()
+
+    def reads_nothing(connection: ssl.SSLSocket, _: Receiver) -> bool:
+        connection.settimeout(0)
+        with suppress(ssl.SSLWantReadError):
+            connection.unwrap()
+        may_end.wait(60)
+        return False
+
+    receiver.misdeed = reads_nothing
+    to = SyslogReceiver("127.0.0.1", receiver.port, authority.file, patience_s=60)
+    timer = threading.Timer(0.5, stopping.set)
+    began = time.monotonic()
+    timer.start()
+    try:
+        with pytest.raises(AuditNotDeliveredError, match="the hub stops"):
+            send_all([b"x" * UNREAD_BYTES], to, client_context(to), stopping)
+        assert stopping.is_set()
+        assert time.monotonic() - began < 30
+    finally:
+        may_end.set()
+        timer.cancel()
+        timer.join()
