@@ -9,11 +9,11 @@ from dicom_router.answer import Answer
 from dicom_router.commands import Command, CommandField, encode_answer
 from dicom_router.connection import Connection
 from dicom_router.dimse_receiver import BoundedBuffer, DatasetSink, DimseReceiver, Message
-from dicom_router.errors import AbortReason, InstanceTooLargeError, ProtocolViolationError
+from dicom_router.errors import InstanceTooLargeError
 from dicom_router.handlers.c_store import StoreReception
 from dicom_router.handlers.local import answer_locally
 from dicom_router.lane import Lane
-from dicom_router.message_stream import bad_pdv, unexpected_pdu
+from dicom_router.p_data import take_p_data, unexpected_pdu
 from dicom_router.pdu_stream import PduStream
 from dicom_router.pdus import PduType
 from dicom_router.presentation import NegotiatedContext
@@ -50,7 +50,13 @@ class FastLane:
                 self._connection.pace(self._lane.limits.patience_s, between_messages=True)
             kind, length = pdus.HEADER.unpack(self._stream.take(pdus.HEADER.size))
             if kind == PduType.P_DATA_TF:
-                self._take_p_data(length)
+                take_p_data(
+                    self._connection,
+                    self._stream,
+                    length,
+                    self._lane.limits.own_max_length,
+                    self._take_fragment,
+                )
             elif kind in _ENDINGS and length == 4:
                 self._stream.take(4)
                 ending, farewell = _ENDINGS[kind]
@@ -59,22 +65,6 @@ class FastLane:
                 return ending
             else:
                 raise unexpected_pdu(kind)
-
-    def _take_p_data(self, length: int) -> None:
-        if length > self._lane.limits.own_max_length:
-            raise ProtocolViolationError(
-                "a P-DATA-TF longer than agreed", AbortReason.INVALID_PDU_PARAMETER
-            )
-        self._connection.begin_message()
-        while length:
-            if length < pdus.PDV_HEADER.size:
-                raise bad_pdv()
-            header = self._stream.take(pdus.PDV_HEADER.size)
-            pdv_length, context_id, control = pdus.PDV_HEADER.unpack(header)
-            if pdv_length < 2 or pdv_length + 4 > length:
-                raise bad_pdv()
-            self._take_fragment(context_id, control, pdv_length - 2)
-            length -= pdv_length + 4
 
     def _take_fragment(self, context_id: int, control: int, length: int) -> None:
         self._receiver.begin(context_id, control)

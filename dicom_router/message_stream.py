@@ -12,12 +12,12 @@ from dicom_router import pdus
 from dicom_router.connection import Connection
 from dicom_router.dimse_receiver import DimseReceiver, Message, OpenSink
 from dicom_router.errors import (
-    AbortReason,
     DicomRouterError,
     PeerAbortedError,
     PeerReleasedError,
     ProtocolViolationError,
 )
+from dicom_router.p_data import take_p_data, unexpected_pdu
 from dicom_router.pdu_stream import PduStream
 from dicom_router.pdus import PduType
 from dicom_router.presentation import NegotiatedContext
@@ -118,29 +118,19 @@ class MessageStream:
     def _take_pdu(self) -> None:
         kind, length = pdus.HEADER.unpack(self._bytes.take(pdus.HEADER.size))
         if kind == PduType.P_DATA_TF:
-            self._take_p_data(length)
+            take_p_data(
+                self._connection,
+                self._bytes,
+                length,
+                self._limits.own_max_length,
+                self._take_fragment,
+            )
         elif kind in _ENDINGS and length == 4:
             self._bytes.take(4)
             error, words = _ENDINGS[kind]
             raise error(words)
         else:
             raise unexpected_pdu(kind)
-
-    def _take_p_data(self, length: int) -> None:
-        if length > self._limits.own_max_length:
-            raise ProtocolViolationError(
-                "a P-DATA-TF longer than agreed", AbortReason.INVALID_PDU_PARAMETER
-            )
-        self._connection.begin_message()
-        while length:
-            if length < pdus.PDV_HEADER.size:
-                raise bad_pdv()
-            header = self._bytes.take(pdus.PDV_HEADER.size)
-            pdv_length, context_id, control = pdus.PDV_HEADER.unpack(header)
-            if pdv_length < 2 or pdv_length + 4 > length:
-                raise bad_pdv()
-            self._take_fragment(context_id, control, pdv_length - 2)
-            length -= pdv_length + 4
 
     def _take_fragment(self, context_id: int, control: int, length: int) -> None:
         self._receiver.begin(context_id, control)
@@ -159,22 +149,6 @@ _ENDINGS: dict[int, tuple[type[DicomRouterError], str]] = {
     PduType.RELEASE_RQ: (PeerReleasedError, "the peer released the association"),
     PduType.ABORT: (PeerAbortedError, "the peer aborted the association"),
 }
-
-
-def unexpected_pdu(kind: int) -> ProtocolViolationError:
-    """Return the error of a PDU that has no place in an established association."""
-    known = kind in set(PduType)
-    return ProtocolViolationError(
-        "a PDU that has no place in an established association" if known else "an unknown PDU",
-        AbortReason.UNEXPECTED_PDU if known else AbortReason.UNRECOGNIZED_PDU,
-    )
-
-
-def bad_pdv() -> ProtocolViolationError:
-    """Return the error of a presentation data value that does not fit its PDU."""
-    return ProtocolViolationError(
-        "a presentation data value that does not fit its PDU", AbortReason.INVALID_PDU_PARAMETER
-    )
 
 
 def _fragments(dataset: Iterable[bytes], room: int) -> Iterator[tuple[bytes, bool]]:
