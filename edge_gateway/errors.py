@@ -11,6 +11,14 @@ class LineDownError(EdgeError):
     """The hub was not reached, or the line broke: nothing is decided, try again."""
 
 
+class UnprovenHubError(LineDownError):
+    """Who answered does not prove to be the hub, so nothing was said; `reason` names why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class HubNotReadyError(EdgeError):
     """The hub answered that it cannot take anything now: try again later."""
 

@@ -15,16 +15,24 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.util import Timeout
 
-from edge_gateway import protocol
+from edge_gateway import protocol, reasons
 from edge_gateway.errors import (
     HubNotReadyError,
     LineDownError,
     NotAdmittedError,
     RefusedByHubError,
+    UnprovenHubError,
 )
 from edge_gateway.problems import ALL, problem_name
 from hub_kernel.errors import ConfigurationError
 
+# X509_V_ERR_… of OpenSSL: not yet valid, expired; another host name, another address.
+_UNPROVEN = {
+    9: reasons.HUB_EXPIRED,
+    10: reasons.HUB_EXPIRED,
+    62: reasons.HUB_OTHER_NAME,
+    64: reasons.HUB_OTHER_NAME,
+}
 _MOST_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -88,7 +96,8 @@ class Line:
         """Send one request below `/edge/SITE/` and return the answer, read to its end.
 
         Raises:
-            LineDownError: there was none, or the hub's certificate does not hold.
+            LineDownError: there was none.
+            UnprovenHubError: the hub's certificate does not hold.
         """
         try:
             response = self._pool.request(
@@ -102,7 +111,7 @@ class Line:
             data = response.read(_MOST_ANSWER_BYTES)
             response.close() if len(data) == _MOST_ANSWER_BYTES else response.release_conn()
         except SSLError as error:
-            raise LineDownError(f"TLS: {_tls_reason(error)}") from error
+            raise _tls_error(error) from error
         except (HTTPError, OSError) as error:
             raise LineDownError(f"the hub was not reached ({type(error).__name__})") from error
         return Answer(response.status, response.headers, data)
@@ -177,8 +186,9 @@ def _context(address: HubAddress) -> ssl.SSLContext:
     return context
 
 
-def _tls_reason(error: SSLError) -> str:
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text.lower():
-        return "the hub's certificate does not hold"
-    return "the connection failed"
+def _tls_error(error: SSLError) -> LineDownError:
+    cause = next((one for one in error.args if isinstance(one, ssl.SSLCertVerificationError)), None)
+    if cause is None:
+        return LineDownError("TLS: the connection failed")
+    reason = _UNPROVEN.get(cause.verify_code, reasons.HUB_UNPROVEN)
+    return UnprovenHubError(reason, f"the hub's certificate does not hold: {cause.verify_message}")

@@ -1,6 +1,9 @@
 """Why an edge cannot do its work, as one word that pages and the hub say in sentences."""
 
 LINE_DOWN = "line_down"
+HUB_UNPROVEN = "hub_unproven"
+HUB_OTHER_NAME = "hub_other_name"
+HUB_EXPIRED = "hub_expired"
 NOT_ADMITTED = "not_admitted"
 HUB_NOT_READY = "hub_not_ready"
 SPOOL_FULL = "spool_full"

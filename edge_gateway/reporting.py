@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edge_gateway import marks, reasons
 from edge_gateway.client import HubClient
-from edge_gateway.errors import EdgeError, LineDownError, NotAdmittedError
+from edge_gateway.errors import EdgeError, LineDownError, NotAdmittedError, UnprovenHubError
 from edge_gateway.marks import Marks
 from edge_gateway.model import Comparison, Difference, EdgeFigures
 from edge_gateway.own_ledger import OwnLedger
@@ -88,6 +88,8 @@ def reason_of(error: EdgeError) -> str:
     """Return the word for what went wrong with the hub."""
     if isinstance(error, NotAdmittedError):
         return reasons.NOT_ADMITTED
+    if isinstance(error, UnprovenHubError):
+        return error.reason
     if isinstance(error, LineDownError):
         return reasons.LINE_DOWN
     return reasons.HUB_NOT_READY

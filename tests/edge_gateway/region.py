@@ -24,6 +24,7 @@ from hub_kernel.settings import (
     WebSettings,
 )
 from hub_kernel.tasks import deliver_all_due
+from hub_kernel.tls import TlsFiles
 from hub_runtime.bootstrap import Hub, build_hub
 from hub_runtime.http_server import HttpServer
 from tests.dicom_router.instances import ct, encoded
@@ -76,7 +77,7 @@ class Region:
 
 
 @contextmanager
-def open_region(folder: Path, **changes: object) -> Iterator[Region]:
+def open_region(folder: Path, tls: TlsFiles | None = None, **changes: object) -> Iterator[Region]:
     settings = Settings(
         hub=HubSettings(data_dir=folder / "hub"),
         router=RouterSettings(port=0),
@@ -88,7 +89,7 @@ def open_region(folder: Path, **changes: object) -> Iterator[Region]:
     hub.open()
     for number, site_id in enumerate(SITES):
         hub.access.sites.add(site(site_id, number))
-    server = HttpServer(hub.wsgi(), settings.web)
+    server = HttpServer(hub.wsgi(), settings.web, tls=tls)
     try:
         yield Region(hub, server.start())
     finally:

@@ -36,6 +36,18 @@ REASON_WORDS = {
     "line_down": lazy_gettext(
         "The hub cannot be reached. Check the network cable and the router; nothing is lost."
     ),
+    "hub_unproven": lazy_gettext(
+        "Who answers is not the hub: its certificate is of another authority. Nothing is sent "
+        "and nothing is lost. Call the regional centre."
+    ),
+    "hub_other_name": lazy_gettext(
+        "Who answers is not the hub: its certificate is for another address. Nothing is sent "
+        "and nothing is lost. Call the regional centre."
+    ),
+    "hub_expired": lazy_gettext(
+        "The hub's certificate is not valid today. Check the date of this gateway, then call "
+        "the regional centre. Nothing is lost."
+    ),
     "not_admitted": lazy_gettext(
         "The hub does not know this gateway. Call the regional centre: the token must be renewed."
     ),

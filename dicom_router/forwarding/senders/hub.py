@@ -18,6 +18,7 @@ from edge_gateway.errors import (
 )
 from edge_gateway.model import Offer
 from edge_gateway.problems import DIGEST, SPOOL_DAMAGED
+from edge_gateway.reporting import reason_of
 from hub_kernel.errors import NotFoundError
 from image_archive.errors import UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, read_file_meta
@@ -62,7 +63,7 @@ class HubSender:
             self._note(reasons.NOT_ADMITTED)
             raise DestinationUnavailableError(str(error), permanent=True) from error
         except LineDownError as error:
-            self._note(reasons.LINE_DOWN)
+            self._note(reason_of(error))
             raise DestinationUnavailableError(str(error), in_flight=item_id) from error
         except HubNotReadyError as error:
             if str(error) == DIGEST.name:
