@@ -40,6 +40,7 @@ PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_CONFLICT = 0x0110, 0x0112, 0x0119
 _AT_ONCE = 100
 _IDLE_S = 0.5
 _GRACE_S = 5.0
+_RENEW_S = 15.0
 _AS_SCP = (Proposal(PUSH_MODEL, NATIVE, as_scp=True),)
 
 
@@ -67,21 +68,25 @@ class CommitmentDesk:
         self._waiting: dict[int, Transaction | None] = {}
         self._due = threading.Event()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Take up what was owed when the hub last stopped, and whatever comes."""
         self._stopping.clear()
         self._ledger.release_dead(self._parts.is_dead)
-        self._thread = threading.Thread(target=self._work, name="storage-commitment", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name="storage-commitment", daemon=True),
+            threading.Thread(target=self._hold_on, name="commitment-lease", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish the step under way; the rest stays owed."""
         self._stopping.set()
         self._due.set()
-        if self._thread is not None:
-            self._thread.join(_GRACE_S)
+        for thread in self._threads:
+            thread.join(_GRACE_S)
 
     def take(self, caller: Caller, request: CommitmentRequest) -> int:
         """Keep a request durably; return its row, whose report the caller's association awaits.
@@ -130,13 +135,23 @@ class CommitmentDesk:
             if not busy:
                 self._due.wait(_IDLE_S)
 
+    def _hold_on(self) -> None:
+        """Keep other processes off what is under way here, however long it takes.
+
+        The report belongs to the process that has the requester's association.
+        """
+        while not self._stopping.wait(_RENEW_S):
+            try:
+                self._ledger.renew()
+            except SQLAlchemyError:
+                log.exception("the leases of storage commitment could not be renewed")
+
     def _step(self) -> bool:
         """Do a little of the transaction whose turn it is; False when there is nothing to do."""
         with self._lock:
             held = [row_id for row_id, done in self._waiting.items() if done is not None]
         transaction = self._ledger.claim(without=held)
         if transaction is None:
-            self._ledger.renew(held)
             return False
         if transaction.rest:
             reasons = [self._reason(one) for one in transaction.rest[:_AT_ONCE]]

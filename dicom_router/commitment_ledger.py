@@ -125,11 +125,15 @@ class CommitmentLedger:
         self._update(transaction.row_id, found=list(found), due_at=self.database.clock.now())
         return Transaction(**{**vars(transaction), "found": found})
 
-    def renew(self, row_ids: Collection[int]) -> None:
-        """Hold on to transactions whose report waits for their own association."""
+    def renew(self) -> None:
+        """Hold on to all that this process holds: only its end lets others take it."""
+        mine = (TRANSACTION.c.lease_owner == self.owner, TRANSACTION.c.reported_at.is_(None))
+        with self.database.read() as session:
+            if session.execute(select(TRANSACTION.c.id).where(*mine).limit(1)).first() is None:
+                return
         until = self.database.clock.now() + _LEASE
-        for row_id in row_ids:
-            self._update(row_id, lease_owner=self.owner, lease_until=until)
+        with self.database.unit_of_work() as work:
+            work.session.execute(update(TRANSACTION).where(*mine).values(lease_until=until))
 
     def note_reported(self, row_id: int) -> None:
         """The requester has heard: the transaction is over."""

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 512
 _BREATHER_S = 0.05
+_LOOK_UP_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class ListenAddress:
             OSError: the address cannot be listened on.
         """
         if self.inherited is not None:
-            return socket.socket(fileno=self.inherited)
+            shared = socket.socket(fileno=self.inherited)
+            shared.settimeout(_LOOK_UP_S)  # to shut it down would end it for the others
+            return shared
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
 
@@ -76,20 +79,23 @@ class Listener:
     def stop(self) -> None:
         """Take no more connections; those present go on."""
         self._stopping.set()
-        if self._socket is not None:
+        if self._socket is not None and self._address.inherited is None:
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
             except OSError:
                 log.debug("the listening socket was closed already")
-            self._socket.close()
         if self._accepting is not None:
             self._accepting.join()
+        if self._socket is not None:
+            self._socket.close()
 
     def _accept(self) -> None:
         listening = self._socket
         while listening is not None and not self._stopping.is_set():
             try:
                 accepted, peer = listening.accept()
+            except TimeoutError:
+                continue
             except OSError:  # out of descriptors, or the peer has already gone: others come
                 self._stopping.wait(_BREATHER_S)
                 continue

@@ -1,6 +1,12 @@
 """What the hub counts about itself, in the Prometheus text format, without patient data."""
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 _LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -10,6 +16,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.elsewhere: Callable[[], Mapping[str, str]] = dict
+        """What other processes of the hub have exposed last, by a name for each."""
         self.associations = self._counter(
             "associations", "Associations asked for, by what became of them", "outcome"
         )
@@ -43,8 +51,11 @@ class Metrics:
         self._count_forwarding()
 
     def exposition(self) -> bytes:
-        """Return the current values in the Prometheus text format."""
-        return generate_latest(self.registry)
+        """Return the current values in the Prometheus text format.
+
+        Those of other processes have a label `process`; theirs begin at 0 when one is replaced.
+        """
+        return generate_latest(_Together(self.registry, self.elsewhere()))
 
     def _count_forwarding(self) -> None:
         self.forwarded = self._counter(
@@ -76,3 +87,23 @@ class Metrics:
         return Histogram(
             f"eirhub_{name}", words, labels, buckets=_LATENCIES_S, registry=self.registry
         )
+
+
+@dataclass(frozen=True)
+class _Together(Collector):
+    """One exposition of a registry and of what other processes have exposed of the same metrics."""
+
+    registry: CollectorRegistry
+    elsewhere: Mapping[str, str]
+
+    def collect(self) -> Iterator[Metric]:
+        theirs: dict[str, list[Metric]] = {}
+        for process, text in self.elsewhere.items():
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    sample.labels["process"] = process
+                theirs.setdefault(family.name, []).append(family)
+        for own in self.registry.collect():
+            for family in theirs.get(own.name, []):
+                own.samples += family.samples
+            yield own

@@ -145,7 +145,9 @@ def _open_dicom(hub: Hub, stack: ExitStack, inherited: tuple[int, ...]) -> tuple
 
 
 def _start_processes(hub: Hub, stack: ExitStack) -> Callable[[], list[int]]:
-    processes = RouterProcesses(hub.settings, dicom_tls_context(hub.settings) is not None)
+    secure = dicom_tls_context(hub.settings) is not None
+    processes = RouterProcesses(hub.settings, secure, hub.archive.open_claims)
+    hub.base.metrics.elsewhere = processes.metrics
     stack.callback(processes.stop)
     return processes.start
 

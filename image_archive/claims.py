@@ -22,6 +22,11 @@ _POLL_S = 0.004
 _PATIENCE_S = 60.0
 
 
+def open_claims(path: Path) -> int:
+    """Open the shared file at `path`, made if need be, for the claims of one process."""
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+
+
 @dataclass
 class _Held:
     """`holders` share a name because they mean the same by it, once it is locked."""
@@ -45,7 +50,16 @@ class Claims:
     @classmethod
     def at(cls, path: Path) -> "Claims":
         """Return claims through the shared file at `path`, which is made if need be."""
-        return cls(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+        return cls(open_claims(path))
+
+    def go_through(self, descriptor: int) -> None:
+        """Hold claims through `descriptor`, which somebody else keeps open too; none is held yet.
+
+        They outlive this process until nobody has it open.
+        """
+        os.close(self._descriptor)
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
 
     def hold(self, name: str, meaning: str = "") -> None:
         """Wait until `name` is free, and hold it until `release`.

@@ -14,7 +14,7 @@ from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend
-from image_archive.claims import Claims
+from image_archive.claims import Claims, open_claims
 from image_archive.completion import complete_quiet_studies
 from image_archive.errors import ArchiveError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta
@@ -58,16 +58,24 @@ class ArchiveService:
         self._backend = backend
         self._quiet_period_s = quiet_period_s
         self._recorder = ReceiptRecorder(database)
-        claims = Claims.at(backend.shared_folder / "claims")
-        self._settler = Settler(backend, self._recorder, claims, metrics)
+        self._claims = Claims(self.open_claims())
+        self._settler = Settler(backend, self._recorder, self._claims, metrics)
         self._reception = Reception(
-            backend, self._recorder, claims, self._settler, clock, metrics, doubted
+            backend, self._recorder, self._claims, self._settler, clock, metrics, doubted
         )
 
     @property
     def backend(self) -> ArchiveBackend:
         """Where the bytes are; other packages keep theirs there under prefixes of their own."""
         return self._backend
+
+    def open_claims(self) -> int:
+        """Return a descriptor for the claims of one process; claims last as long as it is open."""
+        return open_claims(self._backend.shared_folder / "claims")
+
+    def claim_through(self, descriptor: int) -> None:
+        """Before anything is received: claim through a descriptor that outlives this process."""
+        self._claims.go_through(descriptor)
 
     def incoming(self, header: IncomingHeader, *, undoubted: bool = False) -> IncomingInstance:
         """Start to receive one instance; see `IncomingInstance` for what may be raised.

@@ -1,9 +1,11 @@
 """Storage commitment: kept before it is answered, looked at byte by byte, reported until heard."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from sqlalchemy import select
 
+from dicom_router import commitment_desk, commitment_ledger
+from dicom_router.commitment_desk import CommitmentDesk, CommitmentParts
 from dicom_router.commitment_messages import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -19,10 +23,11 @@ from dicom_router.commitment_messages import (
     FailedReference,
     SopReference,
 )
-from dicom_router.sending.model import Destination
+from dicom_router.model import Caller
+from dicom_router.sending.model import Destination, SendLimits
 from dicom_router.sending.storing import COMMITMENT, StoreAssociation
 from dicom_router.tables import TRANSACTION
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
 from tests.dicom_router.instances import ct
 from tests.dicom_router.retrieving import damage, store
 from tests.dicom_router.wire import CT, EXPLICIT, IMPLICIT, RawPeer, RequestParts, context_item
@@ -95,6 +100,7 @@ class Listener:
     port: int = 0
     heard: list[tuple[int, Dataset]] = field(default_factory=list)
     status: int = 0
+    pause_s: float = 0.0
 
 
 @contextmanager
@@ -103,6 +109,7 @@ def listening(port: int = 0) -> Iterator[Listener]:
 
     def report(event: evt.Event) -> tuple[int, None]:
         listener.heard.append((event.event_type, event.event_information))
+        time.sleep(listener.pause_s)
         return listener.status, None
 
     entity = AE("CT1")
@@ -277,3 +284,43 @@ def test_a_peer_that_asks_and_falls_silent_is_let_go(attacked: Hub) -> None:
     with RawPeer(attacked.port) as peer:
         assert peer.associate(parts)[0] == 2
         assert peer.pdu()[0] == 7
+
+
+def desk_of(hub: Hub, owner: str, port: int) -> CommitmentDesk:
+    destinations = {"CT1": Destination("ct1", "CT1", "127.0.0.1", port, "EIRHUB")}
+    parts = CommitmentParts(
+        hub.parts.database,
+        hub.parts.index,
+        hub.parts.archive.backend,
+        destinations,
+        SendLimits(10, 10, 10),
+        "EIRHUB",
+        owner,
+        lambda _owner: False,
+    )
+    return CommitmentDesk(parts)
+
+
+@pytest.mark.parametrize(("renewed_after_s", "reports"), [(0.1, 1), (60.0, 2)])
+def test_a_report_that_takes_longer_than_a_lease_is_sent_once_by_two_processes(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, renewed_after_s: float, reports: int
+) -> None:
+    """Control: without renewal the other process takes it for abandoned, and reports it too."""
+    monkeypatch.setattr(commitment_ledger, "_LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(commitment_desk, "_RENEW_S", renewed_after_s)
+    store(hub, ct(1))
+    caller = Caller(TOWNSHIP, "CT1", "EIRHUB", "127.0.0.1")
+    with listening() as requester:
+        requester.pause_s = 4
+        desks = [desk_of(hub, f"elsewhere:{number}", requester.port) for number in (1, 2)]
+        row_id = desks[0].take(caller, CommitmentRequest("1.2.9.77", (HERE,)))
+        desks[0].leave([row_id])
+        for desk in desks:
+            desk.start()
+        try:
+            assert until(lambda: pending(hub) == [], 20)
+            assert until(lambda: len(requester.heard) >= reports)
+        finally:
+            for desk in desks:
+                desk.stop()
+    assert len(requester.heard) == reports

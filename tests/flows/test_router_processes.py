@@ -4,12 +4,17 @@ import hashlib
 import signal
 import sqlite3
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+
+from hub_kernel.settings_files import load_settings
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.serving import running
 
 from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
@@ -19,6 +24,22 @@ from tests.support.pushing import Sent, push
 STUDY = "1.2.826.0.1.3680043.10.1603.12"
 CONFLICT, OTHER_PATIENT = 0x0111, 0xC010
 PATIENCE_S = 60
+PARENT_FORGETS = """
+import os
+from hub_runtime import cli
+from hub_runtime.router_processes import RouterProcesses
+
+spawn = RouterProcesses._spawn
+
+def forget(processes):
+    child = spawn(processes)
+    os.close(child.claims)
+    child.claims = os.open(os.devnull, os.O_RDONLY)
+    return child
+
+RouterProcesses._spawn = forget
+cli.main()
+"""
 
 
 def one(number: int, *, study: str = STUDY, tint: int = 0, patient: str = "12345") -> Sent:
@@ -114,3 +135,74 @@ def test_all_end_in_order_with_the_hub(hub: HubProcess) -> None:
     hub.stop()
     _, alive = psutil.wait_procs(left, timeout=1)
     assert not alive
+
+
+def answers_after_a_kill(hub: HubProcess, tmp_path: Path) -> list[int]:
+    """Let one process acknowledge what cannot be indexed, kill it, and contradict it at the other.
+
+    Returns the answers to other bytes of the UID and to another patient of the study.
+    """
+    one_of, other = children(hub)
+    database = sqlite3.connect(tmp_path / "data" / "eirhub.sqlite", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        other.suspend()
+        assert set(push(hub.port, [one(1)]).values()) == {0}
+        one_of.kill()
+        other.resume()
+        contradicting = [one(1, tint=1), one(2, patient="67890")]
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(push, hub.port, [sent]) for sent in contradicting]
+            until(lambda: all(answer.done() for answer in asked), 2)
+            database.execute("ROLLBACK")
+            said = [set(answer.result().values()) for answer in asked]
+    finally:
+        database.close()
+    return [next(iter(answer)) for answer in said]
+
+
+def test_what_a_killed_process_acknowledged_stays_claimed_until_it_is_settled(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    assert answers_after_a_kill(hub, tmp_path) == [CONFLICT, OTHER_PATIENT]
+    hub.stop()
+
+
+def test_control_claims_that_end_with_the_process_let_both_be_acknowledged(tmp_path: Path) -> None:
+    hub = start_router(tmp_path / "data", "router.processes=2", program=("-c", PARENT_FORGETS))
+    try:
+        assert answers_after_a_kill(hub, tmp_path) == [0, 0]
+    finally:
+        hub.kill()
+
+
+def test_one_process_that_is_asked_to_end_leaves_the_port_to_the_others(hub: HubProcess) -> None:
+    before = {child.pid for child in children(hub)}
+    for number in range(2):
+        psutil.Process(max(before)).terminate()
+        for at in range(20):
+            sent = one(100 * number + at)
+            assert push(hub.port, [sent]) == {sent.sop_instance_uid: 0}
+        assert until(lambda: max(before) not in {one.pid for one in children(hub)}, PATIENCE_S)
+        assert until(lambda: len(children(hub)) == 2, PATIENCE_S)
+        before = {child.pid for child in children(hub)}
+    hub.stop()
+
+
+def test_the_metrics_of_all_processes_are_shown(tmp_path: Path) -> None:
+    chosen = ("router.port=0", "router.processes=2", "router.accept_unknown_ae=true", "web.port=0")
+    settings = load_settings(overrides=(f"hub.data_dir={tmp_path}", *chosen))
+    with running(build_hub(settings), ("router", "web")) as listening:
+        assert listening.dicom
+        port = int(listening.dicom.rpartition(":")[2])
+        for number in range(10):
+            assert set(push(port, [one(number)]).values()) == {0}
+
+        def received() -> float:
+            with urllib.request.urlopen(f"{listening.http}/metrics") as answer:
+                lines = answer.read().decode().splitlines()
+            counted = [one for one in lines if one.startswith("eirhub_instances_received_total{")]
+            assert all('process="' in one for one in counted)
+            return sum(float(one.split()[-1]) for one in counted)
+
+        assert until(lambda: received() == 10, PATIENCE_S)
