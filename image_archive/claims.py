@@ -58,7 +58,7 @@ class Claims:
         They outlive this process until nobody has it open.
         """
         os.close(self._descriptor)
-        os.set_inheritable(descriptor, False)
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 (it takes no name)
         self._descriptor = descriptor
 
     def hold(self, name: str, meaning: str = "") -> None:

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,6 @@ import pytest
 from hub_kernel.settings_files import load_settings
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.serving import running
-
 from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
 from tests.support.hub_process import START_S, HubProcess, start_router
@@ -24,6 +24,10 @@ from tests.support.pushing import Sent, push
 STUDY = "1.2.826.0.1.3680043.10.1603.12"
 CONFLICT, OTHER_PATIENT = 0x0111, 0xC010
 PATIENCE_S = 60
+NOTHING_IS_INDEXED = (
+    "CREATE TRIGGER nothing_is_indexed BEFORE INSERT ON instance "
+    "BEGIN SELECT RAISE(ABORT, 'not now'); END"
+)
 PARENT_FORGETS = """
 import os
 from hub_runtime import cli
@@ -56,11 +60,12 @@ def hub(tmp_path: Path) -> Iterator[HubProcess]:
 
 
 def children(hub: HubProcess) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(hub.process.pid).children()
-        if "hub_runtime.router_process" in child.cmdline()
-    ]
+    found = []
+    for child in psutil.Process(hub.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if "hub_runtime.router_process" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def rows(tmp_path: Path, statement: str) -> list[tuple[str, ...]]:
@@ -142,22 +147,18 @@ def answers_after_a_kill(hub: HubProcess, tmp_path: Path) -> list[int]:
 
     Returns the answers to other bytes of the UID and to another patient of the study.
     """
-    one_of, other = children(hub)
-    database = sqlite3.connect(tmp_path / "data" / "eirhub.sqlite", isolation_level=None)
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        other.suspend()
-        assert set(push(hub.port, [one(1)]).values()) == {0}
-        one_of.kill()
-        other.resume()
-        contradicting = [one(1, tint=1), one(2, patient="67890")]
-        with ThreadPoolExecutor(2) as pool:
-            asked = [pool.submit(push, hub.port, [sent]) for sent in contradicting]
-            until(lambda: all(answer.done() for answer in asked), 2)
-            database.execute("ROLLBACK")
-            said = [set(answer.result().values()) for answer in asked]
-    finally:
-        database.close()
+    database = sqlite3.connect(tmp_path / "data" / "eirhub.sqlite", timeout=PATIENCE_S)
+    database.execute(NOTHING_IS_INDEXED)
+    assert set(push(hub.port, [one(1)]).values()) == {0}
+    (progress,) = (tmp_path / "data").rglob("progress-*")
+    psutil.Process(int(progress.name.split("-")[1])).kill()
+    contradicting = [one(1, tint=1), one(2, patient="67890")]
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(push, hub.port, [sent]) for sent in contradicting]
+        until(lambda: all(answer.done() for answer in asked), 2)
+        database.execute("DROP TRIGGER nothing_is_indexed")
+        said = [set(answer.result().values()) for answer in asked]
+    database.close()
     return [next(iter(answer)) for answer in said]
 
 
@@ -168,24 +169,22 @@ def test_what_a_killed_process_acknowledged_stays_claimed_until_it_is_settled(
     hub.stop()
 
 
-def test_control_claims_that_end_with_the_process_let_both_be_acknowledged(tmp_path: Path) -> None:
+def test_control_claims_that_end_with_the_process_let_a_contradiction_pass(tmp_path: Path) -> None:
     hub = start_router(tmp_path / "data", "router.processes=2", program=("-c", PARENT_FORGETS))
     try:
-        assert answers_after_a_kill(hub, tmp_path) == [0, 0]
+        assert 0 in answers_after_a_kill(hub, tmp_path)
     finally:
         hub.kill()
 
 
 def test_one_process_that_is_asked_to_end_leaves_the_port_to_the_others(hub: HubProcess) -> None:
-    before = {child.pid for child in children(hub)}
-    for number in range(2):
-        psutil.Process(max(before)).terminate()
-        for at in range(20):
-            sent = one(100 * number + at)
-            assert push(hub.port, [sent]) == {sent.sop_instance_uid: 0}
-        assert until(lambda: max(before) not in {one.pid for one in children(hub)}, PATIENCE_S)
-        assert until(lambda: len(children(hub)) == 2, PATIENCE_S)
-        before = {child.pid for child in children(hub)}
+    """Who was connected to it is told to come again, and is served."""
+    ending = children(hub)[0]
+    ending.terminate()
+    for number in range(10):
+        sent = one(number)
+        assert until(lambda sent=sent: set(push(hub.port, [sent]).values()) == {0}, 5)  # type: ignore[misc]
+    assert until(lambda: ending not in children(hub) and len(children(hub)) == 2, PATIENCE_S)
     hub.stop()
 
 
