@@ -54,9 +54,19 @@ class _Child:
         return True
 
     def _listen(self) -> None:
-        for line in self.process.stdout or ():
-            with suppress(ValueError):
-                self.metrics = json.loads(line)
+        if self.process.stdout is None:
+            return
+        with self.process.stdout as said:
+            for line in said:
+                with suppress(ValueError):
+                    self.metrics = json.loads(line)
+
+    def wait(self) -> int:
+        """Wait until it has ended; return its exit code."""
+        code = self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return code
 
 
 @dataclass
@@ -126,7 +136,7 @@ class RouterProcesses:
     def _watch(self, number: int) -> None:
         """Replace the process whenever it ends before its time."""
         while True:
-            code = self._running[number].process.wait()
+            code = self._running[number].wait()
             if self._stopping.is_set():
                 return
             log.error("a receiving process ended; it is replaced", extra={"code": code})
