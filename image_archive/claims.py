@@ -11,6 +11,7 @@ import os
 import struct
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,14 @@ class _Held:
 
 
 class Claims:
-    """The claims of one process, through `descriptor`, which stays open as long as they do.
+    """The claims of one process, through `descriptor`, which is closed when this object is gone.
 
     Safe from many threads.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._closing = weakref.finalize(self, os.close, descriptor)
         self._changed = threading.Condition()
         self._held: dict[str, _Held] = {}
 
@@ -57,9 +59,10 @@ class Claims:
 
         They outlive this process until nobody has it open.
         """
-        os.close(self._descriptor)
+        self._closing()
         os.set_inheritable(descriptor, False)  # noqa: FBT003 (it takes no name)
         self._descriptor = descriptor
+        self._closing = weakref.finalize(self, os.close, descriptor)
 
     def hold(self, name: str, meaning: str = "") -> None:
         """Wait until `name` is free, and hold it until `release`.

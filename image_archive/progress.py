@@ -10,7 +10,8 @@ import os
 import secrets
 import struct
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Progress:
         self._path = folder / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         self._file = -1
         self._numbers: mmap.mmap | None = None
+        self._closing: Callable[[], object] | None = None
 
     def note(self, submitted: int, settled: int, *, in_trouble: bool) -> None:
         """Publish the numbers; the first call makes the file."""
@@ -35,6 +37,7 @@ class Progress:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             os.ftruncate(self._file, _NUMBERS.size)
             self._numbers = mmap.mmap(self._file, _NUMBERS.size)
+            self._closing = weakref.finalize(self, _remove, self._file, self._path)
         _NUMBERS.pack_into(self._numbers, 0, submitted, settled, in_trouble)
 
     def wait_for_others(self, deadline: float) -> bool:
@@ -50,8 +53,8 @@ class Progress:
         if self._numbers is not None:
             self._numbers.close()
             self._numbers = None
-            self._path.unlink(missing_ok=True)
-            os.close(self._file)
+            if self._closing is not None:
+                self._closing()
 
     def _others(self) -> Iterator[Path]:
         with os.scandir(self._folder) as entries:
@@ -75,6 +78,11 @@ class Progress:
                     return True
                 time.sleep(_POLL_S)
         return True
+
+
+def _remove(descriptor: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
 
 
 def _is_dead(descriptor: int) -> bool:

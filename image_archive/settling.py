@@ -29,6 +29,7 @@ MOST_UNSETTLED = 192
 MOST_UNSETTLED_BYTES = 268_435_456
 _LARGEST_BATCH = 64
 _GATHER_S = 0.05
+_IDLE_S = 5.0
 _RETRY_S = 1.0
 _PATIENCE_S = 30.0
 
@@ -57,7 +58,7 @@ class Secured:
 
 
 class Settler:
-    """One background thread for all instances of an archive, begun by the first."""
+    """One background thread for all instances, begun by the first, ended when none come."""
 
     def __init__(
         self,
@@ -189,12 +190,15 @@ class Settler:
                 self._end(batch, [item.outcome or failure for item in batch])
 
     def _next_batch(self) -> list[Secured]:
-        """Wait for something to settle and gather what comes meanwhile; empty at the end."""
+        """Wait for something to settle and gather what comes meanwhile; empty to end the thread."""
         with self._changed:
             while not self._waiting and not self._retry_is_due():
                 if self._closing:
                     return []
-                self._changed.wait(self._retry_at - time.monotonic() if self._stuck else None)
+                wait_s = self._retry_at - time.monotonic() if self._stuck else _IDLE_S
+                if not self._changed.wait(wait_s) and not self._waiting and not self._stuck:
+                    self._thread = None
+                    return []
             end = time.monotonic() + _GATHER_S
             while not (self._urgent or self._closing or len(self._waiting) >= _LARGEST_BATCH):
                 if not self._changed.wait(end - time.monotonic()) or time.monotonic() >= end:

@@ -35,13 +35,13 @@ class SpoolFile:
     """
 
     def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
+            self.close()
             raise
-        self.path = path
-        self.descriptor = descriptor
         self.allocated = os.fstat(descriptor).st_size
 
     def remove(self) -> None:
