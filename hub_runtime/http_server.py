@@ -117,6 +117,7 @@ class HttpServer:
             ident="eirhub",
             clear_untrusted_proxy_headers=True,
             url_scheme=scheme,
+            asyncore_use_poll=True,  # select knows no descriptor beyond 1023
         )
         self._server.channel_class = _channels(self._parser, self._context)
         self._thread = threading.Thread(target=self._server.run, name="http")

@@ -1,5 +1,6 @@
 """The HTTP port as a hostile or broken client sees it."""
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 
@@ -89,3 +90,16 @@ def test_a_body_without_an_announced_length_ends_at_the_common_limit_for_strange
     finally:
         server.stop()
     assert (stranger.split(b" ", 2)[1], known.split(b" ", 2)[1]) == (b"413", b"200")
+
+
+def test_a_hub_with_more_than_a_thousand_open_files_still_answers() -> None:
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    server = HttpServer(_echo, WebSettings(port=0))
+    try:
+        port = int(server.start().rpartition(":")[2])
+        answer = _answer(port, b"POST / HTTP/1.1\r\nContent-Length: 5\r\n", b"hello")
+    finally:
+        server.stop()
+        for descriptor in held:
+            os.close(descriptor)
+    assert b"hello" in answer
