@@ -61,6 +61,8 @@ def parked(desk: Desk, central: Sender, numbers: Iterator[int]) -> Parked:
         "StudyInstanceUID": uid,
         "SeriesInstanceUID": f"{uid}.1",
         "PatientID": f"CONFLICT{number}",
+        "PatientName": "Zhou^Ping",
+        "AccessionNumber": f"CONFLICT{number}",
     }
     first = encoded(ct_slice(1, SOPInstanceUID=f"{uid}.1.1", **same, **pixels(100)))
     later = encoded(
