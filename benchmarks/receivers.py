@@ -70,7 +70,10 @@ def free_port() -> int:
 
 
 def _peak(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # a rendering child that has ended since it was listed
+        return 0
     found = re.search(r"VmHWM:\s+([0-9]+) kB", status)
     return int(found[1]) * 1024 if found else 0
 
