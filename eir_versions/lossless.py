@@ -23,12 +23,15 @@ from eir_versions.pixels import interleave, unpack_words
 
 Array = NDArray[Any]
 _RESOLUTIONS = 6
+_SMALLEST_EDGE_BITS = 6  # the smallest resolution of an RPCL codestream has edges up to 64
+_FEWEST_HALVINGS = 3
 _TRANSFORMED = "YBR_RCT"
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_LS_LOSSLESS = "1.2.840.10008.1.2.4.80"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
 
 
 def encode_frame(
@@ -140,11 +143,28 @@ def _htj2k(values: Array, header: ImageHeader) -> bytes:
     )
 
 
+def _htj2k_rpcl(values: Array, header: ImageHeader) -> bytes:
+    """One tile, a part for each resolution, their lengths ahead in TLM (PS3.5 8.2.16)."""
+    layout = header.layout
+    halvings = (max(layout.rows, layout.columns) - 1).bit_length() - _SMALLEST_EDGE_BITS
+    return bytes(
+        imagecodecs.htj2k_encode(
+            np.ascontiguousarray(values),
+            reversible=True,
+            rgb=header.photometric == "RGB",
+            resolutions=max(_FEWEST_HALVINGS, halvings),
+            tlm=True,
+            tilepart=imagecodecs.HTJ2K.TILEPART.RESOLUTIONS,
+        )
+    )
+
+
 Encoder = Callable[[Array, ImageHeader], bytes]
 ENCODERS: dict[str, Encoder] = {
     HTJ2K_LOSSLESS: _htj2k,
+    HTJ2K_LOSSLESS_RPCL: _htj2k_rpcl,
     JPEG_LS_LOSSLESS: _jpeg_ls,
     JPEG_2000_LOSSLESS: _jpeg2000,
     RLE: _rle,
 }
-_TRANSFORMING = frozenset({HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS})
+_TRANSFORMING = frozenset({HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_2000_LOSSLESS})

@@ -210,7 +210,7 @@ class EirService:
     def native_frame(self, sop_instance_uid: str, frame_number: int) -> NativeFrame:
         """Return one frame decoded, for readers that cannot decompress; raises as `frame_bytes`."""
         instance = self._image(sop_instance_uid)
-        with self._renderer.opened(instance.sop_instance_uid) as source:
+        with self._renderer.opened_pixels(instance.sop_instance_uid) as source:
             return self._parts.pool.native_frame(source, frame_number)
 
     def _render(self, contents: StudyContents, recipe: Recipe, generation: int) -> None:

@@ -48,6 +48,10 @@ class InstanceSource(Protocol):
         """
         ...
 
+    def open_pixels(self, sop_instance_uid: str) -> BinaryIO:
+        """Return a file with the same pixel values, which may be its master; raises the same."""
+        ...
+
 
 @dataclass(frozen=True)
 class StudyContents:
@@ -151,7 +155,7 @@ class StudyRenderer:
             UnrenderableInstanceError: with the reason.
             FrameNotFoundError: there is no such frame.
         """
-        with self.opened(sop_instance_uid) as source:
+        with self.opened_pixels(sop_instance_uid) as source:
             return self._parts.pool.picture(source, job)
 
     def facts(self, sop_instance_uid: str) -> InstanceFacts:
@@ -167,6 +171,13 @@ class StudyRenderer:
         """
         try:
             return self._parts.instances.open_instance(sop_instance_uid)
+        except NotFoundError as error:
+            raise UnrenderableInstanceError(reasons.NOT_STORED) from error
+
+    def opened_pixels(self, sop_instance_uid: str) -> BinaryIO:
+        """Return a file with the instance's pixel values, for decoding; raises as `opened`."""
+        try:
+            return self._parts.instances.open_pixels(sop_instance_uid)
         except NotFoundError as error:
             raise UnrenderableInstanceError(reasons.NOT_STORED) from error
 

@@ -211,6 +211,12 @@ class ArchiveSettings(Section):
     """With less free space every C-STORE answers A700, so that the database can still write."""
     quarantine_days: Annotated[int, Field(ge=1)] = 90
     """Days that parked bytes are kept after a person has decided about them."""
+    compact_after_days: Annotated[int, Field(ge=0)] = 0
+    """Days after which an instance becomes a lossless master that restores it; 0 means never."""
+    compact_modalities: tuple[str, ...] = ()
+    """Modalities that are compacted by themselves; empty means all."""
+    compact_per_minute: Annotated[int, Field(ge=1)] = 100
+    """Instances looked at in one minute of it."""
 
 
 class StudySettings(Section):

@@ -21,6 +21,7 @@ from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime import schema
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
+from hub_runtime.compacting import compaction_jobs
 from hub_runtime.conflict_room import conflict_room, site_jobs
 from hub_runtime.edge_door import EdgeSide, edge_side, edge_side_parts
 from hub_runtime.forwarding import (
@@ -267,6 +268,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
         *site_jobs(hub),
+        *compaction_jobs(hub),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),

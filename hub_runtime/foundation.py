@@ -11,6 +11,7 @@ from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
+from eir_versions.master_reading import HtMasterReader
 from hub_kernel.clock import Clock, SystemClock
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
@@ -19,6 +20,7 @@ from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.masters import BackendWithMasters
 from patient_index.same_person import SamePerson
 
 
@@ -32,7 +34,7 @@ class Foundation:
     outbox: Outbox
     database: Database
     keys: KeyStore
-    backend: ArchiveBackend
+    backend: BackendWithMasters
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def foundation(settings: Settings) -> Foundation:
         outbox=outbox,
         database=Database(settings.database_url, outbox=outbox, clock=clock),
         keys=KeyStore(data / "secrets"),
-        backend=ARCHIVE_BACKENDS[settings.archive.backend](settings),
+        backend=BackendWithMasters(
+            ARCHIVE_BACKENDS[settings.archive.backend](settings), HtMasterReader()
+        ),
     )
 
 

@@ -43,6 +43,18 @@ class ContradictingPatientError(ArchiveError):
     """The patient ID is known as somebody else's: the bytes are kept apart for a person to see."""
 
 
+class NotCompactableError(ArchiveError):
+    """No master can stand for this original, which stays; `reason` is a word that says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not compactable: {reason}")
+        self.reason = reason
+
+
+class CompactionRunningError(ArchiveError):
+    """Another process is compacting this archive; one at a time may."""
+
+
 class CaseDecidedError(ArchiveError, InvalidValueError):
     """Nothing of a case waits any more: it was decided, perhaps by somebody else meanwhile."""
 

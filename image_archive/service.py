@@ -18,6 +18,7 @@ from image_archive.claims import Claims, open_claims
 from image_archive.completion import complete_quiet_studies
 from image_archive.errors import ArchiveError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta
+from image_archive.masters import master_key
 from image_archive.model import (
     Condition,
     IncomingHeader,
@@ -106,6 +107,22 @@ class ArchiveService:
             NotFoundError: there is no such instance, or its bytes are missing.
         """
         return self._backend.open(self._storage_key(sop_instance_uid))
+
+    def open_pixels(self, sop_instance_uid: str) -> BinaryIO:
+        """Return a Part 10 file with the pixel values of an instance: its master where it has one.
+
+        Good for decoding pictures, and only for that: transfer syntax and header may differ from
+        what was received.
+
+        Raises:
+            NotFoundError: there is no such instance, or its bytes are missing.
+        """
+        key = self._storage_key(sop_instance_uid)
+        master = master_key(key)
+        if master is not None:
+            with suppress(NotFoundError):
+                return self._backend.open(master)
+        return self._backend.open(key)
 
     def open_dataset(self, sop_instance_uid: str) -> BinaryIO:
         """Return the dataset of an instance, bit for bit as received; the stream begins with it.

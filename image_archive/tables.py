@@ -1,4 +1,4 @@
-"""The tables of the archive's index: study, series, instance, quarantine, reconciliation."""
+"""The tables of the archive: study, series, instance, quarantine, compaction, reconciliation."""
 
 from datetime import date, datetime
 from typing import cast
@@ -172,6 +172,27 @@ class ConflictDecisionRow(Base):
     undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class CompactionRow(Base):
+    """What compaction made of one instance: a master, or nothing for a reason.
+
+    The bytes say which of the two is read; this row says that the instance has had its turn.
+    """
+
+    __tablename__ = "compaction"
+
+    instance_row_id: Mapped[int] = mapped_column(
+        _RowId,
+        ForeignKey("instance.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(40))
+    original_bytes: Mapped[int] = mapped_column(BigInteger)
+    kept_bytes: Mapped[int] = mapped_column(BigInteger)
+    done_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ReconciliationRow(Base):
     """One start-up comparison of bytes and rows that went through to its end."""
 
@@ -192,4 +213,5 @@ SERIES = cast(Table, SeriesRow.__table__)
 INSTANCE = cast(Table, InstanceRow.__table__)
 QUARANTINE = cast(Table, QuarantineRow.__table__)
 CONFLICT_DECISION = cast(Table, ConflictDecisionRow.__table__)
+COMPACTION = cast(Table, CompactionRow.__table__)
 RECONCILIATION = cast(Table, ReconciliationRow.__table__)

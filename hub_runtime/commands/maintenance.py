@@ -7,6 +7,7 @@ import click
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import build_hub, opened_hub
+from hub_runtime.commands.compact import compact
 from hub_runtime.commands.conflicts import conflicts
 from hub_runtime.options import Progress, answer, json_option, with_settings
 
@@ -31,6 +32,7 @@ def archive() -> None:
 
 
 archive.add_command(conflicts)
+archive.add_command(compact)
 
 
 @archive.command("verify")

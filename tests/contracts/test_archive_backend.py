@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from eir_versions.master_reading import HtMasterReader
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.masters import BackendWithMasters
 
-MAKERS: dict[str, Callable[[Path], ArchiveBackend]] = {"filesystem": FilesystemBackend}
+MAKERS: dict[str, Callable[[Path], ArchiveBackend]] = {
+    "filesystem": FilesystemBackend,
+    "with masters": lambda root: BackendWithMasters(FilesystemBackend(root), HtMasterReader()),
+}
 
 
 @pytest.fixture(params=MAKERS)

@@ -1,0 +1,283 @@
+"""Compaction: masters take the place of originals where the original is proved to come back.
+
+The order decides that nothing is ever lost: the master is made aside, restored and compared byte by
+byte and by the recorded hash, published durably, read again, and only then is the original removed.
+Until that last step the original is what everybody reads; whatever dies on the way is begun anew.
+"""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, BinaryIO, Protocol
+
+from sqlalchemy import Select, delete, func, insert, select
+
+from hub_kernel.database import Database
+from hub_kernel.errors import NotFoundError
+from image_archive.errors import (
+    CompactionRunningError,
+    NotCompactableError,
+    UnreadableInstanceError,
+)
+from image_archive.masters import BackendWithMasters, MasterReader, master_key
+from image_archive.model import Condition
+from image_archive.reading import skip_file_meta
+from image_archive.tables import COMPACTION, INSTANCE, SERIES
+
+MASTER, KEPT = "master", "kept"
+KEPT_APART = "kept_apart"
+NOT_SMALLER = "not_smaller"
+NOT_RESTORED = "not_restored"
+DAMAGED = "damaged"
+
+_INSTANCES_PER_QUERY = 200
+_CHUNK_BYTES = 1_048_576
+_LOCK = "compaction"
+
+
+class MasterMaker(Protocol):
+    """Makes masters (`eir_versions.master_making`)."""
+
+    def make(self, open_original: Callable[[], BinaryIO], out: BinaryIO) -> None:
+        """Write the master of a Part 10 file to the empty file `out`.
+
+        Raises:
+            NotCompactableError: the original has to stay.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CompactionParts:
+    """What compaction works with."""
+
+    database: Database
+    backend: BackendWithMasters
+    reader: MasterReader
+    maker: MasterMaker
+
+
+@dataclass(frozen=True)
+class CompactionPolicy:
+    """Which instances have their turn: of these modalities (none: all), received this long ago.
+
+    At most `limit` of them (None: all).
+    """
+
+    modalities: tuple[str, ...] = ()
+    older_than_days: int = 0
+    limit: int | None = None
+
+
+@dataclass
+class CompactionReport:
+    """What one run did: bytes are those of files; `kept` counts originals that stay, by reason."""
+
+    examined: int = 0
+    converted: int = 0
+    original_bytes: int = 0
+    master_bytes: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def saved_bytes(self) -> int:
+        """By how much the archive has become smaller."""
+        return self.original_bytes - self.master_bytes
+
+
+class Compaction:
+    """Compacts one archive; one run at a time, in whichever process."""
+
+    def __init__(self, parts: CompactionParts) -> None:
+        self._parts = parts
+        self._originals = parts.backend.originals
+
+    def run(
+        self,
+        policy: CompactionPolicy,
+        progress: Callable[[int, int], None],
+        *,
+        dry_run: bool = False,
+    ) -> CompactionReport:
+        """Give every instance of `policy` that had no turn yet its turn, and report.
+
+        With `dry_run` each master is made and proved, and nothing is changed. `progress` is called
+        with (instances looked at, instances in all).
+
+        Raises:
+            CompactionRunningError: another run is under way.
+            ArchiveFullError: no room for a master; what is done is done.
+        """
+        report = CompactionReport()
+        with self._alone():
+            wanted = self._wanted(policy)
+            total = self._count(wanted, policy.limit)
+            for row in self._rows(wanted, policy.limit):
+                self._take(row, report, dry_run=dry_run)
+                report.examined += 1
+                progress(report.examined, max(total, report.examined))
+        return report
+
+    def _take(self, row: Any, report: CompactionReport, *, dry_run: bool) -> None:
+        try:
+            sizes = self._compact(row, dry_run=dry_run)
+        except NotFoundError:
+            return  # removed meanwhile, or missing: for `verify` to say
+        except NotCompactableError as error:
+            report.kept[error.reason] += 1
+            if not dry_run:
+                self._record(row.id, KEPT, error.reason, (row.dataset_bytes, row.dataset_bytes))
+            return
+        report.converted += 1
+        report.original_bytes += sizes[0]
+        report.master_bytes += sizes[1]
+        if not dry_run:
+            self._record(row.id, MASTER, "", sizes)
+
+    def _compact(self, row: Any, *, dry_run: bool) -> tuple[int, int]:
+        """Return the bytes of original and master; the former is gone unless `dry_run`."""
+        key, master = row.storage_key, master_key(row.storage_key)
+        if master is None:
+            raise NotCompactableError(KEPT_APART)
+        try:
+            original_bytes = self._originals.size(key)
+        except NotFoundError:  # a run died before it could say that it was done
+            return self._parts.backend.size(key), self._originals.size(master)
+        with tempfile.TemporaryFile(dir=self._originals.shared_folder) as spool:
+            self._parts.maker.make(lambda: self._originals.open(key), spool)
+            master_bytes = spool.tell()
+            if master_bytes >= original_bytes:
+                raise NotCompactableError(NOT_SMALLER)
+            self._prove(row, spool)
+            if not dry_run:
+                self._publish(spool, master)
+                self._originals.delete(key)
+        return original_bytes, master_bytes
+
+    def _prove(self, row: Any, spool: BinaryIO) -> None:
+        """Restore from `spool`; every byte of the file, and the hash taken when it was received.
+
+        Raises:
+            NotCompactableError: not the same.
+        """
+        spool.flush()
+        with self._originals.open(row.storage_key) as original:
+            offset = skip_file_meta(original).dataset_offset
+            if _sha256(original) != row.dataset_sha256:
+                raise NotCompactableError(DAMAGED)
+            original.seek(0)
+            again = os.fdopen(os.dup(spool.fileno()), "rb")
+            try:
+                with again, self._parts.reader.restored(again) as restored:
+                    same = _same(original, restored)
+                    restored.seek(offset)
+                    same = same and _sha256(restored) == row.dataset_sha256
+            except UnreadableInstanceError as error:
+                raise NotCompactableError(NOT_RESTORED) from error
+        if not same:
+            raise NotCompactableError(NOT_RESTORED)
+
+    def _publish(self, spool: BinaryIO, master: str) -> None:
+        """Publish the master and read it again.
+
+        Raises:
+            NotCompactableError: it is not what was written.
+        """
+        spool.seek(0)
+        pending = self._originals.create()
+        try:
+            while chunk := spool.read(_CHUNK_BYTES):
+                pending.write(chunk)
+            pending.publish(master)
+        finally:
+            pending.discard()
+        spool.seek(0)
+        with self._originals.open(master) as published:
+            if not _same(spool, published):
+                raise NotCompactableError(NOT_RESTORED)
+
+    def _record(self, row_id: int, outcome: str, reason: str, sizes: tuple[int, int]) -> None:
+        with self._parts.database.unit_of_work() as work:
+            work.session.execute(delete(COMPACTION).where(COMPACTION.c.instance_row_id == row_id))
+            work.session.execute(
+                insert(COMPACTION).values(
+                    instance_row_id=row_id,
+                    outcome=outcome,
+                    reason=reason,
+                    original_bytes=sizes[0],
+                    kept_bytes=sizes[1],
+                    done_at=work.clock.now(),
+                )
+            )
+
+    def _wanted(self, policy: CompactionPolicy) -> Select[Any]:
+        before = self._parts.database.clock.now() - timedelta(days=policy.older_than_days)
+        columns = (
+            INSTANCE.c.id,
+            INSTANCE.c.storage_key,
+            INSTANCE.c.dataset_sha256,
+            INSTANCE.c.dataset_bytes,
+        )
+        wanted = (
+            select(*columns)
+            .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+            .outerjoin(COMPACTION, COMPACTION.c.instance_row_id == INSTANCE.c.id)
+            .where(
+                COMPACTION.c.instance_row_id.is_(None),
+                INSTANCE.c.condition == Condition.INTACT.value,
+                INSTANCE.c.received_at <= before,
+            )
+        )
+        if policy.modalities:
+            wanted = wanted.where(SERIES.c.modality.in_(policy.modalities))
+        return wanted
+
+    def _count(self, wanted: Select[Any], limit: int | None) -> int:
+        with self._parts.database.read() as session:
+            counted = session.execute(select(func.count()).select_from(wanted.subquery()))
+            count: int = counted.scalar_one()
+        return count if limit is None else min(count, limit)
+
+    def _rows(self, wanted: Select[Any], limit: int | None) -> Iterator[Any]:
+        """Yield the rows in order of arrival, a page at a time, holding no transaction open."""
+        last, left = 0, limit
+        while left is None or left > 0:
+            most = _INSTANCES_PER_QUERY if left is None else min(left, _INSTANCES_PER_QUERY)
+            page = wanted.where(INSTANCE.c.id > last).order_by(INSTANCE.c.id).limit(most)
+            with self._parts.database.read() as session:
+                rows = session.execute(page).all()
+            if not rows:
+                return
+            yield from rows
+            last = rows[-1].id
+            left = None if left is None else left - len(rows)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self._originals.shared_folder / _LOCK).open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CompactionRunningError("this archive is being compacted already") from error
+            yield
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    """Whether two streams give the same bytes to their ends."""
+    while chunk := one.read(_CHUNK_BYTES):
+        if other.read(len(chunk)) != chunk:
+            return False
+    return not other.read(1)
+
+
+def _sha256(stream: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
