@@ -1,5 +1,7 @@
 """Fixtures every test may use."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,19 @@ import pytest
 from hub_kernel.database import Database
 from tests.support.clock import FixedClock
 from tests.support.postgresql import PostgresqlServer, running_postgresql
+from tests.support.tables import create_tables
+
+# Hundreds of processes are started here. Each compiles all of the hub's modules anew, for a second
+# or more, where it may not keep them compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The tests commit some hundred thousand times. What a commit asks of the disk is proved by traces
+# of system calls, and no test survives the machine, so the waiting for it is spared where memory is
+# plenty; the three runs that pytest keeps would not fit there.
+MEMORY = Path("/dev/shm")  # noqa: S108 (pytest makes a folder for this user alone in it)
+MEMORY_NEEDED = 8 << 30
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture
@@ -19,7 +34,7 @@ def clock() -> FixedClock:
 def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
     """An empty embedded database with every table of the imported packages."""
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}", clock=clock)
-    database.create_all()
+    create_tables(database)
     yield database
     database.dispose()
 

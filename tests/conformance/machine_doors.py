@@ -49,6 +49,7 @@ from tests.conformance.machine_credentials import Credential, headed, issued_cre
 from tests.support.assertions import Provider, Wanted, assertion, signed
 from tests.support.certificates import Authority
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 from tests.xds_registry import imaging_wire, studies, subscribing, wire
 from tests.xds_registry.samples import HOME, IMAGES, REPOSITORY_UID, TOWNSHIP
 from xds_registry.affinity_domain import load_affinity_domain
@@ -312,7 +313,7 @@ def open_doors(root: Path) -> Iterator[Doors]:
     clock = FixedClock(datetime.now(UTC))
     outbox = Outbox()
     database = Database(f"sqlite:///{root / 'hub.sqlite'}", clock=clock, outbox=outbox)
-    database.create_all()
+    create_tables(database)
     authority = Authority(root)
     provider = Provider(
         authority.issue("idp", rsa_bits=2048),

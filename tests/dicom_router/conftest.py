@@ -30,6 +30,7 @@ from image_archive.service import ArchiveService
 from patient_index.same_person import SamePerson
 from tests.dicom_router.wire import RawPeer, echo_rq
 from tests.image_archive.datasets import kept_files
+from tests.support.tables import create_tables
 
 TOWNSHIP = Site(
     site_id="chengguan",
@@ -136,7 +137,7 @@ def running_node(
 ) -> Iterator[Hub]:
     clock = SystemClock()
     database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
-    database.create_all()
+    create_tables(database)
     metrics = Metrics()
     backend = FilesystemBackend(folder / "archive")
     directory = SiteDirectory(database, clock)

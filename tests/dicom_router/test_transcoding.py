@@ -36,6 +36,7 @@ from image_archive.index import ArchiveIndex
 from image_archive.model import InstanceOrigin, InstanceRecord
 from image_archive.service import ArchiveService
 from tests.eir_versions.builders import image_dataset, part10, real_files
+from tests.support.tables import create_tables
 
 ALL = (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -99,7 +100,7 @@ class Recoded:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
     database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=SystemClock())
-    database.create_all()
+    create_tables(database)
     backend = FilesystemBackend(folder / "archive")
     pool = DecoderPool(PoolLimits(processes=1, timeout_s=20))
     yield Bench(

@@ -47,6 +47,7 @@ from tests.eir_versions.builders import (
     rendered,
 )
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 
 STUDY = "1.2.826.0.1.3680043.10.7.1"
 ORIGIN = InstanceOrigin(
@@ -100,7 +101,7 @@ class Hub:
 def hub(tmp_path: Path, clock: FixedClock, pool: DecoderPool) -> Iterator[Hub]:
     outbox = EventList()
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}", outbox=outbox, clock=clock)
-    database.create_all()
+    create_tables(database)
     backend = FilesystemBackend(tmp_path / "archive")
     archive = ArchiveService(database, backend, clock)
     parts = EirParts(database, archive, ArchiveIndex(database), backend, pool)

@@ -14,13 +14,14 @@ from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from tests.image_archive.datasets import Sender
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 
 
 @pytest.fixture
 def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
     outbox = Outbox([Subscriber("everything", Event, lambda event: None)])
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}", outbox=outbox, clock=clock)
-    database.create_all()
+    create_tables(database)
     yield database
     database.dispose()
 

@@ -19,6 +19,7 @@ from image_archive.errors import ConflictingInstanceError
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from tests.image_archive.datasets import Sender, ct_slice, encoded
+from tests.support.tables import create_tables
 
 FIRST, LATER = ct_slice(1), ct_slice(1, StudyDescription="later")
 _MOST_POINTS = 200
@@ -36,7 +37,7 @@ def before(tmp_path: Path) -> Path:
     folder = tmp_path / "before"
     folder.mkdir()
     database, archive = opened(folder)
-    database.create_all()
+    create_tables(database)
     Sender(archive).send(FIRST)
     with pytest.raises(ConflictingInstanceError):
         Sender(archive).send(LATER)

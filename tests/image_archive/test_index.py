@@ -16,6 +16,7 @@ from image_archive.index import ArchiveIndex
 from image_archive.query import IndexQuery, Level
 from image_archive.service import ArchiveService
 from tests.image_archive.datasets import OTHER_TOWNSHIP, TOWNSHIP, Sender, ct_slice
+from tests.support.tables import create_tables
 
 STUDIES: dict[str, dict[str, object]] = {
     "1.1": {
@@ -61,7 +62,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """Five studies of five people at one site, a sixth at another site."""
     folder: Path = tmp_path_factory.mktemp("region")
     database = Database(f"sqlite:///{folder / 'hub.sqlite'}")
-    database.create_all()
+    create_tables(database)
     archive = ArchiveService(database, FilesystemBackend(folder / "archive"), SystemClock())
     for uid, attributes in STUDIES.items():
         Sender(archive).send(study_slice(uid, 1, **attributes))

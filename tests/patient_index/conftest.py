@@ -26,6 +26,7 @@ from patient_index.matching.weights import weights_from
 from patient_index.model import Demographics, IdentifierKind, PatientStatement, TypedIdentifier
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 
 EAST = AssigningAuthority("EAST", "1.2.826.0.1.3680043.10.1717.901")
 WEST = AssigningAuthority("WEST", "1.2.826.0.1.3680043.10.1717.902")
@@ -152,7 +153,7 @@ def database(
     with _address(kind, request, tmp_path) as url:
         database = Database(url, clock=clock)
         if kind == "sqlite":
-            database.create_all()
+            create_tables(database)
         yield database
         database.dispose()
 

@@ -27,6 +27,7 @@ from hub_runtime.bootstrap import Hub, build_hub
 from image_archive.exporting import ExportedInstance
 from image_archive.model import InstanceOrigin, InstanceRecord
 from patient_index.model import Decided
+from tests.support.tables import create_tables
 from tests.xds_registry.hub import DOMAIN
 from tests.xds_registry.trial import TRIAL, served
 from viewer_api.dicomweb.transcoding import explicit_little_endian
@@ -154,7 +155,7 @@ def running_district(
         ),
     )
     hub = build_hub(settings)
-    hub.database.create_all()
+    create_tables(hub.database)
     hub.access.audit.begin()
     hub.access.sites.add(_site(named))
     registry = _registry(hub, named, Federation(communities, folder, QUICK))

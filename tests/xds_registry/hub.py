@@ -31,6 +31,7 @@ from image_archive.service import ArchiveService
 from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 from tests.xds_registry.samples import HOME, REPOSITORY_UID, TOWNSHIP
 from xds_registry import store
 from xds_registry.affinity_domain import load_affinity_domain
@@ -102,7 +103,7 @@ def _site(site_id: str, issuer: AssigningAuthority) -> Site:
 def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
     outbox = Outbox()
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}", clock=clock, outbox=outbox)
-    database.create_all()
+    create_tables(database)
     backend = FilesystemBackend(tmp_path / "archive")
     index = ArchiveIndex(database)
     patients = PatientIndex(database, clock, IdentitySettings())

@@ -11,6 +11,7 @@ from access_control.errors import InvalidAuditEventError
 from access_control.model import ANONYMOUS
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
+from tests.support.tables import create_tables
 from xds_registry.transacting import (
     Answer,
     Asked,
@@ -29,7 +30,7 @@ NAME = EndpointName("/here", "here.wsdl", "query_registry", "patient")
 @pytest.fixture
 def trail(tmp_path: Path) -> AuditTrail:
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}")
-    database.create_all()
+    create_tables(database)
     return AuditTrail(database, SystemClock(), b"k" * 32)
 
 

@@ -38,6 +38,7 @@ from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.same_person import SamePerson  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
+from tests.support.tables import create_tables
 from xds_registry.affinity_domain import load_affinity_domain  # noqa: E402
 from xds_registry.service import Registry, RegistryNames, RegistryParts  # noqa: E402
 
@@ -103,7 +104,7 @@ def trial(root: Path, domain: Path = REGION, *, create: bool = True) -> Iterator
     clock, outbox = SystemClock(), Outbox()
     database = Database(f"sqlite:///{root / 'hub.sqlite'}", clock=clock, outbox=outbox)
     if create:
-        database.create_all()
+        create_tables(database)
     backend = FilesystemBackend(root / "archive")
     patients = PatientIndex(database, clock, IdentitySettings())
     audit = AuditTrail(database, clock, b"k" * 32)

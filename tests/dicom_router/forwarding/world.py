@@ -46,6 +46,7 @@ from image_archive.model import InstanceOrigin, InstanceRecord
 from image_archive.service import ArchiveService
 from tests.dicom_router.instances import ct, part10
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 
 ZONE = ZoneInfo("Asia/Shanghai")
 ORIGIN = InstanceOrigin("sijing", AssigningAuthority("SIJING", "1.2.3"), "CT1", "EIRHUB", "")
@@ -107,7 +108,7 @@ class World:
         url = self.url or f"sqlite:///{self.folder / 'hub.sqlite'}"
         self.database = Database(url, outbox=self.outbox, clock=self.clock)
         if self.new:
-            self.database.create_all()
+            create_tables(self.database)
         self.backend = FilesystemBackend(self.folder / "archive")
         self.archive = ArchiveService(self.database, self.backend, self.clock)
         self.index = ArchiveIndex(self.database)

@@ -42,6 +42,7 @@ from patient_index.matching import load_weights
 from patient_index.same_person import SamePerson
 from patient_index.service import PatientIndex
 from tests.support.clock import FixedClock
+from tests.support.tables import create_tables
 
 T1 = AssigningAuthority("T1", "1.2.826.0.1.3680043.10.1717.9.1")
 T2 = AssigningAuthority("T2", "1.2.826.0.1.3680043.10.1717.9.2")
@@ -176,7 +177,7 @@ def _site(site_id: str, issuer: AssigningAuthority) -> Site:
 
 def build(tmp_path: Path, clock: FixedClock) -> FhirHub:
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}", clock=clock, outbox=Outbox())
-    database.create_all()
+    create_tables(database)
     sites = SiteDirectory(database, clock)
     sites.add(_site("t1", T1))
     sites.add(_site("t2", T2))

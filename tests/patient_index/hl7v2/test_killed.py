@@ -21,6 +21,7 @@ from tests.patient_index.hl7v2.conftest import EAST
 from tests.patient_index.hl7v2.killed_node import trail_of
 from tests.patient_index.hl7v2.messages import WANG, adt, merge
 from tests.patient_index.hl7v2.wire import connected, value
+from tests.support.tables import create_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 POINTS = (
@@ -73,7 +74,7 @@ def send(database: Path, point: str, *messages: str) -> list[str]:
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[PatientIndex]:
     database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}")
-    database.create_all()
+    create_tables(database)
     yield PatientIndex(database, SystemClock(), IdentitySettings())
     database.dispose()
 

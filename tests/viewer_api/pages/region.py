@@ -27,6 +27,7 @@ from hub_kernel.settings import (
 from hub_kernel.tasks import deliver_all_due
 from hub_runtime.bootstrap import Hub, build_hub
 from image_archive.model import InstanceOrigin
+from tests.support.tables import create_tables
 
 PASSWORD = "Correct-horse-7-battery"
 RESIDENT_ID = "310117197004270014"
@@ -202,7 +203,7 @@ def open_region(data: Path, examinations: Sequence[Examination] = EXAMINATIONS) 
     )
     hub = build_hub(settings)
     try:
-        hub.database.create_all()
+        create_tables(hub.database)
         yield _populated(hub, examinations)
     finally:
         hub.close()
