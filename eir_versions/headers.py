@@ -6,10 +6,13 @@ Everything read here is untrusted: each value is checked before any memory is ta
 import math
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.tag import BaseTag, Tag
 
 from eir_versions import reasons
 from eir_versions.errors import UnrenderableInstanceError
@@ -81,11 +84,21 @@ def image_header(dataset: Dataset, transfer_syntax_uid: str, pixel_keyword: str)
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
     """Return the attribute's value, or None when it is absent, empty or cannot be read."""
+    tag = _tag_of(keyword)
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value if tag in dataset else None
     except _BAD_VALUE:
         return None
     return None if value is None or value == "" else value
+
+
+@cache
+def _tag_of(keyword: str) -> BaseTag:
+    """Return the tag of a keyword of the dictionary; looked up once, not for every picture."""
+    number = tag_for_keyword(keyword)
+    if number is None:
+        raise LookupError(keyword)
+    return Tag(number)
 
 
 def integer(dataset: Dataset, keyword: str, default: int) -> int:

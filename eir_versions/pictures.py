@@ -16,6 +16,7 @@ from eir_versions.instance_file import InstanceFile
 from eir_versions.jobs import JPEG, PNG, Picture, PictureJob
 from eir_versions.pixels import display_size, fit_within
 from eir_versions.pixels.model import PictureArray
+from eir_versions.reduced import halvings_for
 from eir_versions.rendering import FrameRequest, render_frame
 from eir_versions.transforms import pixel_spacing
 from eir_versions.watermark import burn_watermark
@@ -30,8 +31,10 @@ def make_picture(instance: InstanceFile, job: PictureJob) -> Picture:
     Raises:
         UnrenderableInstanceError: with the reason; FrameNotFoundError for a number out of range.
     """
-    array = render_frame(instance, FrameRequest(job.frame_number, job.window, job.overlays))
-    array = resized(array, _size(instance, array, job))
+    size = _size(instance, job)
+    halvings = halvings_for(instance.header, size) if job.reduced and not job.overlays else 0
+    frame = FrameRequest(job.frame_number, job.window, job.overlays, halvings)
+    array = resized(render_frame(instance, frame), size)
     if job.watermark:
         array = burn_watermark(array, job.watermark, job.font)
     if job.ratio_ceiling is not None:
@@ -43,8 +46,8 @@ def make_picture(instance: InstanceFile, job: PictureJob) -> Picture:
     return Picture(data, JPEG, width, height, job.quality)
 
 
-def _size(instance: InstanceFile, array: PictureArray, job: PictureJob) -> tuple[int, int]:
-    rows, columns = array.shape[:2]
+def _size(instance: InstanceFile, job: PictureJob) -> tuple[int, int]:
+    rows, columns = instance.header.layout.rows, instance.header.layout.columns
     spacing = pixel_spacing(instance.dataset, job.frame_number - 1) if job.aspect else None
     size = display_size(rows, columns, spacing)
     if job.box is not None:

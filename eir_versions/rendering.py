@@ -25,6 +25,7 @@ from eir_versions.pixels import (
 )
 from eir_versions.pixels.model import PictureArray
 from eir_versions.pixels.overlays import overlay_bitmap
+from eir_versions.reduced import reduced_frame
 from eir_versions.transforms import dataset_is_little, grayscale_transform, lut_entries, table_of
 
 _COLOURS = ("Red", "Green", "Blue")
@@ -33,11 +34,15 @@ _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """Which frame, through which window (None: the stored VOI), with overlays or without."""
+    """Which frame, through which window (None: the stored VOI), with overlays or without.
+
+    `halvings` gives it at a half, a quarter, … of its size; overlays fit the whole size only.
+    """
 
     frame_number: int = 1
     window: Window | None = None
     overlays: bool = False
+    halvings: int = 0
 
 
 def render_frame(instance: InstanceFile, request: FrameRequest) -> PictureArray:
@@ -46,7 +51,10 @@ def render_frame(instance: InstanceFile, request: FrameRequest) -> PictureArray:
     Raises:
         UnrenderableInstanceError: with the reason; FrameNotFoundError for a number out of range.
     """
-    decoded = decode_frame(instance, request.frame_number)
+    if request.halvings:
+        decoded = reduced_frame(instance, request.frame_number, request.halvings)
+    else:
+        decoded = decode_frame(instance, request.frame_number)
     try:
         picture = _picture(instance, decoded, request)
         if request.overlays:

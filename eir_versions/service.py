@@ -179,6 +179,7 @@ class EirService:
             media_type=request.media_type,
             quality=request.quality,
             overlays=request.overlays,
+            reduced=request.viewport is not None,
         )
         return self._renderer.draw(instance.sop_instance_uid, job)
 
@@ -277,7 +278,8 @@ class EirService:
                 self._remembered.move_to_end(key)
                 return self._remembered[key]
         style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()
-        job = PictureJob(frame, box=(style.edge, style.edge), quality=style.quality)
+        box = (style.edge, style.edge)
+        job = PictureJob(frame, box=box, quality=style.quality, reduced=True)
         try:
             picture = self._renderer.draw(instance.sop_instance_uid, job)
         except FrameNotFoundError as error:
