@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
+from hub_kernel.settings_archive import ArchiveSettings, S3Settings
 from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
 from hub_kernel.settings_edge import EdgeSettings, UploadSettings
 from hub_kernel.settings_types import AeTitle, Port, Seconds, Section
@@ -200,25 +201,6 @@ class DatabaseSettings(Section):
     """SQLAlchemy URL; empty means SQLite in the data directory."""
 
 
-class ArchiveSettings(Section):
-    """The central archive."""
-
-    backend: Literal["filesystem"] = "filesystem"
-    """Which implementation of ArchiveBackend holds the bytes."""
-    path: Path | None = None
-    """Folder of the filesystem backend; by default `archive` in the data directory."""
-    min_free_bytes: Annotated[int, Field(ge=0)] = 268_435_456
-    """With less free space every C-STORE answers A700, so that the database can still write."""
-    quarantine_days: Annotated[int, Field(ge=1)] = 90
-    """Days that parked bytes are kept after a person has decided about them."""
-    compact_after_days: Annotated[int, Field(ge=0)] = 0
-    """Days after which an instance becomes a lossless master that restores it; 0 means never."""
-    compact_modalities: tuple[str, ...] = ()
-    """Modalities that are compacted by themselves; empty means all."""
-    compact_per_minute: Annotated[int, Field(ge=1)] = 100
-    """Instances looked at in one minute of it."""
-
-
 class StudySettings(Section):
     """When a study counts as complete."""
 
@@ -338,6 +320,7 @@ class Settings(Section):
     hl7: Hl7Settings = Hl7Settings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    s3: S3Settings = S3Settings()
     study: StudySettings = StudySettings()
     tasks: TasksSettings = TasksSettings()
     access: AccessSettings = AccessSettings()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from access_control.accounts import Accounts
 from access_control.audit import AuditTrail, HeadKeeper
@@ -20,6 +21,7 @@ from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.s3 import Bucket, S3Backend
 from image_archive.masters import BackendWithMasters
 from patient_index.same_person import SamePerson
 
@@ -95,9 +97,42 @@ def access_parts(base: Foundation) -> Access:
     )
 
 
-def _filesystem(settings: Settings) -> ArchiveBackend:
+def _filesystem(settings: Settings) -> FilesystemBackend:
     return FilesystemBackend(settings.archive_path, min_free_bytes=settings.archive.min_free_bytes)
 
 
+def _s3(settings: Settings) -> ArchiveBackend:
+    wanted = settings.s3
+    if not wanted.bucket:
+        raise ConfigurationError('s3.bucket: archive.backend = "s3" needs the name of a bucket')
+    return S3Backend(
+        Bucket(
+            name=wanted.bucket,
+            endpoint=wanted.endpoint,
+            region=wanted.region,
+            prefix=wanted.prefix,
+            access_key_id=wanted.access_key_id,
+            secret_access_key=_secret(wanted.secret_access_key_file),
+            encryption=wanted.encryption,
+            kms_key_id=wanted.kms_key_id,
+            timeout_s=wanted.timeout_s,
+            uploads=wanted.uploads,
+        ),
+        _filesystem(settings),
+    )
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"s3.secret_access_key_file: {file} cannot be read") from error
+
+
 # The seam: a new backend is its module and one row here.
-ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {"filesystem": _filesystem}
+ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {
+    "filesystem": _filesystem,
+    "s3": _s3,
+}

@@ -10,6 +10,7 @@ import pytest
 from hub_kernel.database import Database
 from tests.support.clock import FixedClock
 from tests.support.postgresql import PostgresqlServer, running_postgresql
+from tests.support.s3_server import S3Server, running_s3_server
 from tests.support.tables import create_tables
 
 # Hundreds of processes are started here. Each compiles all of the hub's modules anew, for a second
@@ -43,4 +44,11 @@ def database(tmp_path: Path, clock: FixedClock) -> Iterator[Database]:
 def postgresql() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server for as long as the tests run; every test asks it for its own database."""
     with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An object store for as long as the tests run; every test takes its own prefix."""
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server

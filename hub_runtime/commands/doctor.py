@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import click
 
+from hub_kernel.errors import NotFoundError
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import Hub, opened_hub
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.options import answer, json_option, with_settings
+from image_archive.errors import ArchiveError
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ def _room(hub: Hub) -> Iterator[Finding]:
     free, reserve = hub.archive.backend.free_bytes(), hub.settings.archive.min_free_bytes
     words = f"{free} bytes free; every C-STORE is refused below {reserve}"
     yield Finding("archive", ok=free > 2 * reserve, words=words)
+    try:
+        hub.archive.backend.size("doctor/never-stored")
+    except NotFoundError:
+        words = f"{hub.settings.archive.backend} answers"
+        yield Finding("archive backend", ok=True, words=words)
+    except ArchiveError as error:
+        words = f"{error}; until then every C-STORE is refused. Look at [s3] and at the server"
+        yield Finding("archive backend", ok=False, words=words)
 
 
 def _certificates(hub: Hub) -> Iterator[Finding]:

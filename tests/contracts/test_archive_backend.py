@@ -1,7 +1,8 @@
 """What every implementation of ArchiveBackend promises."""
 
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,46 @@ from eir_versions.master_reading import HtMasterReader
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.s3 import S3Backend
 from image_archive.masters import BackendWithMasters
+from tests.support.s3_server import S3Server
 
-MAKERS: dict[str, Callable[[Path], ArchiveBackend]] = {
-    "filesystem": FilesystemBackend,
-    "with masters": lambda root: BackendWithMasters(FilesystemBackend(root), HtMasterReader()),
+Maker = Callable[[Path], ArchiveBackend]
+
+
+def in_folder(_request: pytest.FixtureRequest) -> Maker:
+    return FilesystemBackend
+
+
+def in_folder_with_masters(_request: pytest.FixtureRequest) -> Maker:
+    return lambda folder: BackendWithMasters(FilesystemBackend(folder), HtMasterReader())
+
+
+def in_bucket(request: pytest.FixtureRequest) -> Maker:
+    server: S3Server = request.getfixturevalue("s3_server")
+    bucket = server.bucket(f"contract-{uuid.uuid4().hex}")
+    return lambda folder: S3Backend(bucket, FilesystemBackend(folder))
+
+
+MAKERS: dict[str, Callable[[pytest.FixtureRequest], Maker]] = {
+    "filesystem": in_folder,
+    "with masters": in_folder_with_masters,
+    "s3": in_bucket,
 }
 
 
 @pytest.fixture(params=MAKERS)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], ArchiveBackend]:
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], ArchiveBackend]]:
     """Opens the same store again and again, as restarts do."""
-    return lambda: MAKERS[request.param](tmp_path / "store")
+    maker, opened = MAKERS[request.param](request), []
+
+    def again() -> ArchiveBackend:
+        opened.append(maker(tmp_path / "store"))
+        return opened[-1]
+
+    yield again
+    for backend in opened:
+        backend.close()
 
 
 @pytest.fixture
@@ -221,3 +250,48 @@ def test_many_writers_at_once_do_not_meet(backend: ArchiveBackend) -> None:
 
 def test_free_space_is_told(backend: ArchiveBackend) -> None:
     assert backend.free_bytes() > 0
+
+
+def test_what_is_spooled_is_published_together(backend: ArchiveBackend) -> None:
+    sizes = (1, 5000, 300_000, 9_000_000)
+    objects = []
+    for size in sizes:
+        spooled = backend.spool()
+        spooled.write(b"?" + b"b" * (size - 1))
+        spooled.overwrite(0, b"a")
+        spooled.secure()
+        objects.append((spooled, f"instances/{size}"))
+    assert backend.publish_together(objects) == [None] * len(sizes)
+    for spooled, _ in objects:
+        spooled.discard()
+    for size in sizes:
+        assert get(backend, f"instances/{size}") == b"a" + b"b" * (size - 1)
+    assert backend.discard_abandoned() == 0
+
+
+def test_a_spool_file_used_again_publishes_only_its_new_bytes(backend: ArchiveBackend) -> None:
+    for data in (b"a long first object", b"short"):
+        spooled = backend.spool()
+        spooled.write(data)
+        spooled.secure()
+        assert backend.publish_together([(spooled, "instances/x")]) == [None]
+        spooled.discard()
+    assert get(backend, "instances/x") == b"short"
+
+
+def test_an_empty_object_is_one(backend: ArchiveBackend) -> None:
+    put(backend, "documents/empty", b"")
+    assert get(backend, "documents/empty") == b""
+    assert backend.size("documents/empty") == 0
+
+
+def test_a_long_object_is_read_piece_by_piece(backend: ArchiveBackend) -> None:
+    data = bytes(range(256)) * 80_000
+    put(backend, "instances/long", data)
+    with backend.open("instances/long") as stream:
+        pieces = iter(lambda: stream.read(1_000_003), b"")
+        assert b"".join(pieces) == data
+        stream.seek(19_000_000)
+        assert stream.read(10) == data[19_000_000:19_000_010]
+        stream.seek(5)
+        assert stream.read(3) == data[5:8]

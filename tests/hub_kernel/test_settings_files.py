@@ -37,7 +37,8 @@ def test_every_default_is_on_loopback() -> None:
         ("[router]\nport = 'many'", ["router.port", "integer", "'many'"]),
         ("[router]\nport = 70000", ["router.port", "65535", "70000"]),
         ("[router]\nae_title = 'MUCH_TOO_LONG_AE_TITLE'", ["router.ae_title", "16"]),
-        ("[archive]\nbackend = 'tape'", ["archive.backend", "'filesystem'", "'tape'"]),
+        ("[archive]\nbackend = 'tape'", ["archive.backend", "'filesystem'", "'s3'", "'tape'"]),
+        ("[s3]\nendpoint = 'store:9000'", ["s3.endpoint", "https://", "store:9000"]),
     ],
 )
 def test_a_bad_file_is_refused_with_key_place_and_what_is_allowed(

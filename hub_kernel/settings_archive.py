@@ -1,0 +1,62 @@
+"""Settings of the central archive: where its bytes are."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from hub_kernel.settings_types import Seconds, Section
+
+
+class ArchiveSettings(Section):
+    """The central archive."""
+
+    backend: Literal["filesystem", "s3"] = "filesystem"
+    """Which implementation of ArchiveBackend holds the bytes: a folder, or a bucket (`[s3]`)."""
+    path: Path | None = None
+    """Folder of the archive, or of what waits for the bucket; by default `archive` in data_dir."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 268_435_456
+    """With less free space every C-STORE answers A700, so that the database can still write."""
+    quarantine_days: Annotated[int, Field(ge=1)] = 90
+    """Days that parked bytes are kept after a person has decided about them."""
+    compact_after_days: Annotated[int, Field(ge=0)] = 0
+    """Days after which an instance becomes a lossless master that restores it; 0 means never."""
+    compact_modalities: tuple[str, ...] = ()
+    """Modalities that are compacted by themselves; empty means all."""
+    compact_per_minute: Annotated[int, Field(ge=1)] = 100
+    """Instances looked at in one minute of it."""
+
+
+class S3Settings(Section):
+    """The bucket of the archive, with `archive.backend = "s3"`."""
+
+    bucket: str = ""
+    """Name of the bucket; it must exist."""
+    endpoint: str = ""
+    """URL of the object store; empty means Amazon's own of the region."""
+    region: str = "us-east-1"
+    """Region; servers of one's own take any."""
+    prefix: str = ""
+    """Folder inside the bucket, for a bucket that is shared."""
+    access_key_id: str = ""
+    """Who asks; empty takes what the environment or the machine offers (AWS_… variables, role)."""
+    secret_access_key_file: Path | None = None
+    """File with the secret of that key."""
+    encryption: Literal["", "AES256", "aws:kms"] = ""
+    """What the server encrypts objects with; empty leaves it to the bucket's own rule."""
+    kms_key_id: str = ""
+    """Key for `aws:kms`."""
+    timeout_s: Seconds = 60.0
+    """Longest wait for one request, its repetitions included."""
+    uploads: Annotated[int, Field(ge=1, le=64)] = 8
+    """Objects uploaded at once."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, endpoint: str) -> str:
+        """Refuse what is no URL of a server alone."""
+        parts = urlsplit(endpoint)
+        if endpoint and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query):
+            raise ValueError("must be a URL as https://objects.example.org")
+        return endpoint

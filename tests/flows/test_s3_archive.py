@@ -1,0 +1,158 @@
+"""A hub whose archive is a bucket: everything works, and what fails loses nothing promised."""
+
+import hashlib
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+
+from hub_kernel.errors import ConfigurationError
+from hub_kernel.settings import HubSettings, Settings
+from hub_kernel.settings_archive import ArchiveSettings
+from hub_runtime.bootstrap import build_hub
+from image_archive.backends.s3 import Bucket
+from image_archive.file_meta import read_file_meta
+from tests.dicom_router.conftest import until
+from tests.dicom_router.instances import ct, encoded
+from tests.flows.test_receive_faults import series_of
+from tests.support.hub_process import start_router
+from tests.support.pushing import Sent, push
+from tests.support.s3_server import SECRET_ACCESS_KEY, S3Server, running_s3_server
+from tests.support.serving_hub import eirhub, running_hub
+
+STUDY = "1.2.826.0.1.3680043.10.1603.8.70"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server of this module's own: it is killed and frozen."""
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(server: S3Server, request: pytest.FixtureRequest) -> Bucket:
+    name: str = request.node.name
+    return server.bucket(hashlib.sha256(name.encode()).hexdigest()[:16])
+
+
+@pytest.fixture
+def settings(bucket: Bucket, tmp_path: Path) -> list[str]:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET_ACCESS_KEY}\n")
+    return [
+        "archive.backend=s3",
+        f"s3.bucket={bucket.name}",
+        f"s3.endpoint={bucket.endpoint}",
+        f"s3.prefix={bucket.prefix}",
+        f"s3.access_key_id={bucket.access_key_id}",
+        f"s3.secret_access_key_file={secret}",
+        "s3.timeout_s=3",
+    ]
+
+
+def command(data: Path, settings: list[str], *words: str) -> tuple[int, str]:
+    options = [part for setting in settings for part in ("--set", setting)]
+    ended = eirhub(*words, *options, data=data)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def stored(bucket: Bucket) -> dict[str, str]:
+    """SHA-256 of the dataset of every instance in the bucket, by the digest its receipt tells."""
+    store, found = bucket.store(), {}
+    for listed in obstore.list(store, "instances"):
+        for one in listed:
+            data = bytes(obstore.get(store, one["path"]).bytes())
+            dataset = data[read_file_meta(data).dataset_offset :]
+            found[one["path"]] = hashlib.sha256(dataset).hexdigest()
+    return found
+
+
+def digests(instances: list[Sent]) -> set[str]:
+    return {hashlib.sha256(bytes(one.dataset)).hexdigest() for one in instances}  # type: ignore[arg-type]
+
+
+def test_the_whole_hub_works_on_a_bucket(
+    tmp_path: Path, settings: list[str], bucket: Bucket
+) -> None:
+    data = tmp_path / "data"
+    instances = [ct(position, STUDY) for position in range(1, 5)]
+    sent = [Sent(str(one.SOPInstanceUID), encoded(one)) for one in instances]
+    with running_hub(data, "router.accept_unknown_ae=true", *settings) as hub:
+        assert set(push(hub.dicom_port, sent).values()) == {0}
+        _, made = command(data, settings, "token", "create", "reader", "--role", "radiologist")
+        token = made.split()[0]
+        address = f"{hub.http}/dicom-web/studies/{STUDY}"
+
+        def asked(path: str, accept: str) -> bytes:
+            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
+            request = urllib.request.Request(f"{address}{path}", headers=headers)
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return bytes(answer.read())
+
+        assert len(json.loads(asked("/metadata", "application/dicom+json"))) == len(sent)
+        retrieved = asked("", 'multipart/related; type="application/dicom"')
+        assert all(bytes(one.dataset) in retrieved for one in sent)  # type: ignore[arg-type]
+        picture = f"/series/{instances[0].SeriesInstanceUID}/instances/{sent[0].sop_instance_uid}"
+        assert asked(f"{picture}/rendered", "image/jpeg").startswith(b"\xff\xd8")
+    assert digests(sent) == set(stored(bucket).values())
+    assert command(data, settings, "archive", "verify")[0] == 0
+    assert "s3 answers" in command(data, settings, "doctor")[1]
+    key = sorted(stored(bucket))[1]
+    damaged = bytearray(obstore.get(bucket.store(), key).bytes())
+    damaged[-1] ^= 1
+    obstore.put(bucket.store(), key, bytes(damaged))
+    code, said = command(data, settings, "archive", "verify", "--json")
+    assert code != 0
+    assert key in said or "1.2.826.0.1.3680043.10.1603.8.70" in said, said
+
+
+def test_bucket_and_hub_killed_together_lose_nothing_that_was_acknowledged(
+    tmp_path: Path, settings: list[str], bucket: Bucket, server: S3Server
+) -> None:
+    data = tmp_path / "data"
+    hub = start_router(data, *settings)
+    before, during, after = series_of(72), series_of(73), series_of(74)
+    try:
+        assert set(push(hub.port, before).values()) == {0}
+        server.kill()
+        during_answers = push(hub.port, during)
+        hub.kill()  # what it acknowledged is in no bucket yet
+        server.start()
+        hub = start_router(data, *settings)
+        assert 0 in during_answers.values()
+        until(lambda: set(push(hub.port, after).values()) == {0})
+    finally:
+        hub.stop()
+    promised = [one for one in during if during_answers.get(one.sop_instance_uid) == 0]
+    assert digests([*before, *promised, *after]) <= set(stored(bucket).values())
+    assert command(data, settings, "archive", "verify")[0] == 0
+
+
+def test_the_control_a_spool_that_is_lost_loses_what_was_acknowledged(
+    tmp_path: Path, settings: list[str], bucket: Bucket, server: S3Server
+) -> None:
+    data = tmp_path / "data"
+    hub = start_router(data, *settings)
+    sent = series_of(75)
+    server.kill()
+    answers = push(hub.port, sent)
+    hub.kill()
+    server.start()
+    assert 0 in answers.values()
+    for file in (data / "archive" / "incoming").iterdir():
+        file.unlink()
+    start_router(data, *settings).stop()
+    promised = [one for one in sent if answers.get(one.sop_instance_uid) == 0]
+    assert not digests(promised) & set(stored(bucket).values())
+
+
+def test_a_bucket_without_a_name_stops_the_start(tmp_path: Path) -> None:
+    settings = Settings(
+        hub=HubSettings(data_dir=tmp_path / "data"), archive=ArchiveSettings(backend="s3")
+    )
+    with pytest.raises(ConfigurationError, match=r"s3\.bucket"):
+        build_hub(settings)
