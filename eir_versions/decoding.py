@@ -67,8 +67,11 @@ class DecoderPool:
     Safe to use from many threads: a caller waits while all children are busy.
     """
 
-    def __init__(self, limits: PoolLimits | None = None) -> None:
+    def __init__(
+        self, limits: PoolLimits | None = None, *, child: str = "eir_versions.decoding_child"
+    ) -> None:
         self._limits = limits or PoolLimits()
+        self._module = child
         self._slots = threading.BoundedSemaphore(self._limits.processes)
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
@@ -157,6 +160,10 @@ class DecoderPool:
         with _answers_checked():
             return facts_of(head)
 
+    def answer(self, source: BinaryIO, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the head of what a child of another kind answers; raises as `picture` does."""
+        return self._run(source, request)[0]
+
     def _run(self, source: BinaryIO, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         with _descriptor(source) as descriptor:
             head, body = self._ask(request, descriptor)
@@ -198,7 +205,7 @@ class DecoderPool:
                 child.kill()
             if self._spawner is None:
                 self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decoder-spawner")
-            spawned = self._spawner.submit(_Child.spawn, self._limits)
+            spawned = self._spawner.submit(_Child.spawn, self._limits, self._module)
         child = spawned.result()
         with self._lock:
             self._busy.add(child)
@@ -230,8 +237,10 @@ class _Child:
         self.jobs_done = 0
 
     @classmethod
-    def spawn(cls, limits: PoolLimits) -> "_Child":
-        """Start a child. Must run in a thread that outlives it: the kernel ends the child with it.
+    def spawn(cls, limits: PoolLimits, module: str) -> "_Child":
+        """Start a child that runs `module`.
+
+        Must run in a thread that outlives it: the kernel ends the child with it.
 
         Raises:
             UnrenderableInstanceError: it did not come up.
@@ -243,7 +252,7 @@ class _Child:
                     sys.executable,
                     "-P",
                     "-m",
-                    "eir_versions.decoding_child",
+                    module,
                     str(theirs.fileno()),
                     str(os.getpid()),
                     str(limits.memory_mb),

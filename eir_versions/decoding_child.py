@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ import numpy as np
 from eir_versions import reasons
 from eir_versions.codecs import decode_frame
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
-from eir_versions.headers import text
+from eir_versions.headers import text, ultrasound_regions
 from eir_versions.instance_file import open_instance
 from eir_versions.lossless import encode_frame
 from eir_versions.pictures import make_picture
@@ -39,10 +39,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _MAX_DESCRIPTORS = 64
 _Answer = tuple[dict[str, Any], bytes]
+Operations = Mapping[str, Callable[[BinaryIO, dict[str, Any]], _Answer]]
 
 
 def main(arguments: list[str]) -> int:
     """Serve jobs until the parent closes the socket: arguments are fd, parent PID, memory in MB."""
+    return serve(arguments, _OPERATIONS)
+
+
+def serve(arguments: list[str], operations: Operations) -> int:
+    """Serve jobs of these kinds, within the limits every such child has."""
     descriptor, parent, memory_mb = (int(argument) for argument in arguments)
     _tie_to_parent(parent)
     warnings.simplefilter("ignore")
@@ -51,25 +57,25 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(WireError, OSError):
         send_message(connection, {"ready": True})
         while True:
-            _serve_one(connection)
+            _serve_one(connection, operations)
     return 0
 
 
-def _serve_one(connection: socket.socket) -> None:
+def _serve_one(connection: socket.socket, operations: Operations) -> None:
     request, _, descriptors = receive_message(connection)
     if len(descriptors) != 1:
         raise WireError("no descriptor")
     send_message(connection, {"accepted": True})
     _limit_cpu(float(request["cpu_s"]))
     with os.fdopen(descriptors[0], "rb") as source:
-        head, body = _answer(request, source)
+        head, body = _answer(request, source, operations)
     send_message(connection, head, body)
 
 
-def _answer(request: dict[str, Any], source: BinaryIO) -> _Answer:
+def _answer(request: dict[str, Any], source: BinaryIO, operations: Operations) -> _Answer:
     try:
         source.seek(0)
-        return _OPERATIONS[request["operation"]](source, request)
+        return operations[request["operation"]](source, request)
     except UnrenderableInstanceError as error:
         return {"error": error.reason}, b""
     except FrameNotFoundError:
@@ -132,6 +138,9 @@ def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
         "slice_thickness_mm": slice_thickness_mm(instance.dataset),
         "burned_in_annotation": text(instance.dataset, "BurnedInAnnotation").upper(),
         "body_part": text(instance.dataset, "BodyPartExamined").upper(),
+        "rows": instance.header.layout.rows,
+        "columns": instance.header.layout.columns,
+        "regions": ultrasound_regions(instance.dataset),
     }
     return head, b""
 
@@ -160,7 +169,7 @@ def _limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-_OPERATIONS: dict[str, Callable[[BinaryIO, dict[str, Any]], _Answer]] = {
+_OPERATIONS: Operations = {
     "picture": _picture,
     "frame": _frame,
     "native": _native,

@@ -138,6 +138,19 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
         return []
 
 
+def ultrasound_regions(dataset: Dataset) -> list[tuple[int, int, int, int]]:
+    """Return the regions of an ultrasound picture as (left, top, width, height), at most 64."""
+    found = []
+    for item in items(dataset, "SequenceOfUltrasoundRegions")[:64]:
+        left, top, right, bottom = (
+            integer(item, f"RegionLocation{word}", -1)
+            for word in ("MinX0", "MinY0", "MaxX1", "MaxY1")
+        )
+        if 0 <= left < right and 0 <= top < bottom:
+            found.append((left, top, right - left + 1, bottom - top + 1))
+    return found
+
+
 def _many(value: Any) -> list[Any]:
     if value is None:
         return []

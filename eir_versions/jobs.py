@@ -19,6 +19,8 @@ class PictureJob:
     burned in with `font`: the first is tiled, the others are written below. `aspect` False shows
     the matrix as stored, square or not. `reduced` takes the values at the smallest of their halved
     sizes that fills the picture: much faster, slightly other pixels, never for a recorded version.
+    `masks` are blackened first: (left, top, width, height) in pixels of the matrix; they go with
+    no reduction.
     """
 
     frame_number: int = 1
@@ -32,6 +34,7 @@ class PictureJob:
     watermark: tuple[str, ...] = ()
     font: str = ""
     reduced: bool = False
+    masks: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ def make_picture(instance: InstanceFile, job: PictureJob) -> Picture:
         UnrenderableInstanceError: with the reason; FrameNotFoundError for a number out of range.
     """
     size = _size(instance, job)
-    halvings = halvings_for(instance.header, size) if job.reduced and not job.overlays else 0
+    reducible = job.reduced and not job.overlays and not job.masks
+    halvings = halvings_for(instance.header, size) if reducible else 0
     frame = FrameRequest(job.frame_number, job.window, job.overlays, halvings)
-    array = resized(render_frame(instance, frame), size)
+    array = resized(_masked(render_frame(instance, frame), job.masks), size)
     if job.watermark:
         array = burn_watermark(array, job.watermark, job.font)
     if job.ratio_ceiling is not None:
@@ -44,6 +45,15 @@ def make_picture(instance: InstanceFile, job: PictureJob) -> Picture:
         return Picture(encode_png(array), PNG, width, height)
     data = encode_jpeg(array, job.quality, subsampling="420" if job.quality < 90 else "444")
     return Picture(data, JPEG, width, height, job.quality)
+
+
+def _masked(array: PictureArray, masks: tuple[tuple[int, int, int, int], ...]) -> PictureArray:
+    """Blacken before anything is resized: no grey of what stood there leaks over the edge."""
+    if masks:
+        array = array.copy()
+    for left, top, width, height in masks:
+        array[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = 0
+    return array
 
 
 def _size(instance: InstanceFile, job: PictureJob) -> tuple[int, int]:

@@ -112,6 +112,19 @@ class Exclusion(_Part):
     text_sop_classes: list[str]
 
 
+class BurnedIn(_Part):
+    """How text in pixels is looked for: the longest edge that is looked at, what is no hit.
+
+    `scan_suffices` are kinds of pictures that a scan without a hit frees; of the others that may
+    carry text a person must see each.
+    """
+
+    edge: Annotated[int, Field(ge=256, le=4096)] = 2048
+    least_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    harmless: list[Text] = []
+    scan_suffices: list[str] = []
+
+
 class Recipe(_Part):
     """One recipe, validated."""
 
@@ -121,6 +134,7 @@ class Recipe(_Part):
     thumbnail: Thumbnail | None = None
     watermark: Watermark | None = None
     exclusion: Exclusion | None = None
+    burned_in: BurnedIn | None = None
 
     @property
     def name(self) -> str:

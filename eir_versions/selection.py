@@ -75,6 +75,11 @@ def refusal(rule: Exclusion, facts: SeriesFacts) -> str | None:
         return reasons.BURNED_IN_TEXT
     if text_likely and facts.burned_in_annotation != "NO":
         return reasons.BURNED_IN_TEXT
+    return thin_slice_refusal(rule, facts)
+
+
+def thin_slice_refusal(rule: Exclusion, facts: SeriesFacts) -> str | None:
+    """Return the reason when a face could be rebuilt from slices like these, None when not."""
     if facts.modality in rule.thin_slice_modalities and _is_head(rule, facts):
         thickness = facts.slice_thickness_mm
         if thickness is None or thickness < rule.thin_slice_mm:

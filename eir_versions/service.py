@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 
 from eir_versions import reasons
 from eir_versions.decoding import DecoderPool
+from eir_versions.deidentification.gate import TextGate
 from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
 from eir_versions.jobs import MEDIA_TYPES, Picture, PictureJob
 from eir_versions.ledger import (
@@ -28,7 +29,7 @@ from eir_versions.study_renderer import (
 from eir_versions.wire import NativeFrame, StoredFrame
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidValueError, NotFoundError
-from hub_kernel.events import StudyCompleted, VersionRendered, new_event
+from hub_kernel.events import BurnedInDecided, StudyCompleted, VersionRendered, new_event
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
@@ -67,7 +68,8 @@ class EirParts:
     """What the service works with.
 
     `instances` gives stored files, `renditions` is the archive's backend, where pictures are kept
-    under `renditions/`. The pool belongs to the caller, who stops it.
+    under `renditions/`. The pool belongs to the caller, who stops it. `texts` looks for text in
+    what the public would see.
     """
 
     database: Database
@@ -75,6 +77,7 @@ class EirParts:
     index: StudyIndex
     renditions: ArchiveBackend
     pool: DecoderPool
+    texts: TextGate | None = None
 
 
 class EirService:
@@ -84,7 +87,7 @@ class EirService:
         self._parts = parts
         self._recipes = recipes
         self._renderer = StudyRenderer(
-            RenderingParts(parts.instances, parts.pool, parts.renditions)
+            RenderingParts(parts.instances, parts.pool, parts.renditions, parts.texts)
         )
         self._remembered: OrderedDict[tuple[str, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
@@ -96,7 +99,15 @@ class EirService:
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reactions of this package to events."""
-        return [Subscriber("eir_versions.render", StudyCompleted, self.render_study, heavy=True)]
+        return [
+            Subscriber("eir_versions.render", StudyCompleted, self.render_study, heavy=True),
+            Subscriber("eir_versions.burned_in", BurnedInDecided, self.render_again, heavy=True),
+        ]
+
+    def close(self) -> None:
+        """End what looks for text in pictures; the decoders belong to whoever made them."""
+        if self._parts.texts is not None:
+            self._parts.texts.stop()
 
     def render_study(self, event: StudyCompleted) -> None:
         """Render each recipe for this generation of the study; what is up to date stays.
@@ -112,6 +123,23 @@ class EirService:
             return  # rejected whole since it was completed: there is nothing to show
         for recipe in self._recipes:
             self._render(contents, recipe, event.generation)
+
+    def render_again(self, event: BurnedInDecided) -> None:
+        """Render what has changed for a study since it was completed; else nothing happens."""
+        study = self._parts.index.study(event.study_instance_uid)
+        if study is None or not study.generation:
+            return
+        contents = self._contents(study.study_instance_uid)
+        for recipe in self._recipes:
+            self._render(contents, recipe, study.generation)
+
+    def draw(self, sop_instance_uid: str, job: PictureJob) -> Picture:
+        """Return the picture of a job on a stored instance, for desks and exports of this package.
+
+        Raises:
+            UnrenderableInstanceError: with the reason; FrameNotFoundError for a wrong number.
+        """
+        return self._renderer.draw(sop_instance_uid, job)
 
     def version(self, study_instance_uid: str, recipe: str) -> Version | None:
         """Return the current version, None when it has not been rendered yet."""

@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as library_version
 from typing import BinaryIO, Protocol
 
 from eir_versions import reasons
+from eir_versions.allowance import Allowance
 from eir_versions.decoding import DecoderPool
+from eir_versions.deidentification.gate import TextGate
 from eir_versions.errors import (
     FrameNotFoundError,
     RenditionLostError,
@@ -18,7 +20,7 @@ from eir_versions.errors import (
 from eir_versions.jobs import Picture, PictureJob
 from eir_versions.model import Draft, PictureKind, VersionPicture, VersionSource
 from eir_versions.recipes import Recipe, Watermark
-from eir_versions.selection import ImageInstance, SeriesFacts, Slice, Stack, refusal
+from eir_versions.selection import ImageInstance, Slice, Stack
 from eir_versions.watermark import BUILTIN_FONT, available_font
 from eir_versions.wire import InstanceFacts, job_to_json
 from hub_kernel.errors import NotFoundError
@@ -63,11 +65,15 @@ class StudyContents:
 
 @dataclass(frozen=True)
 class RenderingParts:
-    """What rendering works with: where instances come from, who draws, where bytes go."""
+    """What rendering works with: where instances come from, who draws, where bytes go.
+
+    Without `texts` pictures of kinds that may carry text are not shown to the public at all.
+    """
 
     instances: InstanceSource
     pool: DecoderPool
     renditions: ArchiveBackend
+    texts: TextGate | None = None
 
 
 @dataclass
@@ -104,6 +110,11 @@ class StudyRenderer:
     def __init__(self, parts: RenderingParts) -> None:
         self._parts = parts
 
+    @property
+    def texts(self) -> TextGate | None:
+        """What looks for text in pictures for the public."""
+        return self._parts.texts
+
     def renderer_version(self, recipe: Recipe) -> str:
         """Return what, beside inputs and recipe, decides about the bytes."""
         libraries = "/".join(f"{name}-{library_version(name)}" for name in _LIBRARIES)
@@ -118,6 +129,9 @@ class StudyRenderer:
             for instance in instances
         )
         head = (recipe.name, str(recipe.version), recipe.digest, self.renderer_version(recipe))
+        texts = self._parts.texts
+        if texts is not None and recipe.burned_in is not None:
+            lines.append(texts.digest(contents.study.study_instance_uid))
         return _sha256("\n".join((*head, _date(contents.study), *lines)))
 
     def draft(self, contents: StudyContents, recipe: Recipe, generation: int) -> Draft:
@@ -225,6 +239,7 @@ class _Series:
         self._series = series
         self._recipe = recipe
         self._findings = findings
+        self._allowance = Allowance(study, series, recipe, renderer)
 
     def render(self, instances: tuple[InstanceRecord, ...]) -> None:
         """Add the pictures of the series and the reasons for those that cannot be."""
@@ -265,7 +280,7 @@ class _Series:
             image = candidate.instance
             frame_job = _for_frame(job, candidate.frame_number)
             try:
-                self._require_allowed(image)
+                frame_job = replace(frame_job, masks=self._allowance.masks(candidate))
                 picture = self._renderer.draw(image.sop_instance_uid, frame_job)
             except UnrenderableInstanceError as error:
                 self._note(image, error.reason)
@@ -275,29 +290,6 @@ class _Series:
                 self._keep(candidate, frame_job, picture, kind)
                 return candidate
         return None
-
-    def _require_allowed(self, image: ImageInstance) -> None:
-        rule = self._recipe.exclusion
-        if rule is None:
-            return
-        said = self._renderer.facts(image.sop_instance_uid)
-        reason = refusal(
-            rule,
-            SeriesFacts(
-                modality=self._series.modality,
-                descriptions=(
-                    self._series.body_part_examined,
-                    self._series.series_description,
-                    self._study.study_description,
-                    said.body_part,
-                ),
-                sop_class_uid=image.sop_class_uid,
-                slice_thickness_mm=said.slice_thickness_mm,
-                burned_in_annotation=said.burned_in_annotation,
-            ),
-        )
-        if reason is not None:
-            raise UnrenderableInstanceError(reason)
 
     def _keep(self, drawn: Slice, job: PictureJob, picture: Picture, kind: PictureKind) -> None:
         image = drawn.instance

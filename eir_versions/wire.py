@@ -23,12 +23,18 @@ class WireError(Exception):
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """What selection rules need to know of an instance; absent values are None or empty."""
+    """What selection rules need to know of an instance; absent values are None or empty.
+
+    `regions` are those of an ultrasound picture (PS3.3 C.8.5.5), as (left, top, width, height).
+    """
 
     number_of_frames: int
     slice_thickness_mm: float | None
     burned_in_annotation: str
     body_part: str
+    rows: int = 0
+    columns: int = 0
+    regions: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ def job_from_json(fields: dict[str, Any]) -> PictureJob:
             and Window(window["center"], window["width"], WindowFunction(window["function"])),
             "box": box and (box[0], box[1]),
             "watermark": tuple(fields["watermark"]),
+            "masks": tuple((left, top, wide, high) for left, top, wide, high in fields["masks"]),
         }
     )
 
@@ -174,6 +181,9 @@ def facts_of(head: dict[str, Any]) -> InstanceFacts:
             _real(head["slice_thickness_mm"]),
             str(head["burned_in_annotation"])[:16],
             str(head["body_part"])[:64],
+            int(head["rows"]),
+            int(head["columns"]),
+            tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in head["regions"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed facts") from error

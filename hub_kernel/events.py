@@ -94,6 +94,13 @@ class VersionRendered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BurnedInDecided(Event):
+    """Somebody has decided about a picture of the study that carries text in its pixels."""
+
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinkChanged(Event):
     """A local identifier now resolves to another global ID."""
 
@@ -110,6 +117,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         StudyRegistered,
         DocumentsRegistered,
         VersionRendered,
+        BurnedInDecided,
         LinkChanged,
     )
 }

@@ -308,6 +308,8 @@ class EirSettings(Section):
     """Memory one such child may use."""
     decode_timeout_s: Seconds = 60.0
     """Longest time one picture may take before its child is ended."""
+    find_text: bool = True
+    """Look for text in the pixels of public pictures, where the recogniser is installed."""
 
 
 class Settings(Section):

@@ -11,6 +11,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
+from eir_versions.deidentification.gate import TextGate
 from eir_versions.recipes import load_recipes
 from eir_versions.service import EirParts, EirService
 from hub_kernel.database import Database
@@ -23,6 +24,7 @@ from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.compacting import compaction_jobs
 from hub_runtime.conflict_room import conflict_room, site_jobs
+from hub_runtime.deidentifying import text_gate
 from hub_runtime.edge_door import EdgeSide, edge_side, edge_side_parts
 from hub_runtime.forwarding import (
     ForwardingParts,
@@ -69,6 +71,7 @@ class Hub:
     forwarding: ForwardingWiring
     address: PublicAddress
     usage: SiteUsage
+    texts: TextGate
 
     @property
     def settings(self) -> Settings:
@@ -100,6 +103,7 @@ class Hub:
         """Keep the head of the audit trail; end child processes and database connections."""
         self.access.audit.keep_head()
         self.pool.stop()
+        self.eir.close()
         self.archive.close()
         self.database.dispose()
 
@@ -208,8 +212,9 @@ def build_hub(settings: Settings) -> Hub:
     index = ArchiveIndex(base.database, settled=archive.settled)
     identity = build_identity(base.database, base.clock, settings, access.sites)
     pool = _decoders(settings)
-    rendering = EirParts(base.database, archive, index, base.backend, pool)
-    eir = EirService(rendering, load_recipes(settings.eir.recipes))
+    texts = text_gate(base)
+    rendered = EirParts(base.database, archive, index, base.backend, pool, texts)
+    eir = EirService(rendered, load_recipes(settings.eir.recipes))
     address = public_address(settings)
     sharing = SharingParts(
         database=base.database,
@@ -224,16 +229,15 @@ def build_hub(settings: Settings) -> Hub:
         dicomweb_url=address.dicomweb,
     )
     registry = build_registry(sharing, settings)
-    rejections = Rejections(base.database, base.backend, index)
     forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics, pool)
     forwarding = build_forwarding(forwarded, settings)
     # A gateway hands over and makes nothing of what it has.
     followers = () if settings.edge.hub_url else (identity.patients, registry, eir)
-    _subscribe(base.outbox, rejections, *followers, forwarding)
+    _subscribe(base.outbox, Rejections(base.database, base.backend, index), *followers, forwarding)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
     edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))
     made = (base, access, trust, archive, index, identity, pool, eir, registry, edges)
-    return Hub(*made, forwarding, address, usage)
+    return Hub(*made, forwarding, address, usage, texts)
 
 
 @contextmanager

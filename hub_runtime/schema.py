@@ -15,6 +15,7 @@ import access_control.tables_trust
 import dicom_router.forwarding.tables
 import dicom_router.tables
 import edge_gateway.tables
+import eir_versions.deidentification.tables
 import eir_versions.tables
 import hub_kernel.outbox
 import image_archive.tables

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub_kernel.database import Database
+from tests.support import no_recogniser
 from tests.support.clock import FixedClock
 from tests.support.postgresql import PostgresqlServer, running_postgresql
 from tests.support.s3_server import S3Server, running_s3_server
@@ -24,6 +25,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108 (pytest makes a folder for this user alo
 MEMORY_NEEDED = 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+no_recogniser.by_default()
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class Hub:
             site_id="east",
             generation=generation,
         )
-        (subscriber,) = self.service.subscribers()
+        subscriber, _ = self.service.subscribers()
         subscriber.handle(event)
 
     def version(self, recipe: str, study: str = STUDY) -> Version:
