@@ -1,6 +1,6 @@
 # EIR Hub: everything a newcomer needs is `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-long check bench screenshots tools clean
+.PHONY: help demo serve viewer test test-long check bench screenshots tools clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,13 +28,18 @@ demo: $(INSTALLED)  ## start the hub, push real studies from three townships, sh
 serve: $(INSTALLED)  ## run the hub on ./data
 	$(BIN)/eirhub serve --data data $(ARGS)
 
+viewer: $(INSTALLED)  ## install the full diagnostic viewer (OHIF), which the hub then serves
+	$(BIN)/eirhub viewer install $(ARGS)
+
 tools:  ## install what the tests need from Debian or Ubuntu (dcmtk, chromium, orthanc …)
 	@sh tests/install_tools.sh
 
 test: $(INSTALLED) tools check  ## run every check and test
+	-@$(BIN)/eirhub viewer install --if-missing
 	$(BIN)/pytest -m 'not long' -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-long: $(INSTALLED) tools  ## run the slow suites too (soak, scale, many kills)
+	-@$(BIN)/eirhub viewer install --if-missing
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(INSTALLED)  ## formatting, lint, types, import contracts

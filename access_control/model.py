@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from hub_kernel.identifiers import AssigningAuthority
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 
 
 class Role(StrEnum):
@@ -70,8 +70,9 @@ class SubjectKind(StrEnum):
 class Subject:
     """Who asks. `sites` is where the rights hold; None is the whole region, empty is nowhere.
 
-    `bound_study_uid` is set for a link alone: the one study it opens. `purpose` is what for, where
-    the credential itself says it (XUA); None leaves it to the door.
+    `bound_study_uid` is set for a link alone: the one study it opens. `bound_patient` is set for a
+    reader inside the diagnostic viewer: an identifier of the one person whose studies it shows.
+    `purpose` is what for, where the credential itself says it (XUA); None leaves it to the door.
     """
 
     kind: SubjectKind
@@ -82,6 +83,7 @@ class Subject:
     language: str = "zh"
     bound_study_uid: str = ""
     purpose: Purpose | None = None
+    bound_patient: PatientIdentifier | None = None
 
 
 ANONYMOUS = Subject(SubjectKind.ANONYMOUS, subject_id="anonymous", display="anonymous")
@@ -110,7 +112,8 @@ class Resource:
     *person* is known, the study's own included: there the treatment relation stands.
     `origin_site_id` is the one site where the study was made; rights over a site's own studies
     need it and are refused without it. A search names no `resource_id`; its answers must then be
-    narrowed to the subject's sites. `refusals` are those of the person concerned.
+    narrowed to the subject's sites, and to whom it is bound to. `refusals` are those of the person
+    concerned, `identifiers` the numbers that person is known by.
     """
 
     kind: str
@@ -118,6 +121,7 @@ class Resource:
     site_ids: frozenset[str] = frozenset()
     origin_site_id: str = ""
     refusals: Refusals = NO_REFUSALS
+    identifiers: frozenset[PatientIdentifier] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from access_control.model import (
     Subject,
     SubjectKind,
 )
+from hub_kernel.identifiers import PatientIdentifier
 
 
 class Scope(StrEnum):
@@ -147,23 +148,36 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
 )
 
 
+# What a reader does inside the diagnostic viewer, which shows one person and changes nothing.
+_WITHIN_VIEWER = frozenset({Action.VIEW_DIAGNOSTIC, Action.VIEW_CLINICAL, Action.QUERY})
+
+
 def decide(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> Decision:
     """Say whether `subject` may do `action` on `resource` for `purpose`, and by which rule.
 
     Pure, total, and closed by default: what no row of `GRANTS` allows is refused. The rule of a
     refusal is `no-right` (no row at all), `out-of-reach` (a right, but not over this resource),
-    `consent-refused` (a right over it, which the person has refused) or `other-purpose` (the
-    subject's credential holds for another purpose alone). A refusal overrides every right but
-    breaking the glass.
+    `consent-refused` (a right over it, which the person has refused), `other-purpose` or
+    `other-person` (the subject's credential holds for another purpose or person alone). A refusal
+    overrides every right but breaking the glass.
     """
     if subject.purpose not in {None, purpose}:
         return Decision(allowed=False, rule="other-purpose")
+    if subject.bound_patient and not _within_bounds(subject.bound_patient, action, resource):
+        return Decision(allowed=False, rule="other-person")
     granted = _granted(subject, action, resource, purpose)
     stoppable = action not in BEYOND_CONSENT and purpose is not Purpose.BREAK_GLASS
     asked = granted.allowed and bool(resource.refusals) and stoppable
     if asked and _withheld(subject, action, resource, purpose):
         return Decision(allowed=False, rule="consent-refused")
     return granted
+
+
+def _within_bounds(bound: PatientIdentifier, action: Action, resource: Resource) -> bool:
+    """A search names nobody; its answers are narrowed to the person by who searches."""
+    is_search = action is Action.QUERY and not resource.resource_id
+    known_by = {identifier.cx for identifier in resource.identifiers}
+    return action in _WITHIN_VIEWER and (is_search or bound.cx in known_by)
 
 
 def _granted(subject: Subject, action: Action, resource: Resource, purpose: Purpose) -> Decision:

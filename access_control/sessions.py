@@ -70,13 +70,22 @@ class Sessions:
 
         Being seen is written down once a minute, not on every request.
         """
+        return self.subject_of(self.reference(token))
+
+    @staticmethod
+    def reference(token: str) -> str:
+        """Return what names the session of `token` and opens nothing by itself."""
+        return token_hash(token)
+
+    def subject_of(self, reference: str) -> Subject | None:
+        """Return what `subject` returns for the session that `reference` names."""
         now = self._clock.now()
         with self._database.read() as session:
             found = session.execute(
                 select(UserSessionRow, UserAccountRow)
                 .join(UserAccountRow, UserAccountRow.user_id == UserSessionRow.user_id)
                 .where(
-                    _of(token),
+                    UserSessionRow.token_hash == reference,
                     UserSessionRow.ends_at > now,
                     UserSessionRow.last_seen_at > now - self._idle,
                     UserAccountRow.enabled.is_(True),
@@ -89,7 +98,9 @@ class Sessions:
         if now - last_seen_at >= min(_SEEN_EVERY, self._idle / 10):
             with self._database.unit_of_work() as work:
                 work.session.execute(
-                    update(UserSessionRow).where(_of(token)).values(last_seen_at=now)
+                    update(UserSessionRow)
+                    .where(UserSessionRow.token_hash == reference)
+                    .values(last_seen_at=now)
                 )
         return subject
 

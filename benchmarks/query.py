@@ -128,7 +128,7 @@ def _introduced(url: str) -> str:
 @contextmanager
 def _serving(folder: Path, url: str, token: str) -> Iterator[Served]:
     """Run `eirhub serve` on the loaded database, as it is delivered but for the ports."""
-    ports = ("router.port=0", "web.port=0", "hl7.port=0", f"database.url={url}")
+    ports = ("router.port=0", "web.port=0", "hl7.port=0", "viewer.port=0", f"database.url={url}")
     command = [sys.executable, "-m", "hub_runtime.cli", "serve", "--data", str(folder)]
     command += [part for setting in ports for part in ("--set", setting)]
     log = folder / "serve.log"

@@ -80,7 +80,13 @@ def _peak(pid: int) -> int:
 
 def _start_hub(folder: Path) -> Started:
     log = folder / "hub.log"
-    settings = ("router.port=0", "web.port=0", "hl7.port=0", "router.accept_unknown_ae=true")
+    settings = (
+        "router.port=0",
+        "web.port=0",
+        "hl7.port=0",
+        "viewer.port=0",
+        "router.accept_unknown_ae=true",
+    )
     command = [*HUB_COMMAND, "--data", str(folder / "data")]
     for setting in settings:
         command += ["--set", setting]

@@ -155,10 +155,16 @@ class WebSettings(Section):
 
 
 class ViewerSettings(Section):
-    """The full diagnostic viewer, on an origin of its own."""
+    """The full diagnostic viewer (OHIF), on an origin of its own; `make viewer` installs it."""
 
     port: Port = 8081
-    """Reserved for the diagnostic viewer; nothing listens on it yet."""
+    """Port of the viewer, on `web.bind`, open once it is installed; 0 takes any free port."""
+    public_url: str = ""
+    """The address readers use, when a proxy stands in front; empty means the listening address."""
+    path: Path | None = None
+    """Folder the viewer is installed in; by default beside the hub's own program."""
+    idle_minutes: Annotated[int, Field(ge=1, le=720)] = 30
+    """Longest pause between two requests of an open viewer, then it is opened again."""
 
 
 class Hl7Settings(Section):

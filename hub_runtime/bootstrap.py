@@ -186,6 +186,7 @@ class Hub:
             metrics=self.base.metrics,
             clock=self.base.clock,
             dicom_port=lambda: self.address.dicom_port,
+            viewer_port=lambda: self.address.viewer_port,
             conflicts=conflict_room(self).resolver,
             refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
             forwarding=self.forwarding.desk,

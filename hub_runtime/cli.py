@@ -18,6 +18,7 @@ from hub_runtime.commands.registry import registry
 from hub_runtime.commands.router import router
 from hub_runtime.commands.serve import serve, web, worker
 from hub_runtime.commands.site import site
+from hub_runtime.commands.viewer import viewer
 from hub_runtime.options import HubGroup
 
 
@@ -49,6 +50,7 @@ for command in (
     conformance,
     identity,
     doctor,
+    viewer,
 ):
     main.add_command(command)
 

@@ -12,6 +12,7 @@ from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
+from access_control.viewer_grants import ViewerGrants
 from eir_versions.master_reading import HtMasterReader
 from hub_kernel.clock import Clock, SystemClock
 from hub_kernel.database import Database
@@ -48,6 +49,7 @@ class Access:
     sessions: Sessions
     tokens: MachineTokens
     links: SharedLinks
+    viewer_grants: ViewerGrants
     consents: Consents
     audit: AuditTrail
 
@@ -81,12 +83,17 @@ def access_parts(base: Foundation) -> Access:
     """Return the sites, people, machines and rights of one hub, and its audit trail."""
     wanted = base.settings.access
     lifetime = SessionLifetime(wanted.session_idle_minutes * 60, wanted.session_hours * 3600)
+    sessions = Sessions(base.database, base.clock, lifetime)
+    viewer_s = base.settings.viewer.idle_minutes * 60
     return Access(
         sites=SiteDirectory(base.database, base.clock),
         accounts=Accounts(base.database, base.clock),
-        sessions=Sessions(base.database, base.clock, lifetime),
+        sessions=sessions,
         tokens=MachineTokens(base.database, base.clock),
         links=SharedLinks(base.database, base.clock, base.keys.key("links")),
+        viewer_grants=ViewerGrants(
+            sessions, base.clock, base.keys.key("viewer"), lifetime_s=viewer_s
+        ),
         consents=Consents(base.database, base.clock, SamePerson(base.database)),
         audit=AuditTrail(
             base.database,

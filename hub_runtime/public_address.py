@@ -11,6 +11,7 @@ class PublicAddress:
 
     url: str
     dicom_port: int
+    viewer_port: int = 0
 
     def dicomweb(self) -> str:
         """Return the root of the DICOMweb services, as manifests name it."""

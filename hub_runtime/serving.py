@@ -17,6 +17,7 @@ from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from hub_runtime.router_processes import RouterProcesses
 from hub_runtime.sharing import body_limits
+from hub_runtime.viewer_port import viewer_server
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Listening:
     hl7: str | None = None
     https: str | None = None
     dicom_tls: str | None = None
+    viewer: str | None = None
 
     @property
     def ready_line(self) -> str:
@@ -47,6 +49,7 @@ class Listening:
             "hl7": self.hl7,
             "https": self.https,
             "dicom_tls": self.dicom_tls,
+            "viewer": self.viewer,
         }
         said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
         return f"eirhub ready {said}".rstrip()
@@ -70,10 +73,11 @@ def running(
         hub.open()
         hub.access.audit.record_now(application_started(" ".join(roles)))
         stack.callback(lambda: hub.access.audit.record_now(application_stopped(" ".join(roles))))
-        dicom = http = https = hl7 = dicom_tls = None
+        dicom = http = https = hl7 = dicom_tls = viewer = None
         if "web" in roles:
             http, https = _open_web(hub, stack)
             hub.address.url = hub.settings.web.public_url or http
+            viewer = _open_viewer(hub, stack)
         if "worker" in roles:
             engine = hub.task_engine()
             engine.start()
@@ -88,7 +92,7 @@ def running(
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
             dicom, dicom_tls = _open_dicom(hub, stack, inherited)
-        yield Listening(dicom, http, hl7, https, dicom_tls)
+        yield Listening(dicom, http, hl7, https, dicom_tls, viewer)
 
 
 def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
@@ -106,6 +110,17 @@ def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
     https = _open("HTTPS", web.tls_port, secure.start)
     stack.callback(secure.stop)
     return http, https
+
+
+def _open_viewer(hub: Hub, stack: ExitStack) -> str | None:
+    """Open the port of the diagnostic viewer, where it is installed."""
+    server = viewer_server(hub)
+    if server is None:
+        return None
+    address = _open("viewer", hub.settings.viewer.port, server.start)
+    stack.callback(server.stop)
+    hub.address.viewer_port = int(address.rpartition(":")[2])
+    return address
 
 
 def _may_send(hub: Hub, authorization: str) -> bool:

@@ -9,6 +9,7 @@ need storescu dcmtk
 need dcmj2pnm dcmtk
 need dciodvfy dicom3tools
 need chromium chromium
+need npm npm
 need strace strace
 need faketime faketime
 need Orthanc orthanc

@@ -34,7 +34,7 @@ def create_app(services: ViewerServices) -> Flask:
         services,
         (
             operations.blueprint,
-            *dicomweb.blueprints(),
+            *dicomweb.reading_blueprints(),
             *api.blueprints(),
             *pages.blueprints(),
         ),

@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from flask import Flask, g, jsonify, make_response, render_template, request
+from flask import Flask, current_app, g, jsonify, make_response, render_template, request
 from jinja2 import TemplateNotFound
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
 _log = logging.getLogger(__name__)
+_MACHINES_ONLY = "EIRHUB_MACHINES_ONLY"
 
 # Status → (title, what to do), Chinese then English.
 _MESSAGES: dict[int, dict[str, tuple[str, str]]] = {
@@ -94,8 +95,12 @@ _STATUS_OF_ERROR: dict[type[Exception], int] = {
 }
 
 
-def install_failures(app: Flask) -> None:
-    """Answer every failure inside `app` and number every request (`X-Request-Id`)."""
+def install_failures(app: Flask, *, machines_only: bool = False) -> None:
+    """Answer every failure inside `app` and number every request (`X-Request-Id`).
+
+    An application for `machines_only` has no pages: every failure is JSON.
+    """
+    app.config[_MACHINES_ONLY] = machines_only
     app.before_request(_number)
     app.after_request(_name_number)
     app.register_error_handler(HTTPException, _answer_status)
@@ -163,7 +168,7 @@ def _answer_fault(error: Exception) -> Response:
 
 def _answer(status: int, *, detail: str = "") -> Response:
     title, advice = failure_text(status, asker_language())
-    if wants_page():
+    if wants_page() and not current_app.config[_MACHINES_ONLY]:
         answer = make_response(_page(status, title, advice), status)
     else:
         body = {

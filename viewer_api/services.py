@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from access_control.shared_links import SharedLinks
     from access_control.sites import SiteDirectory
     from access_control.tokens import MachineTokens
+    from access_control.viewer_grants import ViewerGrants
     from eir_versions.service import EirService
     from hub_kernel.clock import Clock
     from hub_kernel.database import Database
@@ -42,6 +43,11 @@ def _none_forwarded(_sop_instance_uid: str) -> Sequence[Delivery]:
     return ()
 
 
+def _no_port() -> int:
+    """What a hub whose diagnostic viewer is not open says."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One row of the forwarding ledger, as pages show it; `moment` is its latest change."""
@@ -58,8 +64,9 @@ class ViewerServices:
     """Everything a route may call; made by `hub_runtime.bootstrap`, never by a route.
 
     `dicom_port` returns the port workstations use; it is asked late, because a port taken at start
-    is not known before. `deliveries` returns what became of an instance, named by its SOP Instance
-    UID, at each destination it is forwarded to.
+    is not known before. So is `viewer_port`, 0 where the diagnostic viewer is not open.
+    `deliveries` returns what became of an instance, named by its SOP Instance UID, at each
+    destination it is forwarded to.
     """
 
     database: Database
@@ -74,6 +81,7 @@ class ViewerServices:
     tokens: MachineTokens
     certificates: MachineCertificates
     links: SharedLinks
+    viewer_grants: ViewerGrants
     sites: SiteDirectory
     consents: Consents
     audit: AuditTrail
@@ -84,6 +92,7 @@ class ViewerServices:
     forwarding: ForwardingDesk
     dicom_port: Callable[[], int]
     deliveries: Callable[[str], Sequence[Delivery]] = _none_forwarded
+    viewer_port: Callable[[], int] = _no_port
 
 
 def services() -> ViewerServices:

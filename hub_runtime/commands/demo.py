@@ -98,6 +98,7 @@ def _free_ports(*, then_exit: bool) -> Iterator[str]:
         ("router.port", defaults.router.bind, defaults.router.port),
         ("web.port", defaults.web.bind, defaults.web.port),
         ("hl7.port", defaults.hl7.bind, defaults.hl7.port),
+        ("viewer.port", defaults.web.bind, defaults.viewer.port),
     ):
         if then_exit or not _is_free(bind, port):
             yield f"{name}=0"

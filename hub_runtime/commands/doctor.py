@@ -12,7 +12,9 @@ from hub_runtime import schema
 from hub_runtime.bootstrap import Hub, opened_hub
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.options import answer, json_option, with_settings
+from hub_runtime.viewer_port import viewer_folder
 from image_archive.errors import ArchiveError
+from viewer_api.viewer_origin.files import VIEWER_VERSION, installed_viewer
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Finding:
 def doctor(settings: Settings, *, as_json: bool) -> None:
     """Look at schema, room, certificates and quotas; exit 1 if something needs a person."""
     with opened_hub(settings) as hub:
-        findings = [*_schema(hub), *_room(hub), *_certificates(hub), *_quotas(hub)]
+        findings = [*_schema(hub), *_room(hub), *_certificates(hub), *_quotas(hub), _viewer(hub)]
     lines = [f"{'ok  ' if one.ok else 'WARN'} {one.subject}: {one.words}" for one in findings]
     answer([vars(one) for one in findings], "\n".join(lines), as_json=as_json)
     sys.exit(0 if all(one.ok for one in findings) else 1)
@@ -70,6 +72,19 @@ def _certificates(hub: Hub) -> Iterator[Finding]:
             yield Finding(f"site {site.site_id}", ok=False, words=words)
     if not proven and hub.settings.router.tls_certificate:
         yield Finding("DICOM TLS", ok=False, words="is on, but no site has a certificate")
+
+
+def _viewer(hub: Hub) -> Finding:
+    folder = viewer_folder(hub.settings)
+    if installed_viewer(folder):
+        words = f"{VIEWER_VERSION} is installed, on port {hub.settings.viewer.port} once started"
+        return Finding("diagnostic viewer", ok=True, words=words)
+    words = (
+        "is not installed: run make viewer (or eirhub viewer install --package FILE), restart; "
+        "until then readers use the built-in pages"
+    )
+    # A hub without radiologists is whole without it.
+    return Finding("diagnostic viewer", ok=True, words=words)
 
 
 def _quotas(hub: Hub) -> Iterator[Finding]:

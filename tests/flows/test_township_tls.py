@@ -102,7 +102,7 @@ def township(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Township]:
     *before, serve = commands("on the hub, for each township")
     for command in before:
         run(here(command, folder), folder)
-    free = ["router.port", "router.tls_port", "web.port", "web.tls_port", "hl7.port"]
+    free = ["router.port", "router.tls_port", "web.port", "web.tls_port", "hl7.port", "viewer.port"]
     command = [*here(serve, folder), "--set", "study.quiet_period_s=1"]
     for name in free:
         command += ["--set", f"{name}=0"]

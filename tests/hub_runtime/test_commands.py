@@ -68,6 +68,8 @@ def test_a_port_that_is_taken_stops_the_start_in_words(data: Path) -> None:
             "--set",
             f"web.port={port}",
             "--set",
+            "viewer.port=0",
+            "--set",
             "router.port=0",
             "--set",
             "hl7.port=0",
@@ -88,6 +90,8 @@ def test_an_open_door_is_refused_beyond_loopback(data: Path, open_door: str) -> 
         "web.bind=0.0.0.0",
         "--set",
         "web.port=0",
+        "--set",
+        "viewer.port=0",
         "--set",
         "hl7.port=0",
     )

@@ -95,6 +95,7 @@ class EdgeRegion:
             (
                 "router.port=0",
                 f"web.port={self.hub_port}",
+                "viewer.port=0",
                 "hl7.port=0",
                 "study.quiet_period_s=1",
                 *self.hub_settings,
@@ -110,6 +111,7 @@ class EdgeRegion:
         return (
             "router.port=0",
             "web.port=0",
+            "viewer.port=0",
             "edge.site_id=sijing",
             f"edge.hub_url={hub_url or f'http://127.0.0.1:{self.hub_port}'}",
             f"edge.token_file={self.folder / 'token'}",

@@ -53,7 +53,14 @@ def running_hub(
     config: Path | None = None,
 ) -> Iterator[RunningHub]:
     """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
-    settings = ("router.port=0", "web.port=0", "hl7.port=0", "study.quiet_period_s=1", *overrides)
+    settings = (
+        "router.port=0",
+        "web.port=0",
+        "hl7.port=0",
+        "viewer.port=0",
+        "study.quiet_period_s=1",
+        *overrides,
+    )
     command = [*prefix, sys.executable, *program, "serve", "--data", str(data)]
     if config is not None:
         command += ["--config", str(config)]

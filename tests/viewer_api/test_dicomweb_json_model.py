@@ -52,7 +52,18 @@ def as_json(dataset: Dataset) -> dict[str, dict[str, object]]:
     ],
 )
 def test_decimal_strings_are_numbers_or_null(value: bytes, expected: list[object] | None) -> None:
-    found = as_json(explicit((0x00181164, b"DS", value)))["00181164"]
+    found = as_json(explicit((0x00180088, b"DS", value)))["00180088"]
+    assert found == ({"vr": "DS"} if expected is None else {"vr": "DS", "Value": expected})
+
+
+@pytest.mark.parametrize("tag", [0x00181164, 0x00182010, 0x00280030])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"0.5\\0.25", [0.5, 0.25]), (b"0.000\\0.000", None), (b"-1\\1", None)]
+)
+def test_spacings_that_cannot_be_are_left_out(
+    tag: int, value: bytes, expected: list[object] | None
+) -> None:
+    found = as_json(explicit((tag, b"DS", value)))[f"{tag:08X}"]
     assert found == ({"vr": "DS"} if expected is None else {"vr": "DS", "Value": expected})
 
 

@@ -13,8 +13,8 @@ from viewer_api.dicomweb import (
 )
 
 
-def blueprints() -> list[Blueprint]:
-    """Return the blueprints that answer under `/dicom-web` and `/wado`."""
+def reading_blueprints() -> list[Blueprint]:
+    """Return the blueprints that answer under `/dicom-web` and `/wado` and change nothing."""
     return [
         search.blueprint,
         retrieve.blueprint,

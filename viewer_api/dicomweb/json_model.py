@@ -42,6 +42,9 @@ _NUMBER_FORMATS = {
     "FL": "f",
     "FD": "d",
 }
+# PS3.3 10.7.1.3: spacings of pixels are positive. Devices that know none write zeros, with which a
+# viewer draws nothing or measures nothing; without them it says that it is not calibrated.
+_POSITIVE = frozenset({0x00280030, 0x00181164, 0x00182010})
 _KNOWN_VRS = (
     _BINARY
     | _ONE_VALUE_TEXT
@@ -166,6 +169,8 @@ def _raw_element(tag: int, vr: str, raw: bytes, expression: Expression) -> Json:
     if vr in _BINARY:
         return {"vr": vr, **_binary(tag, raw, expression)}
     values = _VALUES_OF[_kind(vr)](vr, raw, expression)
+    if tag in _POSITIVE and not all(value is not None and value > 0 for value in values):
+        return {"vr": vr}
     return _with_values(vr, values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask import abort
+from flask import abort, request
 
 from access_control.model import Action
 from viewer_api.security import public_root, require_study
@@ -24,8 +24,8 @@ class LocatedInstances:
 
 
 def dicomweb_root() -> str:
-    """Return the absolute address of the DICOMweb service."""
-    return f"{public_root()}/dicom-web"
+    """Return the absolute address of the DICOMweb service, below where it is mounted."""
+    return f"{public_root()}{request.root_path}/dicom-web"
 
 
 def located(

@@ -21,6 +21,7 @@ from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
 from viewer_api.dicomweb.scope import narrowed, reach_of
 from viewer_api.security import (
     current_subject,
+    identifiers_searched,
     require,
     require_study,
     signed_in,
@@ -35,6 +36,7 @@ blueprint = Blueprint("dicomweb_search", __name__, url_prefix="/dicom-web")
 
 # Other numbers of a person (resident ID, insurance) leave only when they are asked for.
 _ONLY_WHEN_ASKED = frozenset({"OtherPatientIDs"})
+_WHO = frozenset({"PatientID", "IssuerOfPatientID"})
 _KEPT_BELOW = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
 
 
@@ -95,7 +97,7 @@ def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Res
     asked = parse_search(request.args.items(multi=True))
     query = replace(
         _query(level, asked),
-        matches={**asked.matches, **matches},
+        matches={**_person_wide(asked.matches), **matches},
         study_uids=frozenset({study_uid}),
     )
     with services().metrics.find_seconds.labels("qido").time():
@@ -103,6 +105,18 @@ def _search_inside(level: Level, study_uid: str, matches: dict[str, str]) -> Res
     below = Level.SERIES if matches else Level.STUDY
     found = [_json(match, asked, query, below=below) for match in answer.matches]
     return _answer(found, query, more=answer.truncated)
+
+
+def _person_wide(matches: dict[str, str]) -> dict[str, str]:
+    """Return `matches` as the diagnostic viewer means them.
+
+    It asks for priors by one Patient ID, and a person has another at each site. Its searches see
+    that one person alone, so any of the person's numbers stands for all of them.
+    """
+    identifiers = identifiers_searched()
+    if identifiers is None or matches.get("PatientID") not in {one.value for one in identifiers}:
+        return matches
+    return {key: value for key, value in matches.items() if key not in _WHO}
 
 
 def _query(level: Level, asked: SearchParameters) -> IndexQuery:
@@ -115,7 +129,8 @@ def _query(level: Level, asked: SearchParameters) -> IndexQuery:
         )
     return IndexQuery(
         level=level,
-        matches=asked.matches,
+        matches=_person_wide(asked.matches),
+        identifiers=identifiers_searched(),
         limit=asked.limit,
         offset=asked.offset,
         fuzzy=asked.fuzzy,

@@ -14,7 +14,7 @@ from viewer_api.language import asker_language
 from viewer_api.pages import language, vocabulary
 from viewer_api.pages.assets import asset_url
 from viewer_api.pages.words import lazy_gettext
-from viewer_api.security import current_subject, signed_in
+from viewer_api.security import current_subject, signed_in, viewer_root
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _common() -> dict[str, Any]:
         "reader_roles": [str(vocabulary.ROLE_WORDS[str(role)]) for role in sorted(subject.roles)],
         "theme": language.chosen_theme(),
         "theme_links": _links("theme", _THEME_WORDS, language.chosen_theme()),
+        "viewer_open": bool(viewer_root()),
     }
 
 

@@ -26,8 +26,9 @@ from viewer_api.security.cookies import (
     set_session_cookie,
 )
 from viewer_api.security.csrf import csrf_token
-from viewer_api.security.navigation import is_https, public_root, safe_next
+from viewer_api.security.navigation import is_https, public_root, safe_next, viewer_root
 from viewer_api.security.resources import (
+    identifiers_searched,
     known_sites,
     person_resource,
     require_study,
@@ -50,6 +51,7 @@ __all__ = [
     "clear_session_cookie",
     "csrf_token",
     "current_subject",
+    "identifiers_searched",
     "is_https",
     "known_sites",
     "named_cookie",
@@ -68,5 +70,6 @@ __all__ = [
     "shown_persons",
     "signed_in",
     "study_resource",
+    "viewer_root",
     "withheld_studies",
 ]

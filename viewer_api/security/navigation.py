@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import request
+from flask import current_app, request
 
 from viewer_api.services import services
 
+# The configuration key of an application that readers reach elsewhere than at `web.public_url`.
+PUBLIC_URL = "EIRHUB_PUBLIC_URL"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -53,6 +55,19 @@ def public_root() -> str:
     return f"{scheme}://{authority}" + ("" if port == _DEFAULT_PORTS[scheme] else f":{port}")
 
 
+def viewer_root() -> str:
+    """Return the root address of the diagnostic viewer, empty where it is not open.
+
+    Without a configured one it is the name the reader knows the hub by, at the viewer's port.
+    """
+    port = services().viewer_port()
+    if not port or services().settings.viewer.public_url:
+        return services().settings.viewer.public_url.rstrip("/") if port else ""
+    parts = urlsplit(public_root())
+    name = parts.hostname or "localhost"
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
 def _asked_host() -> tuple[str, int | None]:
     try:
         parts = urlsplit(f"//{request.environ.get('HTTP_HOST', '')}")
@@ -63,7 +78,8 @@ def _asked_host() -> tuple[str, int | None]:
 
 
 def _public_url() -> str:
-    return str(services().settings.web.public_url or "").rstrip("/")
+    configured = current_app.config.get(PUBLIC_URL, services().settings.web.public_url)
+    return str(configured or "").rstrip("/")
 
 
 def _listening_name() -> str:

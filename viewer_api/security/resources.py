@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from access_control.model import NO_REFUSALS, Action, Purpose, Resource
 from viewer_api.security.access import permitted, refuse, require
+from viewer_api.security.subjects import current_subject
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def study_resource(study: StudyRecord) -> Resource:
         site_ids=known_sites(identifiers) | {study.site_id},
         origin_site_id=study.site_id,
         refusals=services().consents.refusals(identifiers),
+        identifiers=frozenset({study.patient, *identifiers}),
     )
 
 
@@ -53,6 +55,7 @@ def person_resource(person: Person) -> Resource:
         resource_id=person.global_id,
         site_ids=known_sites(person.identifiers),
         refusals=services().consents.refusals(person.identifiers),
+        identifiers=frozenset(person.identifiers),
     )
 
 
@@ -90,6 +93,12 @@ def withheld_studies(studies: Collection[StudyRecord], action: Action) -> frozen
         for study in studies
         if study.patient in refusing and not permitted(action, study_resource(study))
     )
+
+
+def identifiers_searched() -> frozenset[PatientIdentifier] | None:
+    """Return whose studies the current subject's searches see; None is everybody's."""
+    bound = current_subject().bound_patient
+    return None if bound is None else frozenset({bound, *identifiers_of_person(bound)})
 
 
 def known_sites(identifiers: Iterable[PatientIdentifier]) -> frozenset[str]:

@@ -9,6 +9,7 @@ mark closes a page instead of opening it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
@@ -20,8 +21,6 @@ from viewer_api.security.cookies import session_token
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flask import Flask
     from werkzeug.wrappers import Response
 
@@ -40,10 +39,18 @@ _MARK = "eirhub_open_to_everyone"
 _MACHINE_PATHS = ("/dicom-web/", "/wado", "/api/", "/metrics")
 _IMAGING_PATHS = ("/dicom-web/", "/wado")
 _ONLY_BROWSERS_SEND = ("Origin", "Sec-Fetch-Site", "Cookie")
+_IDENTIFY = "eirhub.identify"
+
+Identify = Callable[[], Subject]
+"""Returns who sends the current request; the anonymous subject where nobody is known."""
 
 
-def install_sign_in(app: Flask) -> None:
-    """Turn everybody away from `app` who is not signed in, but for views open to everyone."""
+def install_sign_in(app: Flask, identify: Identify | None = None) -> None:
+    """Turn everybody away from `app` who is not signed in, but for views open to everyone.
+
+    `identify` says who asks, where that is not by session, token or certificate.
+    """
+    app.extensions[_IDENTIFY] = identify or _identify
     app.before_request(_turn_away)
 
 
@@ -62,7 +69,7 @@ def open_to_everyone(view: Callable[P, R]) -> Callable[P, R]:
 def current_subject() -> Subject:
     """Return who asks; the anonymous subject when nobody is signed in."""
     if "subject" not in g:
-        g.subject = _identify()
+        g.subject = cast("Identify", current_app.extensions[_IDENTIFY])()
     return cast("Subject", g.subject)
 
 

@@ -1,0 +1,181 @@
+"""The diagnostic viewer in a real browser: one click from the study, and the picture is there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hub_kernel.settings import Settings, ViewerSettings
+from hub_runtime.http_server import HttpServer
+from hub_runtime.viewer_port import viewer_folder
+from tests.support.tools import require_tool
+from tests.viewer_api.pages.region import PASSWORD, RESIDENT_ID, Examination, Region, open_region
+from viewer_api.viewer_origin import create_viewer_app, installed_viewer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+CT, MR, CR, US, SOMEBODY = (f"2.25.21{n}" for n in range(5))
+WANG: dict[str, Any] = {
+    "name": "Wang^XiaoDong=王^小东",
+    "sex": "M",
+    "born": "19700427",
+    "resident_id": RESIDENT_ID,
+}
+SHOWN = (
+    Examination("sijing", "L0427", day="20261121", file="CT_small.dcm", uid=CT, slices=12, **WANG),
+    Examination("sijing", "L0427", day="20241102", file="MR2_UNCR.dcm", uid=MR, slices=3, **WANG),
+    Examination("sijing", "L0427", day="20241103", file="RG1_UNCR.dcm", uid=CR, **WANG),
+    Examination("jiuting", "J77", day="20241104", file="color3d_jpeg_baseline.dcm", uid=US, **WANG),
+    # Another person, who has at another hospital the number that he has in Sijing.
+    Examination(
+        "central", "L0427", "Zhao^Min=赵^敏", "F", "19800808", "20261101", "MR_small.dcm", SOMEBODY
+    ),
+)
+# How many grey levels the picture in the viewport has; 0 while nothing is drawn.
+LEVELS = """() => {
+  const canvas = document.querySelector("canvas.cornerstone-canvas");
+  if (!canvas || !canvas.width) return 0;
+  const small = document.createElement("canvas");
+  small.width = small.height = 96;
+  const context = small.getContext("2d");
+  context.drawImage(canvas, 0, 0, 96, 96);
+  return new Set(context.getImageData(0, 0, 96, 96).data.filter((_, at) => at % 4 === 0)).size;
+}"""
+LOOKS_FOR_S = 90
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    with open_region(tmp_path_factory.mktemp("ohif"), SHOWN) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def addresses(region: Region) -> Iterator[tuple[str, str]]:
+    """The hub and the viewer, each at its own port."""
+    files = installed_viewer(viewer_folder(Settings(viewer=ViewerSettings())))
+    if files is None:
+        reason = "needs the diagnostic viewer: make viewer"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    web = region.hub.settings.web
+    viewer = HttpServer(create_viewer_app(region.hub.viewer_services(), files), web, port=0)
+    hub = HttpServer(region.application, web)
+    root = viewer.start()
+    region.hub.address.viewer_port = int(root.rpartition(":")[2])
+    yield hub.start().replace("127.0.0.1", "localhost"), root.replace("127.0.0.1", "localhost")
+    hub.stop()
+    viewer.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = require_tool("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def radiologist(chromium: Browser, addresses: tuple[str, str]) -> Iterator[BrowserContext]:
+    context = chromium.new_context(
+        base_url=addresses[0], viewport={"width": 1280, "height": 860}, locale="zh-CN"
+    )
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("#username", "reader")
+    page.fill("#password", PASSWORD)
+    page.press("#password", "Enter")
+    page.wait_for_url("**/patients")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def click(radiologist: BrowserContext) -> Iterator[Callable[[str, str], Page]]:
+    """Open a page of the hub and click to the viewer; its tab must report no error."""
+    complaints: list[str] = []
+
+    def heard(page: Page) -> None:
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if said.type == "error" else None,
+        )
+
+    def follow(path: str, link: str) -> Page:
+        page = radiologist.new_page()
+        page.goto(path)
+        radiologist.once("page", heard)
+        with radiologist.expect_page() as opened:
+            page.click(link)
+        page.close()
+        opened.value.wait_for_url("**/viewer?*")
+        return opened.value
+
+    yield follow
+    for page in radiologist.pages[1:]:
+        page.close()
+    assert not complaints
+
+
+def drawn(page: Page) -> int:
+    """Wait until the viewport shows a picture; return how many grey levels it has."""
+    end = time.monotonic() + LOOKS_FOR_S
+    while time.monotonic() < end:
+        if (levels := page.evaluate(LEVELS)) > 20:
+            return int(levels)
+        page.wait_for_timeout(100)
+    raise AssertionError("the viewer shows no picture")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("study", [CT, MR, CR, US], ids=["CT", "MR", "CR", "US cine"])
+def test_a_study_is_drawn_after_one_click(
+    click: Callable[[str, str], Page], addresses: tuple[str, str], tmp_path: Path, study: str
+) -> None:
+    page = click(f"/studies/{study}/diagnostic", "a[href$='/viewer']")
+    assert drawn(page) > 20
+    assert page.url.startswith(f"{addresses[1]}/viewer?StudyInstanceUIDs={study}")
+    assert "token" not in page.url
+    folder = Path(os.environ.get("EIRHUB_SCREENSHOTS") or tmp_path)
+    page.screenshot(path=folder / f"viewer-{study}.png")
+
+
+@pytest.mark.timeout(240)
+def test_priors_of_both_sites_stand_beside_it_and_nobody_elses(
+    click: Callable[[str, str], Page], region: Region
+) -> None:
+    page = click(f"/patients/{region.person_of(CT)}", f"a.exam-viewer[href*='{CT}']")
+    drawn(page)
+    asked = page.evaluate(
+        """async ids => {
+          const root = `/g/${sessionStorage.getItem("eirhub-grant")}/dicom-web`;
+          const found = await (await fetch(`${root}/studies?00100020=L0427`)).json();
+          const statuses = await Promise.all(ids.map(async id =>
+            (await fetch(`${root}/studies/${id}/metadata`)).status));
+          return [found.map(one => one["0020000D"].Value[0]).sort(), statuses];
+        }""",
+        [MR, US],
+    )
+    assert asked == [sorted([CT, MR, CR, US]), [200, 200]]
+    assert page.evaluate("document.cookie") == ""
