@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from eir_versions import reasons
+from eir_versions.cine import MovieSegment, segment_of
 from eir_versions.errors import (
     DecoderPoolStoppedError,
     FrameNotFoundError,
@@ -153,6 +154,14 @@ class DecoderPool:
         head, body = self._run(source, request)
         with _answers_checked():
             return surroundings_of(head, body)
+
+    def movie_segment(self, source: BinaryIO, first_frame: int) -> MovieSegment:
+        """Return the frames of one segment of a movie, encoded; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "movie", "first_frame": first_frame})
+        try:
+            return segment_of(head, body)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnrenderableInstanceError(reasons.DECODER_CRASHED) from error
 
     def facts(self, source: BinaryIO) -> InstanceFacts:
         """Return what selection rules need to know of the instance; raises as `picture` does."""

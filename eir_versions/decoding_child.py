@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from eir_versions import reasons
+from eir_versions.cine import encode_segment, segment_head
 from eir_versions.codecs import decode_frame
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.headers import text, ultrasound_regions
@@ -119,6 +120,11 @@ def _surroundings(source: BinaryIO, request: dict[str, Any]) -> _Answer:
     return surroundings_head(found), found.before + found.after
 
 
+def _movie(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    segment = encode_segment(open_instance(source), int(request["first_frame"]))
+    return segment_head(segment), segment.data
+
+
 def _layout(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
     header = open_instance(source).header
     head = {
@@ -177,6 +183,7 @@ _OPERATIONS: Operations = {
     "layout": _layout,
     "encoded": _encoded,
     "surroundings": _surroundings,
+    "movie": _movie,
 }
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ THIN_SLICE_HEAD = "thin_slice_head"
 BURNED_IN_TEXT = "burned_in_text"
 NOT_SELECTED = "not_selected"
 NO_IMAGE_OBJECTS = "no_image_objects"
+NO_VIDEO_ENCODER = "no_video_encoder"
+NOT_A_MOVIE = "not_a_movie"
 
 ALL_REASONS = frozenset(
     value for name, value in list(globals().items()) if name.isupper() and name != "ALL_REASONS"

@@ -19,6 +19,7 @@ from eir_versions.ledger import (
     version_sources,
 )
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
+from eir_versions.movies import Movies
 from eir_versions.recipes import CLINICAL, Recipe, Recipes, Thumbnail
 from eir_versions.study_renderer import (
     InstanceSource,
@@ -89,8 +90,14 @@ class EirService:
         self._renderer = StudyRenderer(
             RenderingParts(parts.instances, parts.pool, parts.renditions, parts.texts)
         )
+        self._movies = Movies(parts.instances, parts.pool, parts.renditions)
         self._remembered: OrderedDict[tuple[str, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def movies(self) -> Movies:
+        """Movies of multi-frame instances."""
+        return self._movies
 
     @property
     def recipes(self) -> Recipes:

@@ -1,10 +1,13 @@
 """Find the real peers that tests run against; say how to get them where they are missing."""
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from eir_versions.h264 import LIBRARY
 
 PACKAGES = {
     "storescu": "dcmtk",
@@ -41,6 +44,17 @@ def require_tool(name: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def require_openh264() -> None:
+    """Skip by name without the library that encodes movies, fail without it in CI."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError:
+        reason = f"needs {LIBRARY}: apt-get install libopenh264-7"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def require_conformance(*parts: str) -> Path:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.bulk_values import Value, element_value, pixel_value
+from viewer_api.dicomweb.byte_ranges import asked_range
 from viewer_api.dicomweb.frames import every_frame, frame_parts, open_stored
 from viewer_api.dicomweb.located import dicomweb_root, located_instance
 from viewer_api.dicomweb.media_types import OCTET_STREAM, choose, frame_representation
 from viewer_api.dicomweb.multipart import Part, multipart_response, pieces, single_response
 from viewer_api.dicomweb.retrieve import accepted_by_asker
-from viewer_api.errors import RangeNotSatisfiableError
 from viewer_api.security import signed_in
 from viewer_api.security.headers import SANDBOXED_POLICY
 from viewer_api.services import services
@@ -58,7 +58,7 @@ def _bulkdata(found: InstanceRecord, stored: StoredObject, tag_path: str) -> Res
 def _answer(value: Value, location: str) -> Response:
     accepted = accepted_by_asker()
     choose(accepted, (OCTET_STREAM,))
-    start, stop = _asked_range(value.length)
+    start, stop = asked_range(value.length)
     value.file.seek(value.offset + start)
     part = Part(OCTET_STREAM, pieces(value.file, stop - start), location)
     if accepted[0].in_parts:
@@ -71,21 +71,6 @@ def _answer(value: Value, location: str) -> Response:
         answer.status_code = 206
         answer.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{value.length}"
     return answer
-
-
-def _asked_range(length: int) -> tuple[int, int]:
-    """Return first byte and one past the last; more than one range counts as none (RFC 9110).
-
-    Raises:
-        RangeNotSatisfiableError: the range lies outside.
-    """
-    asked = request.range
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
-        return 0, length
-    found = asked.range_for_length(length)
-    if found is None:
-        raise RangeNotSatisfiableError("the byte range lies outside the element")
-    return found
 
 
 def _confined(answer: Response) -> Response:

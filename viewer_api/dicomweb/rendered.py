@@ -15,6 +15,7 @@ from eir_versions.errors import (
 from eir_versions.model import RenderRequest
 from viewer_api.dicomweb.located import located, located_instance
 from viewer_api.dicomweb.media_types import Accepted, choose
+from viewer_api.dicomweb.movies import movie_of, wants_movie
 from viewer_api.dicomweb.rendering_parameters import RenderingParameters, parse_rendering
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.errors import UnusableBytesError
@@ -39,8 +40,11 @@ _INSTANCE = f"{_SERIES}/instances/<uid:instance>"
 @blueprint.get(f"{_INSTANCE}/rendered")
 @signed_in
 def rendered_instance(study: str, series: str, instance: str) -> Response:
-    """Answer the first frame of an instance as a picture."""
-    return _rendered(located_instance(study, series, instance, Action.VIEW_CLINICAL), 1)
+    """Answer an instance as a movie to who asks for one, else its first frame as a picture."""
+    found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
+    if wants_movie(found, accepted_by_asker(), PICTURE_TYPES):
+        return movie_of(found)
+    return _rendered(found, 1)
 
 
 @blueprint.get(f"{_INSTANCE}/frames/<int:frame>/rendered")
