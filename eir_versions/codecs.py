@@ -29,10 +29,14 @@ _RGB_IDS = b"RGB"
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """Stored values (rows, columns[, samples]) and their photometric interpretation."""
+    """Stored values (rows, columns[, samples]) and their photometric interpretation.
+
+    `words` are the words as allocated, unused bits included, where the coding keeps those.
+    """
 
     values: Array
     photometric: str
+    words: Array | None = None
 
 
 Decoder = Callable[[bytes, ImageHeader], DecodedFrame]
@@ -68,7 +72,8 @@ def _native(instance: InstanceFile, frame_number: int) -> DecodedFrame:
     swap = instance.is_big_endian and header.layout.bits_allocated > 8
     words = unpack_words(data, header.layout, big_endian=swap)
     values = words if header.layout.floating else stored_values(words, header.layout)
-    return DecodedFrame(interleave(values, header.layout, planar=header.planar), header.photometric)
+    shaped = interleave(values, header.layout, planar=header.planar)
+    return DecodedFrame(shaped, header.photometric, words)
 
 
 def _jpeg(data: bytes, header: ImageHeader) -> DecodedFrame:
@@ -130,7 +135,7 @@ def _rle(data: bytes, header: ImageHeader) -> DecodedFrame:
     )
     words = unpack_words(bytes(raw), layout)
     values = stored_values(words, layout)
-    return DecodedFrame(interleave(values, layout, planar=True), header.photometric)
+    return DecodedFrame(interleave(values, layout, planar=True), header.photometric, words)
 
 
 def _checked(claimed: Codestream | None, layout: PixelFormat) -> Codestream:

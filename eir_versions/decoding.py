@@ -30,6 +30,7 @@ from eir_versions.wire import (
     FrameLayout,
     InstanceFacts,
     NativeFrame,
+    PresentedImages,
     StoredFrame,
     Surroundings,
     WireError,
@@ -37,6 +38,7 @@ from eir_versions.wire import (
     job_to_json,
     layout_of,
     picture_of,
+    presented_images_of,
     receive_message,
     send_message,
     surroundings_of,
@@ -102,17 +104,28 @@ class DecoderPool:
         with self._lock:
             return tuple(child.process_id for child in (*self._idle, *self._busy))
 
-    def picture(self, source: BinaryIO, job: PictureJob) -> Picture:
+    def picture(
+        self, source: BinaryIO, job: PictureJob, presentation: BinaryIO | None = None
+    ) -> Picture:
         """Return the picture of a job on the Part 10 file `source`.
+
+        `presentation` is the file of a softcopy presentation state to be applied.
 
         Raises:
             UnrenderableInstanceError: with the reason, the child's death and its limits included.
             FrameNotFoundError: there is no such frame.
             DecoderPoolStoppedError: `stop` was called.
         """
-        head, body = self._run(source, {"operation": "picture", "job": job_to_json(job)})
+        request = {"operation": "picture", "job": job_to_json(job)}
+        head, body = self._run(source, request, presentation)
         with _answers_checked():
             return picture_of(head, body)
+
+    def presented_images(self, source: BinaryIO) -> PresentedImages:
+        """Return what the presentation state in `source` is for; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "presented_images"})
+        with _answers_checked():
+            return presented_images_of(head, body)
 
     def frame(self, source: BinaryIO, frame_number: int) -> StoredFrame:
         """Return the stored bytes of one frame; raises as `picture` does."""
@@ -173,9 +186,13 @@ class DecoderPool:
         """Return the head of what a child of another kind answers; raises as `picture` does."""
         return self._run(source, request)[0]
 
-    def _run(self, source: BinaryIO, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        with _descriptor(source) as descriptor:
-            head, body = self._ask(request, descriptor)
+    def _run(
+        self, source: BinaryIO, request: dict[str, Any], second: BinaryIO | None = None
+    ) -> tuple[dict[str, Any], bytes]:
+        with contextlib.ExitStack() as stack:
+            sources = (source,) if second is None else (source, second)
+            descriptors = [stack.enter_context(_descriptor(item)) for item in sources]
+            head, body = self._ask(request, descriptors)
         error = head.get("error")
         if error == reasons.NO_SUCH_FRAME:
             raise FrameNotFoundError("there is no such frame")
@@ -184,11 +201,11 @@ class DecoderPool:
             raise UnrenderableInstanceError(known)
         return head, body
 
-    def _ask(self, request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], bytes]:
         for _ in range(_TRIES):
             with self._child() as child:
                 try:
-                    return child.ask(request, descriptor, self._limits.timeout_s)
+                    return child.ask(request, descriptors, self._limits.timeout_s)
                 except _NotAcceptedError:  # it was dead before it saw the job: not the job's fault
                     continue
         raise UnrenderableInstanceError(reasons.DECODER_CRASHED)
@@ -292,7 +309,7 @@ class _Child:
         return self._process.pid
 
     def ask(
-        self, request: dict[str, Any], descriptor: int, timeout_s: float
+        self, request: dict[str, Any], descriptors: list[int], timeout_s: float
     ) -> tuple[dict[str, Any], bytes]:
         """Have one job done; a child that fails is ended.
 
@@ -305,7 +322,7 @@ class _Child:
         accepted = False
         try:
             self._connection.settimeout(timeout_s)
-            send_message(self._connection, {**request, "cpu_s": timeout_s}, fd=descriptor)
+            send_message(self._connection, {**request, "cpu_s": timeout_s}, fds=descriptors)
             receive_message(self._connection)
             accepted = True
             head, body, _ = receive_message(self._connection)

@@ -5,6 +5,7 @@ It holds no secret, opens nothing but what it is handed, and dies with the proce
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -24,7 +25,9 @@ from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.headers import text, ultrasound_regions
 from eir_versions.instance_file import open_instance
 from eir_versions.lossless import encode_frame
+from eir_versions.pet import suv_of
 from eir_versions.pictures import make_picture
+from eir_versions.presentation_states import open_presentation_state
 from eir_versions.reframing import reframed
 from eir_versions.transforms import slice_thickness_mm
 from eir_versions.wire import (
@@ -64,19 +67,25 @@ def serve(arguments: list[str], operations: Operations) -> int:
 
 def _serve_one(connection: socket.socket, operations: Operations) -> None:
     request, _, descriptors = receive_message(connection)
-    if len(descriptors) != 1:
+    if not descriptors:
         raise WireError("no descriptor")
     send_message(connection, {"accepted": True})
     _limit_cpu(float(request["cpu_s"]))
-    with os.fdopen(descriptors[0], "rb") as source:
-        head, body = _answer(request, source, operations)
+    with contextlib.ExitStack() as stack:
+        sources: list[BinaryIO] = [
+            stack.enter_context(os.fdopen(item, "rb")) for item in descriptors
+        ]
+        head, body = _answer(request, sources, operations)
     send_message(connection, head, body)
 
 
-def _answer(request: dict[str, Any], source: BinaryIO, operations: Operations) -> _Answer:
+def _answer(request: dict[str, Any], sources: list[BinaryIO], operations: Operations) -> _Answer:
     try:
-        source.seek(0)
-        return operations[request["operation"]](source, request)
+        for source in sources:
+            source.seek(0)
+        if len(sources) > 1:
+            return _presented_picture(sources[0], sources[1], request)
+        return operations[request["operation"]](sources[0], request)
     except UnrenderableInstanceError as error:
         return {"error": error.reason}, b""
     except FrameNotFoundError:
@@ -90,6 +99,20 @@ def _answer(request: dict[str, Any], source: BinaryIO, operations: Operations) -
 def _picture(source: BinaryIO, request: dict[str, Any]) -> _Answer:
     picture = make_picture(open_instance(source), job_from_json(request["job"]))
     return picture_head(picture), picture.data
+
+
+def _presented_picture(
+    source: BinaryIO, presentation: BinaryIO, request: dict[str, Any]
+) -> _Answer:
+    state = open_presentation_state(presentation)
+    picture = make_picture(open_instance(source), job_from_json(request["job"]), state)
+    return picture_head(picture), picture.data
+
+
+def _presented_images(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
+    state = open_presentation_state(source)
+    named = [(found.sop_instance_uid, found.frame_numbers) for found in state.references]
+    return {"created": state.created}, json.dumps(named).encode()
 
 
 def _frame(source: BinaryIO, request: dict[str, Any]) -> _Answer:
@@ -139,6 +162,7 @@ def _layout(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
 
 def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
     instance = open_instance(source)
+    suv = suv_of(instance.dataset)
     head = {
         "number_of_frames": instance.header.number_of_frames,
         "slice_thickness_mm": slice_thickness_mm(instance.dataset),
@@ -147,6 +171,8 @@ def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
         "rows": instance.header.layout.rows,
         "columns": instance.header.layout.columns,
         "regions": ultrasound_regions(instance.dataset),
+        "suv_factor": suv.factor,
+        "suv_missing": suv.missing,
     }
     return head, b""
 
@@ -177,6 +203,7 @@ def _limit_cpu(seconds: float) -> None:
 
 _OPERATIONS: Operations = {
     "picture": _picture,
+    "presented_images": _presented_images,
     "frame": _frame,
     "native": _native,
     "facts": _facts,

@@ -7,6 +7,17 @@ from eir_versions.pixels import Window
 
 JPEG = "image/jpeg"
 PNG = "image/png"
+# The well-known palettes of PS3.6 annex B, by the names that pydicom ships them under.
+PALETTES = {
+    "hotiron": "1.2.840.10008.1.5.1",
+    "pet": "1.2.840.10008.1.5.2",
+    "hotmetalblue": "1.2.840.10008.1.5.3",
+    "pet20step": "1.2.840.10008.1.5.4",
+    "spring": "1.2.840.10008.1.5.5",
+    "summer": "1.2.840.10008.1.5.6",
+    "fall": "1.2.840.10008.1.5.7",
+    "winter": "1.2.840.10008.1.5.8",
+}
 MEDIA_TYPES = frozenset({JPEG, PNG})
 
 
@@ -20,7 +31,8 @@ class PictureJob:
     the matrix as stored, square or not. `reduced` takes the values at the smallest of their halved
     sizes that fills the picture: much faster, slightly other pixels, never for a recorded version.
     `masks` are blackened first: (left, top, width, height) in pixels of the matrix; they go with
-    no reduction.
+    no reduction. `in_suv` says that the window is in SUVbw; `palette` names a well-known palette
+    (`PALETTES`) for a grayscale image.
     """
 
     frame_number: int = 1
@@ -35,6 +47,8 @@ class PictureJob:
     font: str = ""
     reduced: bool = False
     masks: tuple[tuple[int, int, int, int], ...] = ()
+    in_suv: bool = False
+    palette: str = ""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class RenderRequest:
     """A picture asked for on demand (PS3.18 8.3.5): `window` replaces the stored VOI.
 
     `viewport` is (width, height) to fit into, never an enlargement; None keeps the true size.
+    `presentation_state_uid` names a softcopy presentation state of the same study to apply.
+    `in_suv` says that the window is in SUVbw, `palette` names one of `jobs.PALETTES`.
     """
 
     sop_instance_uid: str
@@ -113,3 +115,6 @@ class RenderRequest:
     media_type: str = JPEG
     quality: int = 90
     overlays: bool = False
+    presentation_state_uid: str = ""
+    in_suv: bool = False
+    palette: str = ""

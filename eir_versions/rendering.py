@@ -1,52 +1,64 @@
 """One frame of an instance to an 8-bit picture array: decoding, grayscale or colour, overlays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from eir_versions import reasons
 from eir_versions.codecs import DecodedFrame, decode_frame
+from eir_versions.colour_profiles import profile_of, to_srgb
+from eir_versions.display_shutters import frame_shutter, shutter_of
 from eir_versions.errors import UnrenderableInstanceError
-from eir_versions.headers import numbers, value_of
 from eir_versions.instance_file import InstanceFile
+from eir_versions.overlays import FrameWords, overlays_of
+from eir_versions.palettes import (
+    Palette,
+    palette_of,
+    supplemental,
+    supplemented,
+    well_known_palette,
+)
+from eir_versions.pet import suv_of
 from eir_versions.pixels import (
-    LookupTable,
-    Overlay,
+    GrayscaleTransform,
     PixelsError,
     Window,
     apply_palette,
+    apply_shutter,
     burn_overlays,
-    expand_segmented,
-    lookup_table,
     render_grayscale,
     rgb_from_ybr,
     to_eight_bits,
 )
 from eir_versions.pixels.model import PictureArray
-from eir_versions.pixels.overlays import overlay_bitmap
+from eir_versions.presentation_states import PSEUDO_COLOUR, FramePresentation, PresentationState
 from eir_versions.reduced import reduced_frame
-from eir_versions.transforms import dataset_is_little, grayscale_transform, lut_entries, table_of
-
-_COLOURS = ("Red", "Green", "Blue")
-_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+from eir_versions.transforms import grayscale_transform
 
 
 @dataclass(frozen=True)
 class FrameRequest:
     """Which frame, through which window (None: the stored VOI), with overlays or without.
 
-    `halvings` gives it at a half, a quarter, … of its size; overlays fit the whole size only.
+    `halvings` gives it at a half, a quarter, … of its size; overlays and shutters fit the whole
+    size only. `in_suv` says that the window is in SUVbw. `palette` is a name of `jobs.PALETTES`,
+    for grayscale images that are read in colour. `presentation` replaces what the image says about
+    itself; it decides about overlays on its own.
     """
 
     frame_number: int = 1
     window: Window | None = None
     overlays: bool = False
     halvings: int = 0
+    in_suv: bool = False
+    palette: str = ""
+    presentation: PresentationState | None = None
 
 
 def render_frame(instance: InstanceFile, request: FrameRequest) -> PictureArray:
     """Return (rows, columns) or (rows, columns, 3) uint8, in the matrix as stored.
+
+    What a shutter hides is painted over first, overlays are drawn last.
 
     Raises:
         UnrenderableInstanceError: with the reason; FrameNotFoundError for a number out of range.
@@ -55,96 +67,86 @@ def render_frame(instance: InstanceFile, request: FrameRequest) -> PictureArray:
         decoded = reduced_frame(instance, request.frame_number, request.halvings)
     else:
         decoded = decode_frame(instance, request.frame_number)
+    frame = FrameWords(instance.header, request.frame_number - 1, decoded.words)
     try:
+        if request.presentation is not None:
+            presentation = FramePresentation(request.presentation, instance, request.frame_number)
+            return _presented(presentation, decoded, frame, request)
         picture = _picture(instance, decoded, request)
+        picture = apply_shutter(picture, frame_shutter(instance.dataset, frame))
         if request.overlays:
-            planes = _overlays(instance.dataset, request.frame_number - 1)
-            picture = burn_overlays(picture, planes)
+            picture = burn_overlays(picture, overlays_of(instance.dataset, frame))
     except PixelsError as error:
         raise UnrenderableInstanceError(reasons.UNSUPPORTED_PIXELS) from error
     return picture
 
 
+def window_of(instance: InstanceFile, request: FrameRequest) -> Window | None:
+    """Return the window asked for in modality units.
+
+    Raises:
+        UnrenderableInstanceError: no_suv, when it is asked for in SUV and none can be told.
+    """
+    if request.window is None or not request.in_suv:
+        return request.window
+    factor = suv_of(instance.dataset).factor
+    if factor is None:
+        raise UnrenderableInstanceError(reasons.NO_SUV)
+    wanted = request.window
+    return Window(wanted.center / factor, wanted.width / factor, wanted.function)
+
+
+def _presented(
+    presentation: FramePresentation,
+    decoded: DecodedFrame,
+    frame: FrameWords,
+    request: FrameRequest,
+) -> PictureArray:
+    state, instance = presentation.state, presentation.instance
+    if instance.header.layout.samples == 1 and decoded.photometric != "PALETTE COLOR":
+        transform = presentation.transform(window_of(instance, request))
+        palette = None
+        if state.kind == PSEUDO_COLOUR:
+            palette = palette_of(state.dataset, signed=False)
+        picture = _gray(decoded, instance, transform, palette)
+    else:
+        picture = _colour(instance, decoded)
+    picture = to_srgb(picture, profile_of(state.dataset) or profile_of(instance.dataset))
+    picture = apply_shutter(picture, shutter_of(state.dataset, frame))
+    return burn_overlays(picture, presentation.overlays(frame))
+
+
 def _picture(instance: InstanceFile, decoded: DecodedFrame, request: FrameRequest) -> PictureArray:
-    header = instance.header
+    header, dataset = instance.header, instance.dataset
+    if header.layout.samples > 1 or decoded.photometric == "PALETTE COLOR":
+        return to_srgb(_colour(instance, decoded), profile_of(dataset))
+    index = request.frame_number - 1
+    transform = grayscale_transform(dataset, header, index, window_of(instance, request))
+    asked = well_known_palette(request.palette) if request.palette else None
+    picture = _gray(decoded, instance, transform, asked)
+    palette = None if asked else supplemental(dataset, index, signed=header.layout.signed)
+    return picture if palette is None else supplemented(picture, decoded.values, palette)
+
+
+def _gray(
+    decoded: DecodedFrame,
+    instance: InstanceFile,
+    transform: GrayscaleTransform,
+    palette: Palette | None,
+) -> PictureArray:
+    """The grayscale pipeline; a palette's three tables take the place of the Presentation LUT."""
+    layout = instance.header.layout
+    if palette is None:
+        return render_grayscale(decoded.values, layout, transform)
+    tables = (replace(transform, presentation=table, inverse=False) for table in palette)
+    return np.stack([render_grayscale(decoded.values, layout, table) for table in tables], axis=-1)
+
+
+def _colour(instance: InstanceFile, decoded: DecodedFrame) -> PictureArray:
+    layout = instance.header.layout
     if decoded.photometric == "PALETTE COLOR":
-        return apply_palette(decoded.values, palette(instance.dataset, signed=header.layout.signed))
-    if header.layout.samples == 1:
-        transform = grayscale_transform(
-            instance.dataset, header, request.frame_number - 1, request.window
-        )
-        return render_grayscale(decoded.values, header.layout, transform)
-    samples = to_eight_bits(decoded.values[..., :3], header.layout.bits_stored)
+        return apply_palette(decoded.values, palette_of(instance.dataset, signed=layout.signed))
+    samples = to_eight_bits(decoded.values[..., :3], layout.bits_stored)
     if decoded.photometric.startswith("YBR_"):
         return rgb_from_ybr(samples, partial="PARTIAL" in decoded.photometric)
     return np.ascontiguousarray(samples)
-
-
-def palette(dataset: Dataset, *, signed: bool) -> tuple[LookupTable, LookupTable, LookupTable]:
-    """Return the red, green and blue tables, plain or segmented (PS3.3 C.7.6.3.1.5, C.7.9.2).
-
-    Raises:
-        UnrenderableInstanceError: a table is missing or unusable.
-    """
-    tables = [_palette_channel(dataset, colour, signed=signed) for colour in _COLOURS]
-    found = [table for table in tables if table is not None]
-    if len(found) != 3:
-        raise UnrenderableInstanceError(reasons.UNSUPPORTED_PIXELS)
-    return found[0], found[1], found[2]
-
-
-def _palette_channel(dataset: Dataset, colour: str, *, signed: bool) -> LookupTable | None:
-    descriptor = numbers(dataset, f"{colour}PaletteColorLookupTableDescriptor")
-    data = value_of(dataset, f"{colour}PaletteColorLookupTableData")
-    little = dataset_is_little(dataset)
-    if data is not None or len(descriptor) != 3 or not all(np.isfinite(descriptor)):
-        table = table_of(descriptor, data, signed=signed, little=little)
-        return None if table is None else _declared_depth(table, int(descriptor[2]))
-    segments = value_of(dataset, f"Segmented{colour}PaletteColorLookupTableData")
-    if segments is None:
-        return None
-    count, first, bits = (
-        int(descriptor[0]) & 0xFFFF or 65536,
-        int(descriptor[1]),
-        int(descriptor[2]),
-    )
-    words = lut_entries(segments, 65536 if bits > 8 else 1 << 20, bits, little=little)
-    entries = expand_segmented(words.tolist(), count)
-    return lookup_table((count, first, bits), entries, signed=signed)
-
-
-def _declared_depth(table: LookupTable, bits: int) -> LookupTable:
-    """Tables declared with 16 bits but filled with 8-bit values are common: use what is filled."""
-    if bits == 16 and table.bits == 16 and int(table.entries.max()) < 256:
-        return LookupTable(table.first, 8, table.entries)
-    return table
-
-
-def _overlays(dataset: Dataset, frame_index: int) -> tuple[Overlay, ...]:
-    planes = (
-        _overlay(dataset.group_dataset(group), group, frame_index) for group in _OVERLAY_GROUPS
-    )
-    return tuple(plane for plane in planes if plane is not None)
-
-
-def _overlay(plane: Dataset, group: int, frame_index: int) -> Overlay | None:
-    def word(element: int, default: int) -> int:
-        found = plane.get((group, element))
-        return default if found is None else int(_first(found.value, default))
-
-    data = plane.get((group, 0x3000))
-    if data is None or not isinstance(data.value, bytes):
-        return None
-    origin = plane.get((group, 0x0050))
-    row, column = origin.value if origin is not None and origin.VM == 2 else (1, 1)
-    frames = word(0x0015, 1)
-    first = word(0x0051, 1) - 1
-    frame = frame_index - first if frames > 1 else 0
-    if not 0 <= frame < max(frames, 1):
-        return None
-    bitmap = overlay_bitmap(data.value, word(0x0010, 0), word(0x0011, 0), frame)
-    return Overlay(int(row), int(column), bitmap)
-
-
-def _first(value: object, default: int) -> int:
-    return int(value) if isinstance(value, int | float | str) and value != "" else default

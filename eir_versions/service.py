@@ -10,7 +10,7 @@ from eir_versions import reasons
 from eir_versions.decoding import DecoderPool
 from eir_versions.deidentification.gate import TextGate
 from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
-from eir_versions.jobs import MEDIA_TYPES, Picture, PictureJob
+from eir_versions.jobs import MEDIA_TYPES, PALETTES, Picture, PictureJob
 from eir_versions.ledger import (
     current_version,
     find_version,
@@ -200,8 +200,8 @@ class EirService:
         """Return the picture of one frame as asked for.
 
         Raises:
-            InvalidValueError: media type, quality, viewport or window is out of range.
-            NotFoundError: no such instance.
+            InvalidValueError: media type, quality, viewport, window or palette is out of range.
+            NotFoundError: no such instance, or no such presentation state in its study.
             FrameNotFoundError: no such frame.
             UnrenderableInstanceError: with the reason.
         """
@@ -215,8 +215,16 @@ class EirService:
             quality=request.quality,
             overlays=request.overlays,
             reduced=request.viewport is not None,
+            in_suv=request.in_suv,
+            palette=request.palette,
         )
-        return self._renderer.draw(instance.sop_instance_uid, job)
+        state_uid = request.presentation_state_uid
+        if (
+            state_uid
+            and self._instance(state_uid).study_instance_uid != instance.study_instance_uid
+        ):
+            raise NotFoundError("no such presentation state in this study")
+        return self._renderer.draw(instance.sop_instance_uid, job, state_uid)
 
     def preview(self, source: BinaryIO) -> Picture:
         """Return the small picture of a Part 10 file that is not archived, from its first frame.
@@ -345,5 +353,7 @@ def _check(request: RenderRequest) -> None:
         raise InvalidValueError("quality: 1 to 100")
     if request.window is not None and not request.window.is_usable:
         raise InvalidValueError("window: a finite centre and a width above 0")
+    if request.palette and request.palette not in PALETTES:
+        raise InvalidValueError(f"palette: one of {', '.join(PALETTES)}")
     if request.viewport and not all(0 < edge <= _MAX_VIEWPORT for edge in request.viewport):
         raise InvalidValueError(f"viewport: 1 to {_MAX_VIEWPORT} pixels each way")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as library_version
 from typing import BinaryIO, Protocol
@@ -27,7 +27,7 @@ from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
 
-RENDERER_REVISION = 1
+RENDERER_REVISION = 2
 _LIBRARIES = (
     "numpy",
     "pillow",
@@ -162,15 +162,21 @@ class StudyRenderer:
             reason=findings.reason if recipe.recipe.kind == "pictures" else "",
         )
 
-    def draw(self, sop_instance_uid: str, job: PictureJob) -> Picture:
-        """Return the picture of a job on a stored instance.
+    def draw(
+        self, sop_instance_uid: str, job: PictureJob, presentation_state_uid: str = ""
+    ) -> Picture:
+        """Return the picture of a job on a stored instance, as a presentation state has it.
 
         Raises:
             UnrenderableInstanceError: with the reason.
             FrameNotFoundError: there is no such frame.
         """
-        with self.opened_pixels(sop_instance_uid) as source:
-            return self._parts.pool.picture(source, job)
+        with ExitStack() as stack:
+            source = stack.enter_context(self.opened_pixels(sop_instance_uid))
+            if not presentation_state_uid:
+                return self._parts.pool.picture(source, job)
+            state = stack.enter_context(self.opened(presentation_state_uid))
+            return self._parts.pool.picture(source, job, state)
 
     def facts(self, sop_instance_uid: str) -> InstanceFacts:
         """Return what the instance's own header says; raises as `draw` does."""

@@ -51,7 +51,7 @@ def grayscale_transform(
     voi = window or _stored_voi(dataset, header, frame_index, modality)
     shape = text(dataset, "PresentationLUTShape").upper()
     inverse = _INVERSE_SHAPES.get(shape, header.photometric == "MONOCHROME1")
-    return GrayscaleTransform(modality, voi, _padding(dataset, header), inverse)
+    return GrayscaleTransform(modality, voi, padding_of(dataset, header), inverse)
 
 
 def pixel_spacing(dataset: Dataset, frame_index: int) -> tuple[float, float] | None:
@@ -117,25 +117,26 @@ def _modality(
         return None
     little = dataset_is_little(dataset)
     for item in items(dataset, "ModalityLUTSequence")[:1]:
-        table = _table(item, signed=header.layout.signed, little=little)
+        table = table_item(item, signed=header.layout.signed, little=little)
         if table is not None:
             return table
     scopes = frame_scopes(dataset, frame_index, "PixelValueTransformationSequence")
-    return _first(scopes, _rescale)
+    return _first(scopes, rescale_of)
 
 
 def _stored_voi(
     dataset: Dataset, header: ImageHeader, frame_index: int, modality: LookupTable | Rescale | None
 ) -> LookupTable | Window | None:
-    signed, little = _may_be_negative(header, modality), dataset_is_little(dataset)
+    signed, little = may_be_negative(header, modality), dataset_is_little(dataset)
     for scope in frame_scopes(dataset, frame_index, "FrameVOILUTSequence"):
-        voi = _voi(scope, signed=signed, little=little)
+        voi = voi_of(scope, signed=signed, little=little)
         if voi is not None:
             return voi
     return None
 
 
-def _rescale(scope: Dataset) -> Rescale | None:
+def rescale_of(scope: Dataset) -> Rescale | None:
+    """Return the rescale that a dataset itself states, None where there is no usable one."""
     slope, intercept = numbers(scope, "RescaleSlope"), numbers(scope, "RescaleIntercept")
     if not slope or not intercept:
         return None
@@ -143,9 +144,10 @@ def _rescale(scope: Dataset) -> Rescale | None:
     return rescale if rescale.is_usable else None
 
 
-def _voi(scope: Dataset, *, signed: bool, little: bool) -> LookupTable | Window | None:
+def voi_of(scope: Dataset, *, signed: bool, little: bool) -> LookupTable | Window | None:
+    """Return the VOI that a dataset itself states: its table, else its first usable window."""
     for item in items(scope, "VOILUTSequence"):
-        table = _table(item, signed=signed, little=little)
+        table = table_item(item, signed=signed, little=little)
         if table is not None:
             return table
     name = text(scope, "VOILUTFunction").upper()
@@ -158,12 +160,14 @@ def _voi(scope: Dataset, *, signed: bool, little: bool) -> LookupTable | Window 
     return next((window for window in windows if window.is_usable), None)
 
 
-def _table(item: Dataset, *, signed: bool, little: bool) -> LookupTable | None:
+def table_item(item: Dataset, *, signed: bool, little: bool) -> LookupTable | None:
+    """Return the table of an item of a LUT sequence, None where it is unusable."""
     data = value_of(item, "LUTData")
     return table_of(numbers(item, "LUTDescriptor"), data, signed=signed, little=little)
 
 
-def _padding(dataset: Dataset, header: ImageHeader) -> Padding | None:
+def padding_of(dataset: Dataset, header: ImageHeader) -> Padding | None:
+    """Return the stored values that are no part of the image (PS3.3 C.7.5.1.1.2)."""
     if value_of(dataset, "PixelPaddingValue") is None or header.layout.floating:
         return None
     value = integer(dataset, "PixelPaddingValue", 0)
@@ -179,7 +183,8 @@ def _as_stored(value: int, header: ImageHeader) -> int:
     return value + top if not header.layout.signed and value < 0 else value
 
 
-def _may_be_negative(header: ImageHeader, modality: LookupTable | Rescale | None) -> bool:
+def may_be_negative(header: ImageHeader, modality: LookupTable | Rescale | None) -> bool:
+    """Return whether modality values can be below 0, so a LUT's first value written as US too."""
     if isinstance(modality, LookupTable):
         return False
     rescale = modality or Rescale()

@@ -30,8 +30,8 @@ def burn_watermark(picture: PictureArray, lines: Sequence[str], font_name: str) 
     image = Image.fromarray(picture)
     width, height = image.size
     size = max(10, min(width, height) // 24)
-    _tile(image, lines[0], _font(font_name, size * 2))
-    bar = _bar(lines[1:] or lines, _font(font_name, size), width, image.mode)
+    _tile(image, lines[0], font_of_size(font_name, size * 2))
+    bar = _bar(lines[1:] or lines, font_of_size(font_name, size), width, image.mode)
     burned = Image.new(image.mode, (width, height + bar.height))
     burned.paste(image, (0, 0))
     burned.paste(bar, (0, height))
@@ -46,7 +46,8 @@ def _loads(name: str) -> bool:
     return True
 
 
-def _font(name: str, size: int) -> _Font:
+def font_of_size(name: str, size: int) -> _Font:
+    """Return a font that `available_font` named, at a height in pixels."""
     if name == BUILTIN_FONT:
         return ImageFont.load_default(size)
     return ImageFont.truetype(name, size)

@@ -6,6 +6,7 @@ No pickle: what comes back from a child that has eaten hostile bytes is as untru
 import json
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from eir_versions.pixels import Window, WindowFunction
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_BODY_BYTES = 1 << 30
+MAX_DESCRIPTORS = 2
 _LENGTHS = struct.Struct(">LQ")
 
 
@@ -26,6 +28,7 @@ class InstanceFacts:
     """What selection rules need to know of an instance; absent values are None or empty.
 
     `regions` are those of an ultrasound picture (PS3.3 C.8.5.5), as (left, top, width, height).
+    `suv_factor` turns modality values into SUVbw; where it is None, `suv_missing` says what lacks.
     """
 
     number_of_frames: int
@@ -35,6 +38,24 @@ class InstanceFacts:
     rows: int = 0
     columns: int = 0
     regions: tuple[tuple[int, int, int, int], ...] = ()
+    suv_factor: float | None = None
+    suv_missing: str = ""
+
+
+@dataclass(frozen=True)
+class PresentedImages:
+    """What a presentation state is for: frames by SOP Instance UID, none named meaning all.
+
+    `created` is its creation date and time as text that sorts, empty where it does not say.
+    """
+
+    created: str
+    frames: dict[str, tuple[int, ...]]
+
+    def covers(self, sop_instance_uid: str, frame_number: int) -> bool:
+        """Return whether it is for this frame."""
+        named = self.frames.get(sop_instance_uid)
+        return named is not None and (not named or frame_number in named)
 
 
 @dataclass(frozen=True)
@@ -84,16 +105,16 @@ class Surroundings:
 
 
 def send_message(
-    connection: socket.socket, head: dict[str, Any], body: bytes = b"", fd: int | None = None
+    connection: socket.socket,
+    head: dict[str, Any],
+    body: bytes = b"",
+    fds: Sequence[int] = (),
 ) -> None:
-    """Send one message; the descriptor `fd` travels with its first bytes."""
+    """Send one message; the descriptors `fds`, at most two, travel with its first bytes."""
     encoded = json.dumps(head, allow_nan=False).encode()
     lengths = _LENGTHS.pack(len(encoded), len(body))
-    if fd is None:
-        connection.sendall(lengths)
-    else:
-        sent = socket.send_fds(connection, [lengths], [fd])
-        connection.sendall(lengths[sent:])
+    sent = socket.send_fds(connection, [lengths], list(fds)) if fds else 0
+    connection.sendall(lengths[sent:])
     connection.sendall(encoded)
     if body:
         connection.sendall(body)
@@ -106,7 +127,7 @@ def receive_message(connection: socket.socket) -> tuple[dict[str, Any], bytes, l
         WireError: the connection ended or the message is malformed or too large.
         TimeoutError: the socket's timeout passed.
     """
-    first, fds, _, _ = socket.recv_fds(connection, _LENGTHS.size, 1)
+    first, fds, _, _ = socket.recv_fds(connection, _LENGTHS.size, MAX_DESCRIPTORS)
     lengths = first + _exactly(connection, _LENGTHS.size - len(first)) if first else b""
     if not lengths:
         raise WireError("closed")
@@ -184,9 +205,21 @@ def facts_of(head: dict[str, Any]) -> InstanceFacts:
             int(head["rows"]),
             int(head["columns"]),
             tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in head["regions"]),
+            _real(head["suv_factor"]),
+            str(head["suv_missing"])[:32],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed facts") from error
+
+
+def presented_images_of(head: dict[str, Any], data: bytes) -> PresentedImages:
+    """Return what a presentation state is for; raises as `facts_of`."""
+    try:
+        found = json.loads(data)
+        frames = {str(uid): tuple(int(number) for number in numbers) for uid, numbers in found}
+        return PresentedImages(str(head["created"])[:64], frames)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WireError("malformed references") from error
 
 
 def layout_of(head: dict[str, Any]) -> FrameLayout:

@@ -8,6 +8,15 @@ from eir_versions.pixels.luts import LookupTable
 from eir_versions.pixels.model import IntegerArray, PictureArray, PixelFormat
 
 _CHROMA_ZERO = 128.0
+_D50_WHITE = np.array([0.96422, 1.0, 0.82521])
+# IEC 61966-2-1, adapted from D65 to D50 by Bradford.
+_SRGB_FROM_D50 = np.array(
+    [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ]
+)
 
 
 def interleave(samples: IntegerArray, layout: PixelFormat, *, planar: bool) -> IntegerArray:
@@ -70,3 +79,17 @@ def apply_palette(
     """Return (rows, columns, 3) RGB of palette indices (PS3.3 C.7.6.3.1.5, C.7.6.3.1.6)."""
     channels = [to_eight_bits(table.apply(values), table.bits) for table in tables]
     return np.stack(channels, axis=-1)
+
+
+def rgb_from_cielab(encoded: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return sRGB of a CIELab value as DICOM writes it: 0 to 65535, D50 (PS3.3 C.10.7.1.1)."""
+    lightness = encoded[0] * 100.0 / 65535.0
+    a, b = (part * 255.0 / 65535.0 - 128.0 for part in encoded[1:])
+    y = (lightness + 16.0) / 116.0
+    ratios = np.array([y + a / 500.0, y, y - b / 200.0])
+    small = 6.0 / 29.0
+    xyz = np.where(ratios > small, ratios**3, 3 * small**2 * (ratios - 4.0 / 29.0)) * _D50_WHITE
+    linear = np.clip(_SRGB_FROM_D50 @ xyz, 0.0, 1.0)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    red, green, blue = np.rint(curved * 255.0).astype(int).tolist()
+    return red, green, blue

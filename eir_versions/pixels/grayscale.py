@@ -1,13 +1,17 @@
 """The grayscale pipeline from stored values to P-values of 8 bits (DICOM PS3.4 N.2).
 
-stored value → padding out → Modality LUT or rescale → VOI LUT or window → inversion → floor(255·y).
+stored value → padding out → Modality LUT or rescale → VOI LUT or window → Presentation LUT →
+inversion → floor(255·y).
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eir_versions.pixels.luts import LookupTable
 from eir_versions.pixels.model import (
+    FullRange,
     GrayscaleTransform,
     Padding,
     PictureArray,
@@ -17,12 +21,13 @@ from eir_versions.pixels.model import (
     Window,
     WindowFunction,
 )
-from eir_versions.pixels.voi import WHITE, Reals, window_of_range, windowed
+from eir_versions.pixels.voi import WHITE, Reals, full_range, window_of_range, windowed
 
 Mask = NDArray[np.bool_]
 
 _TABLE_BITS = 16
 _MIN_LEVELS = 256
+_FAR = float(1 << 40)
 
 
 def render_grayscale(
@@ -37,7 +42,7 @@ def render_grayscale(
     """
     padding = _padding_mask(values, transform.padding)
     voi = _usable_voi(values, padding, layout, transform)
-    resolved = GrayscaleTransform(transform.modality, voi, None, transform.inverse)
+    resolved = replace(transform, voi=voi, padding=None)
     if _table_pays(values, layout):
         domain = np.arange(layout.lowest, layout.highest + 1)
         table = _levels(domain, layout, resolved)
@@ -80,8 +85,8 @@ def _usable_voi(
     padding: Mask | None,
     layout: PixelFormat,
     transform: GrayscaleTransform,
-) -> LookupTable | Window:
-    if isinstance(transform.voi, LookupTable):
+) -> LookupTable | Window | FullRange:
+    if isinstance(transform.voi, LookupTable | FullRange):
         return transform.voi
     if transform.voi is not None and transform.voi.is_usable:
         return transform.voi
@@ -108,16 +113,50 @@ def _table_pays(values: RealArray, layout: PixelFormat) -> bool:
 
 def _levels(values: RealArray, layout: PixelFormat, transform: GrayscaleTransform) -> PictureArray:
     modality = modality_values(values, layout, transform.modality)
-    if isinstance(transform.voi, LookupTable):
-        display = _through_table(modality, transform.voi, inverse=transform.inverse)
+    table = transform.presentation
+    if table is None:
+        display = _through_voi(modality, layout, transform, WHITE)
     else:
-        window = transform.voi or window_of_range(0.0, WHITE)
-        display = windowed(modality, window, inverse=transform.inverse)
+        last = len(table.entries) - 1
+        display = _through_voi(modality, layout, replace(transform, inverse=False), float(last))
+        index = np.clip(np.floor(np.nan_to_num(display)), 0, last).astype(np.int64)
+        display = _p_values(table.entries[index], table.maximum, transform)
     display = np.nan_to_num(display, nan=0.0, posinf=WHITE, neginf=0.0)
     return np.clip(np.floor(display), 0, 255).astype(np.uint8)
 
 
-def _through_table(values: RealArray, table: LookupTable, *, inverse: bool) -> Reals:
-    entries = table.apply(np.trunc(values).astype(np.int64)).astype(np.float64)
-    levels = entries * (WHITE / table.maximum)
-    return WHITE - levels if inverse else levels
+def _p_values(entries: NDArray[np.uint16], maximum: int, transform: GrayscaleTransform) -> Reals:
+    """A table's output to 0 to 255: to the ends after a window, else in equal shares as before."""
+    if not isinstance(transform.voi, Window):
+        return full_range(entries, 0.0, maximum, inverse=transform.inverse)
+    levels: Reals = entries.astype(np.float64) * (WHITE / maximum)
+    return WHITE - levels if transform.inverse else levels
+
+
+def _through_voi(
+    modality: RealArray, layout: PixelFormat, transform: GrayscaleTransform, white: float
+) -> Reals:
+    """Return display values in [0, white], not rounded; NaN stays."""
+    voi, inverse = transform.voi, transform.inverse
+    if isinstance(voi, FullRange):
+        low, high = _range_of(layout, transform.modality)
+        return full_range(modality, low, high, white, inverse=inverse)
+    if isinstance(voi, LookupTable):
+        return full_range(_entries(modality, voi), 0.0, voi.maximum, white, inverse=inverse)
+    return windowed(modality, voi or window_of_range(0.0, WHITE), white, inverse=inverse)
+
+
+def _range_of(layout: PixelFormat, modality: LookupTable | Rescale | None) -> tuple[float, float]:
+    if isinstance(modality, LookupTable):
+        return 0.0, float(modality.maximum)
+    rescale = modality if modality is not None and modality.is_usable else Rescale()
+    ends = [
+        end * rescale.slope + rescale.intercept
+        for end in (float(layout.lowest), float(layout.highest))
+    ]
+    return min(ends), max(ends)
+
+
+def _entries(values: RealArray, table: LookupTable) -> NDArray[np.uint16]:
+    whole = np.nan_to_num(np.trunc(values), nan=0.0, posinf=_FAR, neginf=-_FAR)
+    return table.apply(np.clip(whole, -_FAR, _FAR).astype(np.int64))

@@ -114,14 +114,21 @@ class Padding:
 
 
 @dataclass(frozen=True)
+class FullRange:
+    """No VOI step: black to white is all that the format and the modality step can hold."""
+
+
+@dataclass(frozen=True)
 class GrayscaleTransform:
     """All that turns stored values into a picture, in the order of PS3.4 N.2.
 
     `voi` None, or a window that is not usable, means the range of the frame itself without its
     padding. `inverse` is Presentation LUT Shape INVERSE, or MONOCHROME1 where no shape is given.
+    A `presentation` table (Presentation LUT Sequence) comes after the VOI step.
     """
 
     modality: LookupTable | Rescale | None = None
-    voi: LookupTable | Window | None = None
+    voi: LookupTable | Window | FullRange | None = None
     padding: Padding | None = None
     inverse: bool = False
+    presentation: LookupTable | None = None

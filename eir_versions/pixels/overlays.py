@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eir_versions.pixels.errors import PixelsError
-from eir_versions.pixels.model import PictureArray
+from eir_versions.pixels.model import IntegerArray, PictureArray, PixelFormat
+from eir_versions.pixels.shutters import placed
 
 _MAX_BITS = 1 << 28
+_WHITE = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +20,7 @@ class Overlay:
     row: int
     column: int
     bitmap: NDArray[np.bool_]
+    level: int = _WHITE
 
 
 def overlay_bitmap(data: bytes, rows: int, columns: int, frame: int = 0) -> NDArray[np.bool_]:
@@ -37,18 +40,29 @@ def overlay_bitmap(data: bytes, rows: int, columns: int, frame: int = 0) -> NDAr
     return bits[first - start * 8 :][:count].reshape(rows, columns).astype(np.bool_)
 
 
+def embedded_bitmap(words: IntegerArray, layout: PixelFormat, bit: int) -> NDArray[np.bool_]:
+    """Return the plane that lies in one bit of every word as allocated (retired, C.9.2.1.1).
+
+    Raises:
+        PixelsError: that bit belongs to the stored values, or no word has it.
+    """
+    lowest = layout.high_bit + 1 - layout.bits_stored
+    if not 0 <= bit < layout.bits_allocated or lowest <= bit <= layout.high_bit:
+        raise PixelsError("Overlay Bit Position is not an unused bit")
+    if words.size != layout.pixel_count:
+        raise PixelsError("an embedded overlay needs one word a pixel")
+    plane = words.reshape(layout.rows, layout.columns)
+    found: NDArray[np.bool_] = (plane >> plane.dtype.type(bit) & plane.dtype.type(1)) != 0
+    return found
+
+
 def burn_overlays(picture: PictureArray, overlays: tuple[Overlay, ...]) -> PictureArray:
-    """Return the picture with every set overlay bit drawn white; parts outside are cut off."""
+    """Return the picture with every set overlay bit drawn; parts outside are cut off."""
     if not overlays:
         return picture
     burned = picture.copy()
     height, width = picture.shape[:2]
     for overlay in overlays:
-        top, left = overlay.row - 1, overlay.column - 1
-        rows, columns = overlay.bitmap.shape
-        y0, x0 = max(top, 0), max(left, 0)
-        y1, x1 = min(top + rows, height), min(left + columns, width)
-        if y0 < y1 and x0 < x1:
-            part = overlay.bitmap[y0 - top : y1 - top, x0 - left : x1 - left]
-            burned[y0:y1, x0:x1][part] = 255
+        where = placed(overlay.bitmap, (overlay.row, overlay.column), (height, width))
+        burned[where] = overlay.level
     return burned

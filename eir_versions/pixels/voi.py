@@ -20,16 +20,27 @@ def window_of_range(low: float, high: float) -> Window:
     return Window((low + high + 1.0) / 2.0, high - low + 1.0)
 
 
-def windowed(values: RealArray, window: Window, *, inverse: bool) -> Reals:
-    """Return display values in [0, 255], not rounded, of modality values through a usable window.
+def windowed(values: RealArray, window: Window, white: float = WHITE, *, inverse: bool) -> Reals:
+    """Return display values in [0, white], not rounded, of modality values through a usable window.
 
     With `inverse` the scale runs from white to black; it is turned here, before the caller's floor.
     """
     function = window.function
     if function is WindowFunction.LINEAR and window.width < 1:
         function = WindowFunction.LINEAR_EXACT  # C.11.2.1.2 demands a width of 1 or more
-    low, high = (WHITE, 0.0) if inverse else (0.0, WHITE)
+    low, high = (white, 0.0) if inverse else (0.0, white)
     return _FUNCTIONS[function](values.astype(np.float64), window, low, high)
+
+
+def full_range(
+    values: RealArray, low: float, high: float, white: float = WHITE, *, inverse: bool
+) -> Reals:
+    """Return display values in [0, white] of modality values between `low` and `high`, no VOI step.
+
+    Every display value stands for an equal share of the range, the first and the last included.
+    """
+    share = (values.astype(np.float64) - low) / (high - low + 1.0)
+    return white - share * (white - 1.0) if inverse else share * (white + 1.0)
 
 
 def _linear(values: Reals, window: Window, low: float, high: float) -> Reals:

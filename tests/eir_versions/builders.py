@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from eir_versions.instance_file import InstanceFile, open_instance
 from eir_versions.pixels.model import PictureArray
+from eir_versions.presentation_states import GRAYSCALE
 from eir_versions.rendering import FrameRequest, render_frame
 
 WHEEL = Path(data_store.__file__).parent
@@ -57,6 +58,33 @@ def image_dataset(pixels: NDArray[Any], **attributes: Any) -> Dataset:
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     return dataset
+
+
+def presentation_state(image: Dataset, kind: str = GRAYSCALE, **attributes: Any) -> Dataset:
+    """A softcopy presentation state for all frames of an image, in its study."""
+    state, series, reference = Dataset(), Dataset(), Dataset()
+    reference.ReferencedSOPClassUID = image.SOPClassUID
+    reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    series.SeriesInstanceUID = image.SeriesInstanceUID
+    series.ReferencedImageSequence = [reference]
+    state.ReferencedSeriesSequence = [series]
+    state.SOPClassUID = kind
+    state.SOPInstanceUID, state.SeriesInstanceUID = generate_uid(), generate_uid()
+    state.StudyInstanceUID, state.Modality = image.StudyInstanceUID, "PR"
+    state.PatientID, state.PatientName = image.PatientID, image.PatientName
+    state.PresentationCreationDate, state.PresentationCreationTime = "20260101", "120000"
+    state.PresentationLUTShape, state.SpecificCharacterSet = "IDENTITY", "ISO_IR 192"
+    for keyword, value in attributes.items():
+        setattr(state, keyword, value)
+    return state
+
+
+def item(**attributes: Any) -> Dataset:
+    """An item of a sequence."""
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
 
 
 def part10(dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> bytes:

@@ -160,7 +160,7 @@ def test_a_voi_table_clamps_inputs_outside_its_range() -> None:
 def test_a_table_of_twelve_bits_is_floored_to_eight() -> None:
     table = lookup_table((2, 0, 12), np.array([2048, 4095], np.uint16), signed=True)
     picture = shown(GrayscaleTransform(voi=table))
-    assert picture[VALUES == 0].tolist() == [math.floor(255 * 2048 / 4095)]
+    assert picture[VALUES == 0].tolist() == [math.floor(256 * 2048 / 4096)]
     assert picture[VALUES == 1].tolist() == [255]
 
 
