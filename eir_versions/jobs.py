@@ -26,7 +26,8 @@ class PictureJob:
     """What picture to make of which frame.
 
     `box` is (width, height) to fit into, None keeps the matrix. `ratio_ceiling` makes the quality
-    rise from `quality` until 8-bit samples in to bytes out is not above it. `watermark` lines are
+    rise from `quality` until 8-bit samples in to bytes out is not above it; `measured` False spares
+    the figures of fidelity. `watermark` lines are
     burned in with `font`: the first is tiled, the others are written below. `aspect` False shows
     the matrix as stored, square or not. `reduced` takes the values at the smallest of their halved
     sizes that fills the picture: much faster, slightly other pixels, never for a recorded version.
@@ -41,6 +42,7 @@ class PictureJob:
     media_type: str = JPEG
     quality: int = 90
     ratio_ceiling: float | None = None
+    measured: bool = True
     overlays: bool = False
     aspect: bool = True
     watermark: tuple[str, ...] = ()

@@ -106,6 +106,7 @@ class RenderRequest:
     `viewport` is (width, height) to fit into, never an enlargement; None keeps the true size.
     `presentation_state_uid` names a softcopy presentation state of the same study to apply.
     `in_suv` says that the window is in SUVbw, `palette` names one of `jobs.PALETTES`.
+    With `ratio_ceiling` the quality rises, to PNG in the end, until a JPEG compresses no further.
     """
 
     sop_instance_uid: str
@@ -118,3 +119,4 @@ class RenderRequest:
     presentation_state_uid: str = ""
     in_suv: bool = False
     palette: str = ""
+    ratio_ceiling: float | None = None

@@ -40,7 +40,7 @@ def make_picture(
     if job.watermark:
         array = burn_watermark(array, job.watermark, job.font)
     if job.ratio_ceiling is not None:
-        return _under_ceiling(array, job.quality, job.ratio_ceiling)
+        return _under_ceiling(array, job, job.ratio_ceiling)
     height, width = array.shape[:2]
     if job.media_type == PNG:
         return Picture(encode_png(array), PNG, width, height)
@@ -119,24 +119,20 @@ def _room_for_text(size: tuple[int, int]) -> tuple[int, int]:
     return size[0] * factor, size[1] * factor
 
 
-def _under_ceiling(array: PictureArray, quality: int, ceiling: float) -> Picture:
+def _under_ceiling(array: PictureArray, job: PictureJob, ceiling: float) -> Picture:
     """JPEG of rising quality; where even quality 100 compresses too much, PNG loses nothing."""
     height, width = array.shape[:2]
-    for step in (quality, *(step for step in _QUALITIES if step > quality)):
+    for step in (job.quality, *(step for step in _QUALITIES if step > job.quality)):
         data = encode_jpeg(array, step)
         ratio = array.size / len(data)
         if ratio <= ceiling:
-            shown = decode_picture(data)
-            psnr = psnr_db(array, shown)
-            return Picture(
-                data,
-                JPEG,
-                width,
-                height,
-                step,
-                ratio,
-                psnr if math.isfinite(psnr) else None,
-                ssim(array, shown),
-            )
+            figures = _fidelity(array, data) if job.measured else (None, None)
+            return Picture(data, JPEG, width, height, step, ratio, *figures)
     data = encode_png(array)
     return Picture(data, PNG, width, height, None, array.size / len(data), None, 1.0)
+
+
+def _fidelity(array: PictureArray, data: bytes) -> tuple[float | None, float]:
+    shown = decode_picture(data)
+    psnr = psnr_db(array, shown)
+    return (psnr if math.isfinite(psnr) else None), ssim(array, shown)

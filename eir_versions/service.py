@@ -217,6 +217,8 @@ class EirService:
             reduced=request.viewport is not None,
             in_suv=request.in_suv,
             palette=request.palette,
+            ratio_ceiling=request.ratio_ceiling,
+            measured=False,
         )
         state_uid = request.presentation_state_uid
         if (
