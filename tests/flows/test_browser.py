@@ -107,7 +107,7 @@ SHOWN = (
 
 # True when the picture on the page has loaded and is not of one colour.
 IS_A_PICTURE = """image => {
-  if (!image.complete || image.naturalWidth === 0) return false;
+  if (image.tagName === "IMG" && (!image.complete || image.naturalWidth === 0)) return false;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 64;
   const context = canvas.getContext("2d");
@@ -262,7 +262,7 @@ def test_a_ward_doctor_finds_a_person_and_looks_at_the_pictures(
     page.wait_for_selector(".viewer-stage[data-frame='1'][data-state=shown]")
     page.keyboard.press("ArrowDown")
     page.wait_for_selector(".viewer-stage[data-frame='2'][data-state=shown]")
-    assert page.locator(".viewer-stage > img").evaluate(IS_A_PICTURE)
+    assert page.locator(".viewer-stage > canvas").evaluate(IS_A_PICTURE)
     assert page.inner_text("[data-position]") == "2 / 120"
     screenshot(page, "clinical")
 
@@ -275,12 +275,12 @@ def test_a_radiologist_changes_the_window_and_zooms(
     page.goto(f"/studies/{HEAD_CT}")
     page.wait_for_url("**/diagnostic")
     assert frame(page) == 1
-    before = page.locator(".viewer-stage > img").get_attribute("src")
+    before = page.get_attribute(".viewer-stage", "data-digest")
     page.focus(".viewer-stage")
     page.keyboard.press("2")
-    page.wait_for_selector(".viewer-stage > img[src*='window=']")
-    assert page.locator(".viewer-stage > img").get_attribute("src") != before
-    assert page.locator(".viewer-stage > img").evaluate(IS_A_PICTURE)
+    page.wait_for_selector(".viewer-stage[data-window='40,400,linear'][data-state=shown]")
+    assert page.get_attribute(".viewer-stage", "data-digest") != before
+    assert page.locator(".viewer-stage > canvas").evaluate(IS_A_PICTURE)
     page.keyboard.press("+")
     assert page.inner_text("[data-zoom-text]") == "125 %"
     page.keyboard.press("0")
@@ -419,10 +419,10 @@ def test_a_picture_that_cannot_be_loaded_says_so_and_can_be_asked_for_again(
 ) -> None:
     page = window(DESK)
     sign_in(page, "doctor")
-    page.route("**/rendered*", lambda route: route.fulfill(status=404))
+    page.route("**/pictures/**", lambda route: route.fulfill(status=404))
     page.goto(f"/studies/{HEART_CINE}/clinical")
     page.wait_for_selector(".viewer-stage[data-state=failed]")
-    assert page.locator("[data-again]").is_visible()
-    page.unroute("**/rendered*")
-    page.click("[data-again]")
+    assert page.locator("[data-part=again]").is_visible()
+    page.unroute("**/pictures/**")
+    page.click("[data-part=again]")
     assert frame(page) == 60

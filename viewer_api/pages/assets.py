@@ -1,6 +1,8 @@
 """The hub's own style, script and Bootstrap's sheet: compressed once, named by their digest.
 
-Hospitals are on isolated networks, so nothing is fetched from elsewhere.
+Hospitals are on isolated networks, so nothing is fetched from elsewhere. The viewer's script is
+modules that name each other relatively: they share the digest of all of them, or a browser could
+keep an old one beside a new one.
 """
 
 from __future__ import annotations
@@ -26,9 +28,22 @@ _OWN = {
     "identity.css": "text/css; charset=utf-8",
     "identity.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
-    "viewer.js": "text/javascript; charset=utf-8",
+    "viewer.css": "text/css; charset=utf-8",
     "mark.svg": "image/svg+xml",
 }
+_VIEWER = (
+    "cine.js",
+    "gestures.js",
+    "keys.js",
+    "labels.js",
+    "link.js",
+    "main.js",
+    "pictures.js",
+    "placement.js",
+    "stack.js",
+    "viewport.js",
+)
+_OWN |= {f"viewer/{name}": "text/javascript; charset=utf-8" for name in _VIEWER}
 _BOOTSTRAP = "bootstrap.css"
 _YEAR_S = 31_536_000
 
@@ -43,7 +58,7 @@ class Asset:
     digest: str
 
 
-@blueprint.get("/assets/<digest>/<name>")
+@blueprint.get("/assets/<digest>/<path:name>")
 @open_to_everyone
 def send(digest: str, name: str) -> Response:
     """Answer one asset; its address changes with its content, so it may be kept for a year."""
@@ -79,8 +94,14 @@ def asset(name: str) -> Asset:
         media_type=media_type,
         plain=plain,
         compressed=gzip.compress(plain, 9, mtime=0),
-        digest=hashlib.sha256(plain).hexdigest()[:16],
+        digest=_digest(name, plain),
     )
+
+
+def _digest(name: str, plain: bytes) -> str:
+    if name.startswith("viewer/"):
+        plain = b"".join((_STATIC / "viewer" / one).read_bytes() for one in _VIEWER)
+    return hashlib.sha256(plain).hexdigest()[:16]
 
 
 def _located(name: str) -> tuple[Path, str]:

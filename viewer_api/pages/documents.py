@@ -35,8 +35,8 @@ _PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 _CDA = frozenset({"application/hl7-v3+xml", "application/xml", "text/xml"})
 # A browser shows no PDF in a sandbox. Its viewer is another origin with its own rights, and the
 # policy leaves nothing for the document to load.
-_PDF_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-_PAGE_POLICY = f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"
+PDF_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+SELF_FRAMING_POLICY = f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def page(entry_id: str) -> Response:
     state, shown = _read(document)
     view = DocumentView(document_card(document, site_book()), person, state, shown)
     answer = make_response(render_template("document.html", view=view))
-    answer.headers["Content-Security-Policy"] = _PAGE_POLICY
+    answer.headers["Content-Security-Policy"] = SELF_FRAMING_POLICY
     return answer
 
 
@@ -87,7 +87,7 @@ def content(entry_id: str) -> Response:
     answer = Response(shown.chunks, content_type=shown.media_type)
     answer.content_length = shown.size
     is_pdf = shown.form == "pdf"
-    answer.headers["Content-Security-Policy"] = _PDF_POLICY if is_pdf else SANDBOXED_POLICY
+    answer.headers["Content-Security-Policy"] = PDF_POLICY if is_pdf else SANDBOXED_POLICY
     answer.headers["X-Frame-Options"] = "SAMEORIGIN" if is_pdf else "DENY"
     return answer
 

@@ -121,15 +121,6 @@ ROLE_WORDS = {
     "technician": lazy_gettext("Technician"),
 }
 
-# Centre and width in HU of the windows radiologists switch between (CT only: other modalities
-# have no unit that would make a fixed window mean something).
-CT_WINDOWS = (
-    (lazy_gettext("Soft tissue"), "40,400,linear"),
-    (lazy_gettext("Lung"), "-600,1500,linear"),
-    (lazy_gettext("Bone"), "300,1500,linear"),
-    (lazy_gettext("Brain"), "35,80,linear"),
-)
-
 
 def modality_word(code: str) -> str:
     """Return what a layperson calls the modality `code`."""
@@ -151,10 +142,3 @@ def disciplines_of(modalities: Iterable[str]) -> frozenset[str]:
     asked = frozenset(modalities)
     found = frozenset(name for name, codes in DISCIPLINES.items() if codes & asked)
     return found or frozenset({"other"})
-
-
-def windows_for(modality: str) -> tuple[tuple[str, str], ...]:
-    """Return the window presets of `modality` as (word, DICOMweb `window` value)."""
-    if modality != "CT":
-        return ()
-    return tuple((str(word), value) for word, value in CT_WINDOWS)

@@ -53,9 +53,9 @@ def test_a_window_changes_the_picture(signed_in: Callable[..., Browser]) -> None
     frame = addresses(page)[0]
     windows = [button["data-window"] for button in page.select("[data-window]")]
     assert windows[0] == ""
-    assert len(windows) == 5
-    bodies = {browser.get(f"{frame}&window={value}").data for value in windows[1:]}
-    assert len(bodies) == 4
+    assert len(windows) == 6
+    bodies = {browser.get(f"{frame}?window={value}").data for value in windows[1:]}
+    assert len(bodies) == 5
 
 
 def test_the_diagnostic_page_gives_the_addresses_for_a_workstation_and_the_digests(
@@ -101,9 +101,9 @@ def test_a_senseless_frame_number_shows_a_frame_all_the_same(
     assert page.select_one(".viewer-stage img")["src"] in addresses(page)
 
 
-def test_a_study_without_pictures_says_so(signed_in: Callable[..., Browser]) -> None:
+def test_a_report_among_the_series_is_shown_as_a_report(signed_in: Callable[..., Browser]) -> None:
     page = signed_in("reader").page(f"/studies/{REPORT}/diagnostic")
-    assert "No pictures in this series" in page.get_text()
+    assert page.select_one("article.object h2").get_text(strip=True).startswith("Structured report")
     assert page.select_one("[data-viewer]") is None
 
 

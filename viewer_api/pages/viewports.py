@@ -1,0 +1,112 @@
+"""What one viewport of the study page shows: whose pictures, which series, which frame, windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from flask import request
+
+from viewer_api.pages.presets import Preset, presets_for
+from viewer_api.pages.series_objects import SeriesObjects, objects_of
+from viewer_api.pages.slice_facts import facts_of
+from viewer_api.pages.stacks import Stack, position_in, stack_of
+from viewer_api.services import services
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from image_archive.model import SeriesRecord, StudyRecord
+
+# The address parameters of each slot: the study of the page, and the one it is compared with.
+SLOTS: Mapping[str, tuple[str, str]] = {
+    "now": ("series", "frame"),
+    "prior": ("prior_series", "prior_frame"),
+}
+_KEPT = ("prior", *(name for names in SLOTS.values() for name in names))
+SLIDE = "SM"
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """One study in its slot. Without pictures in the chosen series `stack` is None.
+
+    `objects` then says what the series is instead.
+    """
+
+    slot: str
+    study: StudyRecord
+    site: str
+    series: tuple[SeriesRecord, ...]
+    chosen: SeriesRecord | None
+    stack: Stack | None
+    position: int
+    presets: tuple[Preset, ...]
+    objects: SeriesObjects | None
+
+    @property
+    def is_slide(self) -> bool:
+        """Whether the pictures are overviews of a slide, whose tiles are not shown here."""
+        return self.chosen is not None and self.chosen.modality == SLIDE
+
+    def to_series(self, series_uid: str) -> str:
+        """Return the address of this page with another series in this slot."""
+        series, frame = SLOTS[self.slot]
+        return page_address({series: series_uid, frame: ""})
+
+    def to_picture(self, series_uid: str, frame: int) -> str:
+        """Return the address of this page with a frame, from 1, of a series in this slot."""
+        series, number = SLOTS[self.slot]
+        return page_address({series: series_uid, number: str(frame)})
+
+    def to_frame(self, position: int) -> str:
+        """Return the address of this page with the frame at `position`, from 0, in this slot."""
+        if self.chosen is None or self.stack is None:
+            return page_address({})
+        number = min(max(position, 0), self.stack.count - 1) + 1
+        return self.to_picture(self.chosen.series_instance_uid, number)
+
+
+def page_address(changed: Mapping[str, str]) -> str:
+    """Return this page's relative address with `changed` parameters; an empty value leaves out."""
+    kept = {name: request.args.get(name, "") for name in _KEPT} | dict(changed)
+    return "?" + urlencode({name: value for name, value in kept.items() if value})
+
+
+def viewport(slot: str, study: StudyRecord, site: str, *, lossless: bool) -> Viewport:
+    """Return what `slot` shows of `study`, as the address asks."""
+    uid = study.study_instance_uid
+    series_name, frame_name = SLOTS[slot]
+    series = tuple(services().index.series_of(uid))
+    chosen = _chosen(series, request.args.get(series_name, ""))
+    stack = stack_of(uid, chosen.series_instance_uid, lossless=lossless) if chosen else None
+    position = position_in(stack, request.args.get(frame_name, ""))
+    return Viewport(
+        slot=slot,
+        study=study,
+        site=site,
+        series=series,
+        chosen=chosen,
+        stack=stack,
+        position=position,
+        presets=_presets(chosen, stack) if chosen and stack else (),
+        objects=objects_of(chosen) if chosen and stack is None else None,
+    )
+
+
+def _chosen(series: Sequence[SeriesRecord], asked: str) -> SeriesRecord | None:
+    """The series the address names, else the first of those likely to hold pictures."""
+    named = [one for one in series if one.series_instance_uid == asked]
+    pictures = [one for one in series if one.modality not in _WITHOUT_PICTURES]
+    return next(iter([*named, *pictures, *series]), None)
+
+
+_WITHOUT_PICTURES = frozenset({"SR", "KO", "PR", "DOC", "RTSTRUCT", "RTPLAN", "ECG", "REG"})
+
+
+def _presets(chosen: SeriesRecord, stack: Stack) -> tuple[Preset, ...]:
+    """The presets of a series, from its middle instance: one header is read."""
+    uid, _ = stack.instances[len(stack.instances) // 2]
+    middle = services().index.instance(uid)
+    return presets_for(chosen.modality, facts_of(middle).windows if middle else ())
