@@ -90,6 +90,7 @@ TRANSACTIONS: Mapping[str, tuple[str, EventKind]] = {
 EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "find_patient": ("110112", "Query", "E"),
     "feed_patient": ("110110", "Patient Record", "U"),
+    "receive_report": ("110107", "Import", "C"),
     "query": ("110112", "Query", "E"),
     "query_registry": ("110112", "Query", "E"),
     "view_record": ("110110", "Patient Record", "R"),

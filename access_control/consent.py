@@ -21,6 +21,7 @@ from access_control.tables_consent import ConsentEntryRow, ConsentIdentifierRow
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
+from hub_kernel.events import ConsentRecorded, new_event
 from hub_kernel.identifiers import PatientIdentifier
 
 EVERYONE = "all"
@@ -105,7 +106,8 @@ class Consents:
             raise InvalidConsentError("scope: all, sharing or site: and the ID of a site")
         if not reason.strip() or len(reason) > _LONGEST_REASON:
             raise InvalidConsentError(f"reason: 1 to {_LONGEST_REASON} characters")
-        covered = {_key(identifier) for identifier in self._people.of_person(global_id)}
+        identifiers = tuple(self._people.of_person(global_id))
+        covered = {_key(identifier) for identifier in identifiers}
         if not covered:
             raise NotFoundError("no identifier resolves to this global ID")
         row = ConsentEntryRow(
@@ -118,6 +120,14 @@ class Consents:
         )
         with self._database.unit_of_work() as work:
             _add(work.session, row, covered)
+            recorded = new_event(
+                ConsentRecorded,
+                work.clock,
+                global_id=global_id,
+                identifiers=identifiers,
+                sharing_ends=kind is ConsentKind.REFUSE and scope in {EVERYONE, SHARING},
+            )
+            work.publish(recorded)
             if also is not None:
                 also(work.session)
         return _entry(row)

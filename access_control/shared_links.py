@@ -8,6 +8,7 @@ import hmac
 import re
 import unicodedata
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -221,6 +222,30 @@ class SharedLinks:
             if row is None:
                 raise NotFoundError("no link of this id")
             row.revoked_at = row.revoked_at or self._clock.now()
+
+    def revoke_all(
+        self,
+        study_instance_uid: str,
+        *,
+        keep: str | None,
+        ended: Callable[[Session, list[str]], None],
+    ) -> None:
+        """End every living link to the study but those made for the person `keep` (a global ID).
+
+        `ended` is called in the same transaction with the identifiers of those that die.
+        """
+        now = self._clock.now()
+        with self._database.unit_of_work() as work:
+            rows = work.session.scalars(
+                select(SharedLinkRow).where(
+                    SharedLinkRow.study_instance_uid == study_instance_uid, _is_alive(now)
+                )
+            ).all()
+            dead = [row for row in rows if keep is None or row.global_id != keep]
+            for row in dead:
+                row.revoked_at = now
+            if dead:
+                ended(work.session, [row.link_id for row in dead])
 
     def links_of(self, study_instance_uid: str) -> tuple[LinkStatus, ...]:
         """Return every link ever made to the study, newest first."""

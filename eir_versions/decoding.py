@@ -26,6 +26,8 @@ from eir_versions.errors import (
     UnrenderableInstanceError,
 )
 from eir_versions.jobs import Picture, PictureJob
+from eir_versions.reports.model import ReportText
+from eir_versions.reports.wire import KeyObject, key_object_of, report_of, steps_of
 from eir_versions.wire import (
     FrameLayout,
     InstanceFacts,
@@ -185,6 +187,24 @@ class DecoderPool:
     def answer(self, source: BinaryIO, request: dict[str, Any]) -> dict[str, Any]:
         """Return the head of what a child of another kind answers; raises as `picture` does."""
         return self._run(source, request)[0]
+
+    def steps(self, source: BinaryIO, job: PictureJob) -> tuple[str, ...]:
+        """Return what the job does to the pixels, step by step; raises as `picture` does."""
+        head, _ = self._run(source, {"operation": "steps", "job": job_to_json(job)})
+        with _answers_checked():
+            return steps_of(head)
+
+    def report(self, source: BinaryIO) -> ReportText:
+        """Return what a DICOM document says; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "report"})
+        with _answers_checked():
+            return report_of(head, body)
+
+    def key_object(self, source: BinaryIO) -> KeyObject:
+        """Return what a key object selection selects; raises as `picture` does."""
+        head, body = self._run(source, {"operation": "key_object"})
+        with _answers_checked():
+            return key_object_of(head, body)
 
     def _run(
         self, source: BinaryIO, request: dict[str, Any], second: BinaryIO | None = None

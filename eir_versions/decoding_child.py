@@ -29,6 +29,8 @@ from eir_versions.pet import suv_of
 from eir_versions.pictures import make_picture
 from eir_versions.presentation_states import open_presentation_state
 from eir_versions.reframing import reframed
+from eir_versions.reports.structured import read_key_object, read_report, report_answer
+from eir_versions.steps import pipeline_steps
 from eir_versions.transforms import slice_thickness_mm
 from eir_versions.wire import (
     WireError,
@@ -177,6 +179,20 @@ def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
     return head, b""
 
 
+def _steps(source: BinaryIO, request: dict[str, Any]) -> _Answer:
+    steps = pipeline_steps(open_instance(source), job_from_json(request["job"]))
+    return {"steps": steps}, b""
+
+
+def _report(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
+    return report_answer(read_report(source))
+
+
+def _key_object(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
+    title, selected = read_key_object(source)
+    return {"title": title}, json.dumps(selected).encode()
+
+
 def _tie_to_parent(parent: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -211,6 +227,9 @@ _OPERATIONS: Operations = {
     "encoded": _encoded,
     "surroundings": _surroundings,
     "movie": _movie,
+    "steps": _steps,
+    "report": _report,
+    "key_object": _key_object,
 }
 
 if __name__ == "__main__":

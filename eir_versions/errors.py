@@ -32,3 +32,7 @@ class DecoderPoolStoppedError(EirError):
 
 class RenditionLostError(EirError):
     """The stored bytes of a picture are missing or no longer match their digest."""
+
+
+class VersionOvertakenError(EirError):
+    """Another version was recorded while this one was rendered; the work is done over."""

@@ -34,6 +34,7 @@ class PictureJob:
     `masks` are blackened first: (left, top, width, height) in pixels of the matrix; they go with
     no reduction. `in_suv` says that the window is in SUVbw; `palette` names a well-known palette
     (`PALETTES`) for a grayscale image.
+    `figures` has the figures of fidelity worked out where no ceiling asks for them.
     """
 
     frame_number: int = 1
@@ -51,6 +52,7 @@ class PictureJob:
     masks: tuple[tuple[int, int, int, int], ...] = ()
     in_suv: bool = False
     palette: str = ""
+    figures: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The version ledger: which version of a study is current, made of what, and which came before."""
 
-import uuid
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from eir_versions.errors import VersionOvertakenError
 from eir_versions.model import Draft, PictureKind, Version, VersionPicture, VersionSource
 from eir_versions.tables import EirVersionPictureRow, EirVersionRow, EirVersionSourceRow
 from hub_kernel.database import UnitOfWork
@@ -24,6 +24,7 @@ _PICTURE_FIELDS = (
     "compression_ratio",
     "psnr_db",
     "ssim",
+    "job",
 )
 
 
@@ -73,34 +74,60 @@ def is_up_to_date(version: Version | None, generation: int, inputs_sha256: str) 
     return version.generation == generation and version.inputs_sha256 == inputs_sha256
 
 
-def record_version(unit: UnitOfWork, draft: Draft) -> str | None:
+def record_version(unit: UnitOfWork, draft: Draft, expected: str | None) -> bool:
     """Add the draft and supersede its predecessor in the caller's transaction.
 
-    Returns the identifier of the new version, or None when the ledger already holds this version
-    or a later generation: then nothing is written, so that a repeated event changes nothing.
+    `expected` is the version that was current when the draft was begun, None for none. Returns
+    False when the ledger already holds this version or a later generation: then nothing is written,
+    so that a repeated event changes nothing.
+
+    Raises:
+        VersionOvertakenError: another version has come in between: read anew what is true.
     """
     session = unit.session
     current = _current_row(session, draft.study_instance_uid, draft.recipe)
     if current is not None:
         known = _version(session, current)
         if is_up_to_date(known, draft.generation, draft.inputs_sha256):
-            return None
+            return False
+    if (current.version_id if current else None) != expected:
+        raise VersionOvertakenError("another version of the study was recorded meanwhile")
+    if current is not None:
         current.superseded_at = unit.clock.now()
         session.flush()  # the predecessor leaves the unique index before its successor enters
-    version_id = str(uuid.uuid4())
-    session.add(_version_row(unit, draft, version_id))
+    session.add(_version_row(unit, draft))
     session.flush()
-    session.add_all(_picture_rows(version_id, draft.pictures))
+    session.add_all(_picture_rows(draft.version_id, draft.pictures))
     session.add_all(
-        EirVersionSourceRow(version_id=version_id, **vars(source)) for source in draft.sources
+        EirVersionSourceRow(version_id=draft.version_id, **vars(source)) for source in draft.sources
     )
     session.flush()
-    return version_id
+    return True
 
 
-def _version_row(unit: UnitOfWork, draft: Draft, version_id: str) -> EirVersionRow:
+def supersede_all(unit: UnitOfWork, study_instance_uid: str) -> None:
+    """Leave no version of the study in force; what was shown can still be found."""
+    unit.session.execute(
+        update(EirVersionRow)
+        .where(
+            EirVersionRow.study_instance_uid == study_instance_uid,
+            EirVersionRow.superseded_at.is_(None),
+        )
+        .values(superseded_at=unit.clock.now())
+    )
+
+
+def has_versions(session: Session, study_instance_uid: str) -> bool:
+    """Return whether the study has ever been rendered."""
+    wanted = select(EirVersionRow.version_id).where(
+        EirVersionRow.study_instance_uid == study_instance_uid
+    )
+    return session.scalars(wanted.limit(1)).first() is not None
+
+
+def _version_row(unit: UnitOfWork, draft: Draft) -> EirVersionRow:
     return EirVersionRow(
-        version_id=version_id,
+        version_id=draft.version_id,
         study_instance_uid=draft.study_instance_uid,
         recipe=draft.recipe,
         recipe_version=draft.recipe_version,
@@ -113,6 +140,11 @@ def _version_row(unit: UnitOfWork, draft: Draft, version_id: str) -> EirVersionR
         skipped_count=sum(1 for source in draft.sources if source.reason),
         created_at=unit.clock.now(),
         superseded_at=None,
+        selection=draft.selection,
+        cause=draft.cause,
+        cause_event_id=draft.cause_event_id,
+        global_id=draft.global_id,
+        reports=[list(one) for one in draft.reports],
     )
 
 
@@ -159,6 +191,11 @@ def _version(session: Session, row: EirVersionRow) -> Version:
         source_count=row.source_count,
         skipped_count=row.skipped_count,
         superseded_at=row.superseded_at,
+        recipe_digest=row.recipe_digest,
+        selection=row.selection,
+        cause=row.cause,
+        global_id=row.global_id,
+        reports=tuple((report_id, standing) for report_id, standing in row.reports or ()),
     )
 
 

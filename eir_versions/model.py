@@ -1,6 +1,7 @@
 """The vocabulary of versions: what a reader of the ledger gets."""
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -29,8 +30,8 @@ class VersionSource:
 class VersionPicture:
     """One stored picture and the proof of its origin.
 
-    `inputs_sha256` covers the dataset's digest, the frame, the job and the renderer. The figures of
-    fidelity are None where the recipe sets no ceiling; `quality` is None for a lossless picture.
+    `inputs_sha256` covers the dataset's digest, the job with its frame, and the renderer. `job` is
+    the job as JSON, empty in rows of earlier hubs. `quality` is None for a lossless picture.
     """
 
     picture_id: str
@@ -48,6 +49,7 @@ class VersionPicture:
     compression_ratio: float | None = None
     psnr_db: float | None = None
     ssim: float | None = None
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class Version:
     """One rendered version of one generation of a study.
 
     A version without pictures has a `reason`; a diagnostic version never has pictures and needs
-    none. `skipped_count` instances could not be shown; `EirService.sources` lists them.
+    none. `skipped_count` instances could not be shown; `EirService.sources` lists them. `selection`
+    says what chose the key pictures: "rule", or "kos", the code of its title and its UID. `cause`
+    is the event that led to it, `global_id` whose study it was then, `reports` the reports it shows
+    with their standing at that time.
     """
 
     version_id: str
@@ -71,6 +76,11 @@ class Version:
     source_count: int = 0
     skipped_count: int = 0
     superseded_at: datetime | None = None
+    recipe_digest: str = ""
+    selection: str = ""
+    cause: str = ""
+    global_id: str = ""
+    reports: tuple[tuple[str, str], ...] = ()
 
     @property
     def key_pictures(self) -> tuple[VersionPicture, ...]:
@@ -97,6 +107,12 @@ class Draft:
     pictures: tuple[VersionPicture, ...]
     sources: tuple[VersionSource, ...]
     reason: str = ""
+    selection: str = ""
+    cause: str = ""
+    cause_event_id: str = ""
+    global_id: str = ""
+    reports: tuple[tuple[str, str], ...] = ()
+    version_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 @dataclass(frozen=True)

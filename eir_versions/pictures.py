@@ -45,7 +45,10 @@ def make_picture(
     if job.media_type == PNG:
         return Picture(encode_png(array), PNG, width, height)
     data = encode_jpeg(array, job.quality, subsampling="420" if job.quality < 90 else "444")
-    return Picture(data, JPEG, width, height, job.quality)
+    if not job.figures:
+        return Picture(data, JPEG, width, height, job.quality)
+    ratio = array.size / len(data)
+    return Picture(data, JPEG, width, height, job.quality, ratio, *_fidelity(array, data))
 
 
 def _drawn(

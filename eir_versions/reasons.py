@@ -21,6 +21,7 @@ NO_SUV = "no_suv"
 NO_IMAGE_OBJECTS = "no_image_objects"
 NO_VIDEO_ENCODER = "no_video_encoder"
 NOT_A_MOVIE = "not_a_movie"
+CONSENT_REFUSED = "consent_refused"
 
 ALL_REASONS = frozenset(
     value for name, value in list(globals().items()) if name.isupper() and name != "ALL_REASONS"

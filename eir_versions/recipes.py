@@ -40,15 +40,23 @@ class Heading(_Part):
 
 
 class Selection(_Part):
-    """Which slices become pictures: fractions of a series, how many at most, tries per slice."""
+    """Which slices become pictures: fractions of a series, how many at most, tries per slice.
+
+    Where the study holds a key object selection of one of `key_object_titles` (PS3.16 CID 7010,
+    codes of the scheme DCM, the most wanted first), what it selects is taken instead.
+    """
 
     positions: Annotated[list[Fraction], Field(min_length=1, max_length=64)] = [0.5]
     max_pictures: Annotated[int, Field(ge=1, le=1000)] = 3
     attempts: Annotated[int, Field(ge=1, le=9)] = 3
+    key_object_titles: list[Annotated[str, Field(pattern=r"[0-9]{6}")]] = []
 
 
 class Ceiling(_Part):
-    """The largest compression ratio for a modality, of some body parts or (empty) of all."""
+    """The largest compression ratio for a modality, of some body parts or (empty) of all.
+
+    A body part counts when Body Part Examined is that word, or a description contains it.
+    """
 
     modalities: Annotated[list[str], Field(min_length=1)]
     body_parts: list[str] = []
@@ -63,11 +71,18 @@ class PictureStyle(_Part):
     default_ceiling: Ratio | None = None
     ceilings: list[Ceiling] = []
 
-    def ceiling_of(self, modality: str, body_part: str) -> float | None:
-        """Return the ceiling for a series; None when this style has a fixed quality."""
-        part = body_part.strip().upper()
-        for row in self.ceilings:
-            if modality in row.modalities and (not row.body_parts or part in row.body_parts):
+    def ceiling_of(self, modality: str, body_part: str, *descriptions: str) -> float | None:
+        """Return the ceiling for a series; None when this style has a fixed quality.
+
+        Where nothing at all says which body part it is, the strictest of its modality holds.
+        """
+        rows = [row for row in self.ceilings if modality in row.modalities]
+        part, said = body_part.strip().upper(), " ".join(descriptions).upper()
+        if rows and not part and not said.strip():
+            return min(row.ratio for row in rows)
+        for row in rows:
+            words = row.body_parts
+            if not words or part in words or any(word in said for word in words):
                 return row.ratio
         return self.default_ceiling
 

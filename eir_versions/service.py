@@ -2,62 +2,47 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
+
+from sqlalchemy.orm import Session
 
 from eir_versions import reasons
 from eir_versions.decoding import DecoderPool
 from eir_versions.deidentification.gate import TextGate
-from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
-from eir_versions.jobs import MEDIA_TYPES, PALETTES, Picture, PictureJob
-from eir_versions.ledger import (
-    current_version,
-    find_version,
-    is_up_to_date,
-    record_version,
-    version_sources,
+from eir_versions.deriving import (
+    Circumstances,
+    DerivingParts,
+    NoCircumstances,
+    StudyContentsIndex,
+    VersionDeriver,
 )
+from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
+from eir_versions.explaining import Explained, Explanation, explain
+from eir_versions.jobs import MEDIA_TYPES, PALETTES, Picture, PictureJob
+from eir_versions.ledger import current_version, find_version, version_sources
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
 from eir_versions.movies import Movies
-from eir_versions.recipes import CLINICAL, Recipe, Recipes, Thumbnail
-from eir_versions.study_renderer import (
-    InstanceSource,
-    RenderingParts,
-    StudyContents,
-    StudyRenderer,
-)
+from eir_versions.recipes import CLINICAL, Recipes, Thumbnail
+from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
+from eir_versions.reports.model import Report
+from eir_versions.study_renderer import InstanceSource, RenderingParts, StudyRenderer
 from eir_versions.wire import NativeFrame, StoredFrame
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidValueError, NotFoundError
-from hub_kernel.events import BurnedInDecided, StudyCompleted, VersionRendered, new_event
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
-from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
+from image_archive.model import InstanceRecord
 
 _MAX_VIEWPORT = 8192
 _REMEMBERED_THUMBNAILS = 512
 _SERIES_TRIED = 5
 
 
-class StudyIndex(Protocol):
+class StudyIndex(StudyContentsIndex, StudyFinder, Protocol):
     """What is asked of the archive's index (`image_archive.index.ArchiveIndex`)."""
-
-    def study(
-        self, study_instance_uid: str, /, *, with_rejected: bool = False
-    ) -> StudyRecord | None:
-        """Return the study, None when there is none."""
-        ...
-
-    def series_of(self, study_instance_uid: str, /) -> list[SeriesRecord]:
-        """Return the series of a study in reading order."""
-        ...
-
-    def instances_of(
-        self, study_instance_uid: str, series_instance_uid: str | None = None, /
-    ) -> list[InstanceRecord]:
-        """Return the instances of a study or of one series in reading order."""
-        ...
 
     def instance(self, sop_instance_uid: str, /) -> InstanceRecord | None:
         """Return the instance, None when there is none."""
@@ -70,7 +55,7 @@ class EirParts:
 
     `instances` gives stored files, `renditions` is the archive's backend, where pictures are kept
     under `renditions/`. The pool belongs to the caller, who stops it. `texts` looks for text in
-    what the public would see.
+    what the public would see. `sites_of_sender` and `report_matched` are as in `DeskParts`.
     """
 
     database: Database
@@ -79,6 +64,9 @@ class EirParts:
     renditions: ArchiveBackend
     pool: DecoderPool
     texts: TextGate | None = None
+    circumstances: Circumstances = field(default_factory=NoCircumstances)
+    sites_of_sender: Callable[[str], frozenset[str]] = lambda _: frozenset()
+    report_matched: Callable[[Session, Report, str], None] = lambda _session, _report, _study: None
 
 
 class EirService:
@@ -91,6 +79,24 @@ class EirService:
             RenderingParts(parts.instances, parts.pool, parts.renditions, parts.texts)
         )
         self._movies = Movies(parts.instances, parts.pool, parts.renditions)
+        self.reports = ReportDesk(
+            DeskParts(
+                parts.database,
+                parts.index,
+                self._renderer,
+                parts.pool,
+                self._renderer.kept,
+                person_of=lambda patient: parts.circumstances.person_of(patient) or None,
+                sites_of_sender=parts.sites_of_sender,
+                matched=parts.report_matched,
+            )
+        )
+        self._deriver = VersionDeriver(
+            DerivingParts(
+                parts.database, parts.index, self._renderer, self.reports, parts.circumstances
+            ),
+            recipes,
+        )
         self._remembered: OrderedDict[tuple[str, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -106,39 +112,12 @@ class EirService:
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reactions of this package to events."""
-        return [
-            Subscriber("eir_versions.render", StudyCompleted, self.render_study, heavy=True),
-            Subscriber("eir_versions.burned_in", BurnedInDecided, self.render_again, heavy=True),
-        ]
+        return self._deriver.subscribers()
 
     def close(self) -> None:
         """End what looks for text in pictures; the decoders belong to whoever made them."""
         if self._parts.texts is not None:
             self._parts.texts.stop()
-
-    def render_study(self, event: StudyCompleted) -> None:
-        """Render each recipe for this generation of the study; what is up to date stays.
-
-        The ledger rows and `VersionRendered` are one transaction per recipe. An instance that
-        cannot be shown is listed with its reason and stops nothing.
-        """
-        try:
-            contents = self._contents(event.study_instance_uid)
-        except NotFoundError:
-            if self._parts.index.study(event.study_instance_uid, with_rejected=True) is None:
-                raise
-            return  # rejected whole since it was completed: there is nothing to show
-        for recipe in self._recipes:
-            self._render(contents, recipe, event.generation)
-
-    def render_again(self, event: BurnedInDecided) -> None:
-        """Render what has changed for a study since it was completed; else nothing happens."""
-        study = self._parts.index.study(event.study_instance_uid)
-        if study is None or not study.generation:
-            return
-        contents = self._contents(study.study_instance_uid)
-        for recipe in self._recipes:
-            self._render(contents, recipe, study.generation)
 
     def draw(self, sop_instance_uid: str, job: PictureJob) -> Picture:
         """Return the picture of a job on a stored instance, for desks and exports of this package.
@@ -162,6 +141,17 @@ class EirService:
         """Return the instances of a version; `reason` says why one could not be shown."""
         with self._parts.database.read() as session:
             return version_sources(session, version_id)
+
+    def explain(self, version: Version) -> Explanation:
+        """Return what a version is made of, with every claim of the ledger tried again.
+
+        Raises:
+            NotFoundError: its recipe is not in force any more.
+        """
+        contents = self._deriver.contents(version.study_instance_uid)
+        recipe = self._recipes.get(version.recipe)
+        sources = self.sources(version.version_id)
+        return explain(self._renderer, Explained(version, sources, contents, recipe))
 
     def picture_bytes(self, picture: VersionPicture) -> bytes:
         """Return the encoded bytes of a picture.
@@ -258,37 +248,6 @@ class EirService:
         instance = self._image(sop_instance_uid)
         with self._renderer.opened_pixels(instance.sop_instance_uid) as source:
             return self._parts.pool.native_frame(source, frame_number)
-
-    def _render(self, contents: StudyContents, recipe: Recipe, generation: int) -> None:
-        study_uid = contents.study.study_instance_uid
-        inputs = self._renderer.inputs_sha256(contents, recipe)
-        if is_up_to_date(self.version(study_uid, recipe.name), generation, inputs):
-            return
-        draft = self._renderer.draft(contents, recipe, generation)
-        with self._parts.database.unit_of_work() as unit:
-            version_id = record_version(unit, draft)
-            if version_id is not None:
-                unit.publish(
-                    new_event(
-                        VersionRendered,
-                        unit.clock,
-                        study_instance_uid=study_uid,
-                        generation=generation,
-                        recipe=recipe.name,
-                        version_id=version_id,
-                    )
-                )
-
-    def _contents(self, study_uid: str) -> StudyContents:
-        index = self._parts.index
-        study = index.study(study_uid)
-        if study is None:
-            raise NotFoundError("no such study")
-        series = tuple(
-            (item, tuple(index.instances_of(study_uid, item.series_instance_uid)))
-            for item in index.series_of(study_uid)
-        )
-        return StudyContents(study, series)
 
     def _stored_thumbnail(self, study_uid: str, series_uid: str | None) -> Picture | None:
         version = self.version(study_uid, CLINICAL)

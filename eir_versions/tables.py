@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, String, text
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub_kernel.database import Base, UtcDateTime
@@ -37,6 +37,11 @@ class EirVersionRow(Base):
     skipped_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    selection: Mapped[str] = mapped_column(String(80), server_default="")
+    cause: Mapped[str] = mapped_column(String(40), server_default="")
+    cause_event_id: Mapped[str] = mapped_column(String(36), server_default="")
+    global_id: Mapped[str] = mapped_column(String(64), server_default="")
+    reports: Mapped[list[list[str]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class EirVersionPictureRow(Base):
@@ -62,6 +67,7 @@ class EirVersionPictureRow(Base):
     compression_ratio: Mapped[float | None]
     psnr_db: Mapped[float | None]
     ssim: Mapped[float | None]
+    job: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class EirVersionSourceRow(Base):

@@ -57,6 +57,13 @@ class KeyObjectArchived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstancesRejected(Event):
+    """Instances of a study have been taken back, or a rejection has been withdrawn."""
+
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyCompleted(Event):
     """A study has gone quiet. `generation` is 1 the first time and grows with each reopening."""
 
@@ -85,12 +92,34 @@ class DocumentsRegistered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRendered(Event):
-    """One recipe has been rendered for this generation of the study."""
+    """One recipe has been rendered for this generation of the study.
+
+    `document_key` is where the archive's backend holds the version's description (JSON), empty in
+    events of a hub that wrote none.
+    """
 
     study_instance_uid: str
     generation: int
     recipe: str
     version_id: str
+    document_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportReceived(Event):
+    """A report of a study is on record: a first one, a correction, or one that takes it back."""
+
+    study_instance_uid: str
+    report_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentRecorded(Event):
+    """A person has agreed to something or refused it; `sharing_ends` kills their shared links."""
+
+    global_id: str
+    identifiers: tuple[PatientIdentifier, ...]
+    sharing_ends: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +142,14 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for event_type in (
         InstanceArchived,
         KeyObjectArchived,
+        InstancesRejected,
         StudyCompleted,
         StudyRegistered,
         DocumentsRegistered,
         VersionRendered,
         BurnedInDecided,
+        ReportReceived,
+        ConsentRecorded,
         LinkChanged,
     )
 }

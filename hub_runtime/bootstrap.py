@@ -12,8 +12,7 @@ from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
 from eir_versions.deidentification.gate import TextGate
-from eir_versions.recipes import load_recipes
-from eir_versions.service import EirParts, EirService
+from eir_versions.service import EirService
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.outbox import Outbox
@@ -39,6 +38,7 @@ from hub_runtime.open_doors import refuse_open_doors
 from hub_runtime.own_tls import dicom_tls_context, with_own_certificate
 from hub_runtime.public_address import PublicAddress, public_address
 from hub_runtime.sharing import SharingParts, build_registry, registry_jobs
+from hub_runtime.versions import StaleLinks, VersionParts, build_versions
 from image_archive.index import ArchiveIndex
 from image_archive.rejections import Rejections
 from image_archive.service import ArchiveService
@@ -143,6 +143,7 @@ class Hub:
             lookup=self.identity.lookup,
             audit=ExchangeAudit(self.database, self.access.audit),
             may_find=SenderRights(self.access.consents, self.access.sites, self.identity.domains),
+            results=self.eir.reports.take_result,
         )
 
     def wsgi(self) -> Wsgi:
@@ -214,8 +215,8 @@ def build_hub(settings: Settings) -> Hub:
     identity = build_identity(base.database, base.clock, settings, access.sites)
     pool = _decoders(settings)
     texts = text_gate(base)
-    rendered = EirParts(base.database, archive, index, base.backend, pool, texts)
-    eir = EirService(rendered, load_recipes(settings.eir.recipes))
+    versions = VersionParts(base, access, archive, index, pool, identity, texts)
+    eir, stale = build_versions(versions), StaleLinks(versions)
     address = public_address(settings)
     sharing = SharingParts(
         database=base.database,
@@ -233,7 +234,7 @@ def build_hub(settings: Settings) -> Hub:
     forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics, pool)
     forwarding = build_forwarding(forwarded, settings)
     # A gateway hands over and makes nothing of what it has.
-    followers = () if settings.edge.hub_url else (identity.patients, registry, eir)
+    followers = () if settings.edge.hub_url else (identity.patients, registry, eir, stale)
     _subscribe(base.outbox, Rejections(base.database, base.backend, index), *followers, forwarding)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
     edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))

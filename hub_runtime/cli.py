@@ -9,6 +9,7 @@ from hub_runtime.commands.conformance import conformance
 from hub_runtime.commands.demo import demo
 from hub_runtime.commands.doctor import doctor
 from hub_runtime.commands.edge import edge
+from hub_runtime.commands.eir import eir
 from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.ledger import ledger
@@ -47,6 +48,7 @@ for command in (
     audit,
     registry,
     ledger,
+    eir,
     conformance,
     identity,
     doctor,

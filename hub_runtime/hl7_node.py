@@ -171,4 +171,4 @@ def _query(record: ExchangeRecord) -> str:
     return asked.parameters
 
 
-_ACTIONS = {"feed": "feed_patient", "query": "find_patient"}
+_ACTIONS = {"feed": "feed_patient", "query": "find_patient", "report": "receive_report"}

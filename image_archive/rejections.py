@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
-from hub_kernel.events import KeyObjectArchived, StudyCompleted
+from hub_kernel.events import InstancesRejected, KeyObjectArchived, StudyCompleted, new_event
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
@@ -82,6 +82,7 @@ class Rejections:
             for code in set(wanted.values()):
                 _write(work.session, [one for one, why in wanted.items() if why == code], code)
             _recount(work.session, uid)
+            work.publish(new_event(InstancesRejected, work.clock, study_instance_uid=uid))
 
     def _concerned(self, study_instance_uid: str) -> bool:
         """Return whether the study holds a key object."""

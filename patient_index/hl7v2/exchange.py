@@ -10,6 +10,7 @@ from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 from patient_index.domains import DomainDirectory
 from patient_index.feed import PatientFeed
+from patient_index.hl7v2.results import ResultSink
 from patient_index.hl7v2.writing import Asked
 from patient_index.lookup import PatientLookup
 from patient_index.service import PatientIndex
@@ -45,7 +46,7 @@ class ExchangeRecord:
     """
 
     transaction: str
-    action: Literal["feed", "query"]
+    action: Literal["feed", "query", "report"]
     outcome: Literal["success", "refused", "failure"]
     sender: str
     address: str
@@ -73,7 +74,10 @@ class Discretion(Protocol):
 
 @dataclass(frozen=True)
 class Hl7Parts:
-    """What the transactions work with; made and closed by whoever makes the node."""
+    """What the transactions work with; made and closed by whoever makes the node.
+
+    Without `results` the node takes no observation results.
+    """
 
     database: Database
     clock: Clock
@@ -83,6 +87,7 @@ class Hl7Parts:
     lookup: PatientLookup
     audit: ExchangeTrail
     may_find: Discretion
+    results: ResultSink | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Asking:
     peer: Peer
     message_key: str
     transaction: str
-    action: Literal["feed", "query"]
+    action: Literal["feed", "query", "report"]
     most_answers: int = 100
     query: AskedQuery | None = None
 

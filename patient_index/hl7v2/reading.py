@@ -15,8 +15,13 @@ from patient_index.hl7v2.escapes import STANDARD, Delimiters, unescaped
 from patient_index.hl7v2.problems import Location, RefusedMessageError
 
 READ_SEGMENTS = frozenset({"MSH", "PID", "MRG", "QPD", "RCP", "DSC", "QID"})
-"""Segments that mean something here; others are checked for their name and left alone."""
+"""Segments that mean something here; others are checked for their name and left alone.
 
+In results (ORU) the segments of orders and observations mean something too.
+"""
+
+_RESULT_SEGMENTS = READ_SEGMENTS | {"ORC", "OBR", "OBX", "ZDS"}
+_RESULTS = "ORU"
 _MOST_LINES = 2_000
 _MOST_PARTS = 4_000
 # Latin-1 reads any bytes: as a last resort it says only that nothing else did.
@@ -139,7 +144,8 @@ def read_message(raw: bytes) -> Hl7Message:
     lines = _lines(raw)
     delimiters = _delimiters(lines[0])
     charset = header_charset(lines[0])
-    kept = [line for line in lines if _segment_name(line, delimiters) in READ_SEGMENTS]
+    read = _RESULT_SEGMENTS if _message_type(lines[0], delimiters) == _RESULTS else READ_SEGMENTS
+    kept = [line for line in lines if _segment_name(line, delimiters) in read]
     if any(line.startswith(b"MSH") for line in kept[1:]):
         raise RefusedMessageError("several-headers", Location("MSH", sequence=2))
     if charset.unknown and not all(line.isascii() for line in kept):
@@ -195,6 +201,11 @@ def _delimiters(header: bytes) -> Delimiters:
     if len(set(marks)) < 5 or not legal or " " in marks or not ended:
         raise RefusedMessageError("encoding-characters", Location("MSH", 2), allowed=r"|^~\&")
     return Delimiters(marks[0], marks[1], marks[2], marks[3], marks[4])
+
+
+def _message_type(header: bytes, delimiters: Delimiters) -> str:
+    fields = header.decode("latin_1").split(delimiters.field)
+    return fields[8].split(delimiters.component)[0].strip() if len(fields) > 8 else ""
 
 
 def _segment_name(line: bytes, delimiters: Delimiters) -> str:

@@ -39,6 +39,7 @@ from patient_index.hl7v2.transactions.iti21_query_demographics import (
     query_demographics,
 )
 from patient_index.hl7v2.transactions.iti64_notify_link_change import change_patient_link
+from patient_index.hl7v2.transactions.oru_r01_observation_result import take_result
 from patient_index.hl7v2.writing import AnswerWriter, Asked, asked_by, asked_by_damaged
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Route:
     """What one trigger event leads to; `answer` is MSH-9 of the answer."""
 
     transaction: str
-    action: Literal["feed", "query"]
+    action: Literal["feed", "query", "report"]
     answer: tuple[str, ...]
     handle: Handler
 
@@ -78,6 +79,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("ADT", "A31"): _feed("A31", update_patient),
     ("ADT", "A40"): _feed("A40", merge_patients),
     ("ADT", "A43"): Route("ITI-64", "feed", ("ACK", "A43", "ACK"), change_patient_link),
+    ("ORU", "R01"): Route("ORU^R01", "report", ("ACK", "R01", "ACK"), take_result),
     ("QBP", "Q23"): Route("ITI-9", "query", ("RSP", "K23", "RSP_K23"), query_identifiers),
     ("QBP", "Q22"): Route("ITI-21", "query", ("RSP", "K22", "RSP_K21"), query_demographics),
     ("QCN", "J01"): Route("ITI-21", "query", ("ACK", "J01", "ACK"), cancel_query),

@@ -41,7 +41,7 @@ def test_three_recipes_ship_with_the_hub(recipes: Recipes) -> None:
         ("CT", "BRAIN", 5),
         ("CT", "head ", 5),
         ("CT", "CHEST", 8),
-        ("CT", "", 8),
+        ("CT", "", 5),
         ("CR", "", 10),
         ("DX", "", 10),
         ("MG", "", 15),

@@ -47,6 +47,7 @@ DEEDS: Mapping[str, LazyText] = {
     "record_consent": lazy_gettext("wrote down your consent"),
     "view_operations": lazy_gettext("checked whether your examination has arrived"),
     "feed_patient": lazy_gettext("sent who you are: names and numbers"),
+    "receive_report": lazy_gettext("sent a report of your examination"),
     "find_patient": lazy_gettext("asked for your names and numbers"),
 }
 

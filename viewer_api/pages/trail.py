@@ -37,6 +37,7 @@ ACTION_WORDS = {
     "open_link": lazy_gettext("Opened a shared link"),
     "query": lazy_gettext("Searched for studies"),
     "query_registry": lazy_gettext("Searched the registry"),
+    "receive_report": lazy_gettext("Sent a report"),
     "record_consent": lazy_gettext("Wrote down a consent"),
     "retrieve_document": lazy_gettext("Fetched a document"),
     "review_identity": lazy_gettext("Looked at identities"),

@@ -1,0 +1,84 @@
+"""What a picture job does to the pixels of one frame, in words, for `eirhub eir explain`.
+
+The words are made from what the pipeline itself is given, in the order of PS3.4 N.2.
+"""
+
+from collections.abc import Iterator
+
+from eir_versions.instance_file import InstanceFile
+from eir_versions.jobs import PictureJob
+from eir_versions.pixels import LookupTable, PixelsError, Rescale, Window, display_size, fit_within
+from eir_versions.transforms import grayscale_transform, pixel_spacing
+
+
+def pipeline_steps(instance: InstanceFile, job: PictureJob) -> list[str]:
+    """Return the steps from stored bytes to the encoded picture."""
+    return [*_decoding(instance), *_values(instance, job), *_picture(instance, job)]
+
+
+def _decoding(instance: InstanceFile) -> Iterator[str]:
+    header, layout = instance.header, instance.header.layout
+    sign = "floating" if layout.floating else "signed" if layout.signed else "unsigned"
+    yield f"frame decoded from transfer syntax {header.transfer_syntax_uid}"
+    yield (
+        f"stored values: {layout.columns} x {layout.rows}, {layout.samples} samples, "
+        f"{layout.bits_stored} of {layout.bits_allocated} bits, high bit {layout.high_bit}, {sign}"
+    )
+
+
+def _values(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
+    header = instance.header
+    if header.photometric == "PALETTE COLOR":
+        yield "palette colour lookup tables to RGB"
+    elif header.layout.samples == 1:
+        yield from _grayscale(instance, job)
+    else:
+        yield f"photometric {header.photometric} to RGB, 8 bits"
+    if job.overlays:
+        yield "overlay planes burned in"
+
+
+def _grayscale(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
+    try:
+        found = grayscale_transform(
+            instance.dataset, instance.header, job.frame_number - 1, job.window
+        )
+    except PixelsError:
+        yield "no usable transformation of values"
+        return
+    if found.padding is not None:
+        yield f"padding {found.padding.low} to {found.padding.high} left out"
+    yield f"modality: {_modality(found.modality)}"
+    yield f"VOI: {_voi(found.voi)}{', asked for by the recipe' if job.window else ''}"
+    yield f"presentation: {'inverted' if found.inverse else 'identity'}, floor(255 * y)"
+
+
+def _modality(found: object) -> str:
+    if isinstance(found, LookupTable):
+        return f"lookup table of {len(found.entries)} entries, {found.bits} bits"
+    if isinstance(found, Rescale):
+        return f"value * {found.slope:g} + {found.intercept:g}"
+    return "identity"
+
+
+def _voi(found: object) -> str:
+    if isinstance(found, LookupTable):
+        return f"lookup table of {len(found.entries)} entries, {found.bits} bits"
+    if isinstance(found, Window):
+        return f"{found.function.value} centre {found.center:g} width {found.width:g}"
+    return "range of the frame"
+
+
+def _picture(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
+    layout = instance.header.layout
+    if job.masks:
+        yield f"{len(job.masks)} areas with text blackened"
+    spacing = pixel_spacing(instance.dataset, job.frame_number - 1) if job.aspect else None
+    size = display_size(layout.rows, layout.columns, spacing)
+    if job.box is not None:
+        size = fit_within(size, job.box)
+    yield f"scaled to {size[0]} x {size[1]} in true aspect"
+    if job.watermark:
+        yield f"watermark of {len(job.watermark)} lines burned in with {job.font}"
+    ceiling = "" if job.ratio_ceiling is None else f", ratio at most {job.ratio_ceiling:g}"
+    yield f"encoded as {job.media_type} from quality {job.quality}{ceiling}"
