@@ -27,6 +27,7 @@ from hub_kernel.errors import NotFoundError
 from image_archive.backend import SpooledObject, require_key
 from image_archive.backends.file_part import FilePart
 from image_archive.backends.spool import LARGEST_KEPT_BYTES, Spool, Spooled, flush_folder
+from image_archive.backends.whole_flush import WholeFlush
 from image_archive.errors import (
     ArchiveBusyError,
     ArchiveError,
@@ -68,6 +69,7 @@ class FilesystemBackend:
         self._spool = Spool(self._new_path, self.translated)
         for folder in (self._incoming, self.shared_folder):
             folder.mkdir(parents=True, exist_ok=True)
+        self._whole_flush = WholeFlush(self._text)
 
     @property
     def shared_folder(self) -> Path:
@@ -96,19 +98,22 @@ class FilesystemBackend:
     ) -> list[ArchiveError | None]:
         """Publish spooled objects: all copied, then all flushed, then each folder flushed once.
 
-        By the time the first is flushed the others are on their way to the disk already.
+        Many are flushed by one call where that is possible. Where it is not, by the time the first
+        is flushed the others are on their way to the disk already.
         """
         outcomes: list[ArchiveError | None] = [None] * len(objects)
-        copies: list[tuple[int, PendingFile, str]] = []
+        copies: list[tuple[int, PendingFile]] = []
         folders: set[str] = set()
-        for number, (spooled, key) in enumerate(objects):
+        with self._whole_flush.of(len(objects)) as flush:
+            for number, (spooled, _) in enumerate(objects):
+                try:
+                    copies.append((number, self._copied(spooled, begin_writing=flush is None)))
+                except ArchiveError as error:
+                    outcomes[number] = error
+            flushed = flush is not None and flush()
+        for number, copy in copies:
             try:
-                copies.append((number, self._copied(spooled), key))
-            except ArchiveError as error:
-                outcomes[number] = error
-        for number, copy, key in copies:
-            try:
-                folders.add(copy.place(key))
+                folders.add(copy.place(objects[number][1], flushed=flushed))
             except ArchiveError as error:
                 outcomes[number] = error
         try:
@@ -241,7 +246,7 @@ class FilesystemBackend:
     def _new_path(self) -> str:
         return f"{self._text}/{_INCOMING}/{self._prefix}-{next(self._names)}"
 
-    def _copied(self, spooled: SpooledObject) -> "PendingFile":
+    def _copied(self, spooled: SpooledObject, *, begin_writing: bool) -> "PendingFile":
         """Return the spooled object in a file of its own: a copy, or itself where it is large."""
         if not isinstance(spooled, Spooled):
             raise TypeError("a backend publishes what it spooled itself")
@@ -252,7 +257,7 @@ class FilesystemBackend:
         path = self._new_path()
         with self.translating_errors():
             copy = PendingFile(self, path, os.open(path, _CREATE, 0o640))
-        copy.fill(spooled)
+        copy.fill(spooled, begin_writing=begin_writing)
         return copy
 
     def _path(self, key: str) -> Path:
@@ -285,12 +290,12 @@ class PendingFile:
         self._descriptor = descriptor
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def fill(self, spooled: Spooled) -> None:
-        """Copy the object into the file and start to write it to the disk; as `write`."""
+    def fill(self, spooled: Spooled, *, begin_writing: bool) -> None:
+        """Copy the object into the file, and begin to write it to the disk; as `write`."""
         with self._discarding_on_error():
             spooled.copy_to(self._descriptor)
-            # Also begins the writing of what is dirty, which is what it is wanted for here.
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if begin_writing:  # which this does with what is dirty
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`; a full disk discards the file."""
@@ -325,13 +330,14 @@ class PendingFile:
                         os.unlink(target)
                 raise
 
-    def place(self, key: str) -> str:
-        """Flush the file and name it by its key; return the folder that is still to be flushed."""
+    def place(self, key: str, *, flushed: bool = False) -> str:
+        """Flush the file, unless it is, and name it by its key; return the folder to be flushed."""
         if self._descriptor < 0:
             raise ValueError("this object has been published or discarded")
         with self._discarding_on_error():
             self._backend.require_working()
-            os.fdatasync(self._descriptor)
+            if not flushed:
+                os.fdatasync(self._descriptor)
             folder = self._backend.folder_of(key)
             os.rename(self._path, self._backend.path_of(key))
         self._close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-TRACED = "write,pwrite64,sendfile,fdatasync,fsync,mkdir,rename,sendto"
+TRACED = "write,pwrite64,sendfile,fdatasync,fsync,syncfs,mkdir,rename,sendto"
 _CALL = re.compile(r"^\d+\s+(?P<name>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+)")
 _UNFINISHED = re.compile(r"^(?P<thread>\d+)\s+(?P<start>.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(?P<thread>\d+)\s+<\.\.\. \w+ resumed>(?P<end>.*)$")
@@ -64,6 +64,11 @@ class Disk:
             name for name in self.unflushed_names if str(PurePosixPath(name).parent) != path
         }
 
+    def flush_all(self, _arguments: str) -> None:
+        """Copies and names; what the spool and the database flush on their own is not excused."""
+        self.unflushed -= self.copied
+        self.unflushed_names.clear()
+
     def copy(self, arguments: str) -> None:
         self.copied.add(_path(arguments))
         self.unflushed.add(_path(arguments))
@@ -105,6 +110,7 @@ _ACTIONS: dict[str, Callable[[Disk, str], None]] = {
     "sendfile": Disk.copy,
     "fdatasync": Disk.flush,
     "fsync": Disk.flush,
+    "syncfs": Disk.flush_all,
     "mkdir": Disk.make_folder,
     "rename": Disk.rename,
     "sendto": Disk.send,

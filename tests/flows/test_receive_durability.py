@@ -31,8 +31,9 @@ _SUCCESS = "Received Store Response (Success)"
 
 # (moment, system call, its number since the sender came, in the first thread that comes so far:
 # the association's or the one that settles). Before its answer one instance costs some
-# reads, some writes to its spool file and one flush of it. After it, in groups: a copy, its flush,
-# its rename, one flush of the folder, one transaction, one write that forgets the spool file.
+# reads, some writes to its spool file and one flush of it. After it, in groups: a copy, its flush
+# or one of all, its rename, one flush of the folder, one transaction, one write that forgets the
+# spool file.
 KILL_POINTS: tuple[tuple[str, str, int], ...] = (
     ("accepting the next connection", "accept4", 1),
     ("accepting the association", "sendto", 1),
@@ -53,7 +54,7 @@ KILL_POINTS: tuple[tuple[str, str, int], ...] = (
     ("creating the study's folder", "mkdir", 1),
     ("creating the first copy", "sendfile", 1),
     ("copying a later one", "sendfile", 4),
-    ("starting to write it", "fadvise64", 2),
+    ("flushing many at once", "syncfs", 1),
     ("first rename", "rename", 1),
     ("a later rename", "rename", 4),
     ("flushing the new folder's parent", "fsync", 1),

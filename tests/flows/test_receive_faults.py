@@ -153,7 +153,8 @@ def test_the_full_disk_test_can_fail(trial: Trial, small_disk: Path) -> None:
     assert trial.lost()
 
 
-_EIO = ("-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=9+")
+_FLUSHES = "fsync,fdatasync,syncfs"
+_EIO = ("-e", f"trace={_FLUSHES}", "-e", f"inject={_FLUSHES}:error=EIO:when=9+")
 
 
 def test_a_flush_that_fails_ends_all_acknowledging(trial: Trial, tmp_path: Path) -> None:
