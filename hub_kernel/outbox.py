@@ -6,7 +6,7 @@ truth.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,9 @@ class Subscriber:
 
     `handle` opens its own units of work and must be idempotent: it can be called again with the
     same event after a crash. Raising means "try again later"; after `attempts` it is parked for a
-    person, with the reason. `heavy` work (rendering) never stands in the way of quick work.
+    person, with the reason. `heavy` work (rendering) never stands in the way of quick work. Of
+    events written together, those for which `same` returns equal values are one delivery, of the
+    first: for reactions to which the others would say nothing new.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Subscriber:
     handle: Callable[[Any], None]
     attempts: int = 12
     heavy: bool = False
+    same: Callable[[Any], Hashable] | None = None
 
 
 class OutboxEvent(Base):
@@ -145,8 +148,9 @@ class Outbox:
         """Record the events and what is owed for them, in the caller's transaction."""
         events: list[dict[str, Any]] = []
         owed: list[dict[str, Any]] = []
+        told: set[tuple[str, Hashable]] = set()
         for one in occurred:
-            names = [s.name for s in self.subscribers.values() if isinstance(one, s.event_type)]
+            names = [s.name for s in self.subscribers.values() if _is_news(s, one, told)]
             if names:
                 events.append(_event_values(one))
                 owed += [_delivery_values(one, name) for name in names]
@@ -277,6 +281,19 @@ class Outbox:
                 )
                 is not None
             )
+
+
+def _is_news(subscriber: Subscriber, occurred: Event, told: set[tuple[str, Hashable]]) -> bool:
+    """Tell whether the event is owed to the subscriber, given what is in this transaction."""
+    if not isinstance(occurred, subscriber.event_type):
+        return False
+    if subscriber.same is None:
+        return True
+    said = subscriber.name, subscriber.same(occurred)
+    if said in told:
+        return False
+    told.add(said)
+    return True
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

@@ -198,7 +198,14 @@ class PatientIndex:
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reactions to events: every archived instance is an observation."""
-        return [Subscriber("patient-index", InstanceArchived, self._instance_archived)]
+        return [
+            Subscriber(
+                "patient-index",
+                InstanceArchived,
+                self._instance_archived,
+                same=lambda archived: archived.patient,
+            )
+        ]
 
     def write(self, change: Callable[[Work], T]) -> T:
         """Run a change in a unit of work, again when another writer was there first."""
