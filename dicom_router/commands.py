@@ -4,6 +4,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from dicom_router.answer import Answer
 from dicom_router.errors import ProtocolViolationError
@@ -59,8 +60,7 @@ class CommandField(IntEnum):
     N_ACTION_RSP = 0x8130
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A received command set. UIDs and texts are as sent: anything may be in them.
 
     The fields with a default are those of few commands: the status of a response, the destination
@@ -246,7 +246,8 @@ def _us(elements: dict[int, bytes], element: int) -> int:
 
 
 def _text(elements: dict[int, bytes], element: int) -> str:
-    return elements.get(element, b"").decode("latin-1").rstrip(" \0")
+    value = elements.get(element)
+    return value.decode("latin-1").rstrip(" \0") if value else ""
 
 
 def _uid(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource, Site
 from access_control.policy import decide
@@ -17,8 +18,9 @@ class Caller:
     called_ae_title: str
     address: str
 
+    @cached_property
     def origin(self) -> InstanceOrigin:
-        """Return what the archive keeps of where an instance came from."""
+        """What the archive keeps of where an instance came from."""
         return InstanceOrigin(
             site_id=self.site.site_id,
             issuer=self.site.assigning_authority,
@@ -28,8 +30,9 @@ class Caller:
             charset_habit=self.site.used_charset,
         )
 
+    @cached_property
     def may_store(self) -> bool:
-        """Tell whether instances may be archived as this site's."""
+        """Whether instances may be archived as this site's, decided once: it depends on no more."""
         own = Resource("study", origin_site_id=self.site.site_id)
         return decide(self.site.as_subject(), Action.STORE, own, Purpose.TREATMENT).allowed
 

@@ -8,6 +8,7 @@ of the dataset, is written last: a file that was torn on its way in does not mat
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from struct import Struct
 
 from hub_kernel.errors import InvalidValueError
@@ -63,12 +64,7 @@ def write_file_meta(header: IncomingHeader, received_at: datetime) -> bytes:
             _short(0x0002, b"UI", header.sop_class_uid),
             _short(0x0003, b"UI", header.sop_instance_uid),
             _short(0x0010, b"UI", header.transfer_syntax_uid),
-            _short(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _short(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-            _short(0x0016, b"AE", origin.calling_ae_title),
-            _short(0x0017, b"AE", origin.calling_ae_title),
-            _short(0x0018, b"AE", origin.called_ae_title),
-            _short(0x0100, b"UI", RECEIPT_CREATOR_UID),
+            _parties(origin),
             _private_information(origin, received_at),
         )
     )
@@ -121,20 +117,38 @@ def _short(element: int, vr: bytes, text: str) -> bytes:
     return _SHORT.pack(0x0002, element, vr, len(value)) + value
 
 
+@lru_cache(maxsize=256)
+def _parties(origin: InstanceOrigin) -> bytes:
+    """Return who wrote the file and who sent it, which all instances of a sender share."""
+    return b"".join(
+        (
+            _short(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _short(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            _short(0x0016, b"AE", origin.calling_ae_title),
+            _short(0x0017, b"AE", origin.calling_ae_title),
+            _short(0x0018, b"AE", origin.called_ae_title),
+            _short(0x0100, b"UI", RECEIPT_CREATOR_UID),
+        )
+    )
+
+
 def _private_information(origin: InstanceOrigin, received_at: datetime) -> bytes:
     """The receipt as JSON. The peer's address is left out: files are handed to readers."""
-    text = json.dumps(
-        {
-            "site_id": origin.site_id,
-            "namespace": origin.issuer.namespace,
-            "oid": origin.issuer.oid,
-            "charset_habit": origin.charset_habit,
-            "received_at": received_at.isoformat(),
-            "seal": _UNSEALED,
-        }
-    )
+    text = f'{_sender(origin)}"received_at": "{received_at.isoformat()}", "seal": "{_UNSEALED}"}}'
     value = text.encode() + b" " * (len(text) % 2)
     return _LONG.pack(0x0002, 0x0102, b"OB", 0, len(value)) + value
+
+
+@lru_cache(maxsize=256)
+def _sender(origin: InstanceOrigin) -> str:
+    """Return the beginning of a receipt, which all instances of a sender share."""
+    said = {
+        "site_id": origin.site_id,
+        "namespace": origin.issuer.namespace,
+        "oid": origin.issuer.oid,
+        "charset_habit": origin.charset_habit,
+    }
+    return json.dumps(said)[:-1] + ", "
 
 
 def _end_of_group(head: bytes, start: int) -> int:

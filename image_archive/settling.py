@@ -157,7 +157,9 @@ class Settler:
         self._progress.close()
 
     def _note_progress(self) -> None:
-        unsettled = min((item.number for item in self._all()), default=self._submitted + 1)
+        # Each list is in the order of the numbers: what was stuck is tried before what came later.
+        lists = (self._stuck, self._under_way, self._waiting)
+        unsettled = min((items[0].number for items in lists if items), default=self._submitted + 1)
         in_trouble = self._trouble is not None
         self._progress.note(self._submitted, unsettled - 1, in_trouble=in_trouble)
 

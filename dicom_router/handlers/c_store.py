@@ -54,9 +54,9 @@ class StoreService:
             sop_class_uid=command.affected_sop_class_uid,
             sop_instance_uid=command.affected_sop_instance_uid,
             transfer_syntax_uid=context.transfer_syntax,
-            origin=caller.origin(),
+            origin=caller.origin,
         )
-        if not caller.may_store():
+        if not caller.may_store:
             reception.refuse(NOT_AUTHORIZED)
         elif not self._takes(header.sop_class_uid, context, caller):
             reception.refuse(SOP_CLASS_NOT_SUPPORTED)

@@ -51,7 +51,7 @@ class CommitmentService:
 
         Success means that the request survives whatever happens to the hub.
         """
-        if not caller.may_store():
+        if not caller.may_store:
             return NOT_AUTHORIZED, None
         if message.command.requested_sop_instance_uid != PUSH_MODEL_INSTANCE:
             return NO_SUCH_OBJECT, None

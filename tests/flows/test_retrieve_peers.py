@@ -102,7 +102,7 @@ def archive_large(hub: Hub, megabytes: int) -> Dataset:
             CT,
             str(header.SOPInstanceUID),
             EXPLICIT,
-            Caller(TOWNSHIP, "CT1", "EIRHUB", "127.0.0.1").origin(),
+            Caller(TOWNSHIP, "CT1", "EIRHUB", "127.0.0.1").origin,
         )
     ) as incoming:
         incoming.write(head + b"\xe0\x7f\x10\x00OW\0\0" + length)
