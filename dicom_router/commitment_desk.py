@@ -169,8 +169,11 @@ class CommitmentDesk:
             return True
 
     def _reason(self, reference: SopReference) -> int:
-        """Return the failure reason of one instance (PS3.3 C.14.1.1), 0 when it is safely here."""
-        record = self._parts.index.instance(reference.sop_instance_uid)
+        """Return the failure reason of one instance (PS3.3 C.14.1.1), 0 when it is safely here.
+
+        What a rejection note has taken back is hidden, and kept: who asks may delete its copy.
+        """
+        record = self._parts.index.instance(reference.sop_instance_uid, with_rejected=True)
         if record is None:
             return NO_SUCH_INSTANCE
         if record.sop_class_uid != reference.sop_class_uid:

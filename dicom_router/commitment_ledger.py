@@ -6,7 +6,7 @@ its machine, and after the lease elsewhere.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, insert, or_, select, update
@@ -52,11 +52,37 @@ class Transaction:
 
 
 @dataclass(frozen=True)
+class OwedReport:
+    """A report that was promised and has not been heard yet; times are UTC."""
+
+    transaction_uid: str
+    site_id: str
+    calling_ae_title: str
+    asked_at: datetime
+    instances: int
+    examined: int
+    attempts: int
+    due_at: datetime
+    last_error: str
+
+
+@dataclass(frozen=True)
 class CommitmentLedger:
-    """Every transaction; `owner` is this process as host:pid."""
+    """Every transaction; `owner` is this process as host:pid, or empty for who only looks."""
 
     database: Database
-    owner: str
+    owner: str = ""
+
+    def owed(self, *, limit: int) -> list[OwedReport]:
+        """Return the reports that are owed, the oldest first."""
+        wanted = (
+            select(TRANSACTION)
+            .where(TRANSACTION.c.reported_at.is_(None))
+            .order_by(TRANSACTION.c.asked_at, TRANSACTION.c.id)
+            .limit(limit)
+        )
+        with self.database.read() as session:
+            return [_owed(row) for row in session.execute(wanted)]
 
     def begin(self, caller: Caller, request: CommitmentRequest) -> int:
         """Keep a request for good; return its row. It is this process's for the moment."""
@@ -158,6 +184,20 @@ class CommitmentLedger:
 
     def _set(self, session: Any, row_id: int, **values: Any) -> None:
         session.execute(update(TRANSACTION).where(TRANSACTION.c.id == row_id).values(**values))
+
+
+def _owed(row: Row[Any]) -> OwedReport:
+    return OwedReport(
+        transaction_uid=row.transaction_uid,
+        site_id=row.site_id,
+        calling_ae_title=row.calling_ae_title,
+        asked_at=row.asked_at,
+        instances=len(row.asked),
+        examined=len(row.found),
+        attempts=row.attempts,
+        due_at=row.due_at,
+        last_error=row.last_error,
+    )
 
 
 def _transaction(row: Row[Any]) -> Transaction:

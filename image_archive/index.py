@@ -89,11 +89,14 @@ class ArchiveIndex:
         with self._snapshot() as session:
             return [_instance(row) for row in session.execute(wanted.order_by(*_INSTANCE_ORDER))]
 
-    def instance(self, sop_instance_uid: str) -> InstanceRecord | None:
+    def instance(
+        self, sop_instance_uid: str, *, with_rejected: bool = False
+    ) -> InstanceRecord | None:
         """Return an instance, None when there is none of that UID."""
-        wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid, VISIBLE_INSTANCE)
+        wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
         with self._snapshot() as session:
-            row = session.execute(wanted).first()
+            visible = wanted if with_rejected else wanted.where(VISIBLE_INSTANCE)
+            row = session.execute(visible).first()
             return _instance(row) if row else None
 
     def studies_of(self, identifiers: Collection[PatientIdentifier]) -> list[StudyRecord]:

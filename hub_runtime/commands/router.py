@@ -11,6 +11,7 @@ import click
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_router.commitment_ledger import CommitmentLedger, OwedReport
 from dicom_router.forwarding.desk import DestinationView
 from dicom_router.forwarding.model import Item, State
 from dicom_router.routing.deciding import asked_tags, decide
@@ -82,6 +83,18 @@ def queue(
     lines = [*map(_view_words, views), *map(_item_words, items)]
     form = {"destinations": [asdict(view) for view in views], "items": [asdict(i) for i in items]}
     answer(form, "\n".join(lines) or "no destination is configured", as_json=as_json)
+
+
+@router.command()
+@click.option("--limit", default=50, show_default=True, help="How many rows.")
+@json_option
+@with_settings
+def commitments(settings: Settings, limit: int, *, as_json: bool) -> None:
+    """Show the reports on storage commitment that are owed to those who asked, and why."""
+    with opened_hub(settings) as hub:
+        owed = CommitmentLedger(hub.database).owed(limit=limit)
+    words = "\n".join(map(_owed_words, owed)) or "no report is owed"
+    answer({"owed": [asdict(one) for one in owed]}, words, as_json=as_json)
 
 
 @router.command()
@@ -221,6 +234,17 @@ def _view_words(view: DestinationView) -> str:
     if view.last_error:
         said.append(f"  last error {view.last_error_at:%Y-%m-%d %H:%M} UTC: {view.last_error}")
     return "\n".join(said)
+
+
+def _owed_words(owed: OwedReport) -> str:
+    said = (
+        f"{owed.asked_at:%Y-%m-%d %H:%M} UTC {owed.calling_ae_title:16} {owed.site_id}: "
+        f"{owed.examined} of {owed.instances} instances examined, {owed.attempts} tries; "
+        f"{owed.transaction_uid}"
+    )
+    if not owed.last_error:
+        return said
+    return f"{said}\n  next try {owed.due_at:%Y-%m-%d %H:%M} UTC: {owed.last_error}"
 
 
 def _item_words(item: Item) -> str:

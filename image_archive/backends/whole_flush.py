@@ -16,7 +16,7 @@ from typing import cast
 
 _FILE_SYSTEMS = frozenset({"ext4", "xfs"})
 _TELLS_ERRORS = (5, 8)
-_FEWEST = 4
+_FEWEST = 2
 _SLOW_S = 0.5
 _PAUSE_S = 30.0
 

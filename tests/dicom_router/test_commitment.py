@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_router import commitment_desk, commitment_ledger
 from dicom_router.commitment_desk import CommitmentDesk, CommitmentParts
+from dicom_router.commitment_ledger import CommitmentLedger
 from dicom_router.commitment_messages import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -27,6 +28,7 @@ from dicom_router.model import Caller
 from dicom_router.sending.model import Destination, SendLimits
 from dicom_router.sending.storing import COMMITMENT, StoreAssociation
 from dicom_router.tables import TRANSACTION
+from image_archive.tables import INSTANCE
 from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
 from tests.dicom_router.instances import ct
 from tests.dicom_router.retrieving import damage, store
@@ -196,6 +198,23 @@ def test_nobody_knows_where_to_report_it_stays_owed_and_says_so(hub: Hub) -> Non
     store(hub, ct(1))
     ask_and_leave(hub.port, "1.2.9.6", HERE)
     assert until(lambda: any("no such AE title" in error for _, _, error in pending(hub)), 15)
+    (owed,) = CommitmentLedger(hub.parts.database).owed(limit=10)
+    assert (owed.transaction_uid, owed.site_id) == ("1.2.9.6", TOWNSHIP.site_id)
+    assert (owed.instances, owed.examined, owed.calling_ae_title) == (1, 1, "CT1")
+    assert "no such AE title" in owed.last_error
+    assert owed.due_at > owed.asked_at
+
+
+def test_what_a_rejection_note_took_back_is_hidden_and_committed(hub: Hub) -> None:
+    """It is kept; a modality that hears "no such instance" would send it for ever."""
+    store(hub, ct(1))
+    assert hub.parts.archive.settled()
+    with hub.parts.database.unit_of_work() as work:
+        work.session.execute(update(INSTANCE).values(rejected="113001"))
+    assert hub.parts.index.instance(HERE.sop_instance_uid) is None
+    with asking(hub) as peer:
+        peer.request_commitment(CommitmentRequest("1.2.9.7", (HERE,)))
+        assert peer.await_report("1.2.9.7", 10) == CommitmentReport("1.2.9.7", (HERE,), ())
 
 
 def test_a_restart_between_request_and_report_loses_neither(tmp_path: Path) -> None:
