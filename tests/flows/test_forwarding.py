@@ -1,4 +1,4 @@
-"""A whole hub forwards what a modality pushes: to DCMTK, to Orthanc by C-STORE and by STOW-RS."""
+"""A whole hub forwards what is pushed: to storescp, dcmqrscp, Orthanc by C-STORE and STOW-RS."""
 
 import json
 import socket
@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from tests.flows.test_forwarding_faults import storescp
+from tests.support.query_archives import dcmqrscp
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 from tests.support.tools import require_tool
 
@@ -144,13 +145,18 @@ def pixels(instance: Dataset) -> Any:
 
 
 def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
-    with storescp(tmp_path / "got") as scp, orthanc(tmp_path / "orthanc") as peer:
+    with (
+        storescp(tmp_path / "got") as scp,
+        dcmqrscp(tmp_path / "archive") as archive,
+        orthanc(tmp_path / "orthanc") as peer,
+    ):
         listed = ", ".join(
             f'{{ name = "{name}", ae_title = "{name}", host = "127.0.0.1", port = {port},'
             f" commitment = {commitment} }}"
             for name, port, commitment in (
                 ("DEAD", free_port(), "false"),
                 ("SCP", scp.port, "false"),
+                (archive.ae_title, archive.port, "false"),
                 ("ORTHANC", peer.dicom_port, "true"),
             )
         )
@@ -159,7 +165,7 @@ def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
             f'router.web_destinations=[{{ name = "STOW", url = "{peer.http}/dicom-web" }}]',
             rules_for(
                 tmp_path,
-                ("", '{ to = "DEAD" }, { to = "SCP" }'),
+                ("", f'{{ to = "DEAD" }}, {{ to = "SCP" }}, {{ to = "{archive.ae_title}" }}'),
                 ('when.modality = "CT"', f'{{ to = "ORTHANC", transfer_syntax = "{JPEG_LS}" }}'),
                 ('when.modality = "MR"', f'{{ to = "STOW", transfer_syntax = "{HTJ2K}" }}'),
             ),
@@ -170,18 +176,22 @@ def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
             push(hub, SAMPLES)
             # The dead destination holds up none of the others.
             await_true(lambda: len(scp.kept()) == 2 == len(peer.instances()), "not forwarded")
-            await_true(lambda: is_done(queue(hub)["destinations"]["SCP"], 2), "not recorded")
+            for name in ("SCP", archive.ae_title):
+                await_true(lambda: is_done(queue(hub)["destinations"][name], 2), "not recorded")  # noqa: B023 (awaited here)
             # Orthanc reports on an association of its own, to the hub's port.
             await_true(lambda: is_done(queue(hub)["destinations"]["ORTHANC"], 1), "not committed")
             committed = queue(hub, "--destination", "ORTHANC", "--state", "committed")["items"]
             dead = queue(hub)["destinations"]["DEAD"]
             archived = queue(hub, "--destination", "SCP", "--state", "sent")["items"]
+        in_the_archive = {uid: one.PixelData for uid, one in archive.instances().items()}
         kept = peer.instances()
         arrived = {uid: dcmread(BytesIO(peer.file(name))) for uid, name in kept.items()}
     assert [one["rule"] for one in committed] == ["rule 1"]
     assert dead["counts"]["queued"] == 2
     assert dead["last_error"].startswith("no connection")
     assert scp.kept() == {one["sop_instance_uid"]: one["dataset_sha256"] for one in archived}
+    pushed = [dcmread(file) for file in SAMPLES]
+    assert in_the_archive == {str(one.SOPInstanceUID): one.PixelData for one in pushed}
     for file, choice in zip(SAMPLES, (JPEG_LS, HTJ2K), strict=True):
         sent = dcmread(file)
         instance = arrived.pop(str(sent.SOPInstanceUID))

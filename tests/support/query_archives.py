@@ -1,0 +1,89 @@
+"""Small archives nobody here wrote, as destinations: DCMTK's dcmqrscp and pynetdicom's qrscp."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from tests.support.tools import require_tool
+
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class QueryArchive:
+    """A running archive with one AE title, and the folder it keeps its files in."""
+
+    ae_title: str
+    port: int
+    folder: Path
+
+    def instances(self) -> dict[str, Dataset]:
+        """What it keeps, by SOP Instance UID."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        kept = [dcmread(path) for path in files if path.name != "index.dat"]
+        return {str(one.SOPInstanceUID): one for one in kept}
+
+
+@contextmanager
+def dcmqrscp(folder: Path) -> Iterator[QueryArchive]:
+    """DCMTK's archive, as its manual page configures it."""
+    program, archive = require_tool("dcmqrscp"), _new_archive("DCMQRSCP", folder)
+    settings = folder.with_suffix(".cfg")
+    settings.write_text(
+        f"NetworkTCPPort = {archive.port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\n{archive.ae_title} {folder} RW (200, 1024mb) ANY\nAETable END\n"
+    )
+    with _running([program, "-c", str(settings)], archive):
+        yield archive
+
+
+@contextmanager
+def pynetdicom_qrscp(folder: Path) -> Iterator[QueryArchive]:
+    """The query/retrieve SCP among pynetdicom's own applications."""
+    archive = _new_archive("PYQRSCP", folder)
+    command = [sys.executable, "-m", "pynetdicom", "qrscp", "--port", str(archive.port)]
+    command += ["-aet", archive.ae_title, "-ba", "127.0.0.1"]
+    command += ["--database-location", str(folder.with_suffix(".sqlite"))]
+    command += ["--instance-location", str(folder)]
+    with _running(command, archive):
+        yield archive
+
+
+def _new_archive(ae_title: str, folder: Path) -> QueryArchive:
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return QueryArchive(ae_title, probe.getsockname()[1], folder)
+
+
+@contextmanager
+def _running(command: list[str], archive: QueryArchive) -> Iterator[None]:
+    log = archive.folder.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _listens(archive.port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"{archive.ae_title} does not listen"
+            time.sleep(0.1)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
