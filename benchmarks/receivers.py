@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -49,11 +49,12 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Started:
-    """A running receiver; `metrics` is where it says how it does, if it does."""
+    """A running receiver; `metrics` is where it says how it does, `web` its HTTP, if it has any."""
 
     process: "subprocess.Popen[bytes]"
     port: int
     metrics: str = ""
+    web: str = ""
 
     def peak_bytes(self) -> int:
         """Return the most memory it has held, its children's included, in bytes."""
@@ -95,31 +96,45 @@ def _start_hub(folder: Path) -> Started:
     while time.monotonic() < deadline and not _ends_within(process, _POLL_S):
         ready = _READY.search(log.read_text())
         if ready:
-            return Started(process, int(ready["dicom"]), f"{ready['http']}/metrics")
+            http = ready["http"]
+            return Started(process, int(ready["dicom"]), f"{http}/metrics", http)
     process.kill()
     raise SystemExit(f"the hub did not start:\n{log.read_text()}")
 
 
 def _start_orthanc(folder: Path) -> Started:
     """Orthanc as it is delivered, without HTTP; storage is synchronised, as is its default."""
+    return _orthanc(folder, {"HttpServerEnabled": False, "Plugins": []})
+
+
+def _start_orthanc_web(folder: Path) -> Started:
+    """Orthanc with HTTP and its DICOMweb, for this machine alone and without accounts."""
+    port = free_port()
+    web = {
+        "HttpServerEnabled": True,
+        "HttpPort": port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [ORTHANC_PLUGINS],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    return replace(_orthanc(folder, web), web=f"http://127.0.0.1:{port}")
+
+
+def _orthanc(folder: Path, more: dict[str, object]) -> Started:
     port = free_port()
     configuration = folder / "orthanc.json"
-    configuration.write_text(
-        json.dumps(
-            {
-                "Name": "BENCH",
-                "StorageDirectory": str(folder / "storage"),
-                "IndexDirectory": str(folder / "storage"),
-                "HttpServerEnabled": False,
-                "DicomPort": port,
-                "DicomAlwaysAllowStore": True,
-                "DicomAlwaysAllowEcho": True,
-                "DicomAlwaysAllowFind": True,
-                "MaximumPduLength": _PDU_BYTES,
-                "Plugins": [],
-            }
-        )
-    )
+    settings = {
+        "Name": "BENCH",
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "DicomPort": port,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowFind": True,
+        "MaximumPduLength": _PDU_BYTES,
+    }
+    configuration.write_text(json.dumps(settings | more))
     return Started(_spawn(["Orthanc", str(configuration)], folder / "orthanc.log"), port)
 
 
@@ -133,6 +148,8 @@ def _start_storescp(folder: Path) -> Started:
 
 HUB_COMMAND = [sys.executable, "-m", "hub_runtime.cli", "serve"]
 HUB = Receiver("EIR Hub", "durable, findable", sys.executable, _start_hub)
+ORTHANC_PLUGINS = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+ORTHANC_WEB = Receiver("Orthanc", "with DICOMweb", "Orthanc", _start_orthanc_web)
 ORTHANC = Receiver("Orthanc", "files synchronised, findable", "Orthanc", _start_orthanc)
 STORESCP = Receiver("storescp", "nothing", "storescp", _start_storescp)
 RECEIVERS = (HUB, ORTHANC, STORESCP)
