@@ -186,8 +186,10 @@ class EirService:
                 return stored
         return self._fresh_thumbnail(study_uid, series_uid)
 
-    def rendered(self, request: RenderRequest) -> Picture:
+    def rendered(self, request: RenderRequest, instance: InstanceRecord | None = None) -> Picture:
         """Return the picture of one frame as asked for.
+
+        `instance` is the one the request names, to who has looked it up already.
 
         Raises:
             InvalidValueError: media type, quality, viewport, window or palette is out of range.
@@ -196,7 +198,7 @@ class EirService:
             UnrenderableInstanceError: with the reason.
         """
         _check(request)
-        instance = self._image(request.sop_instance_uid)
+        instance = self._image(request.sop_instance_uid, instance)
         job = PictureJob(
             frame_number=request.frame_number,
             window=request.window,
@@ -216,7 +218,7 @@ class EirService:
             and self._instance(state_uid).study_instance_uid != instance.study_instance_uid
         ):
             raise NotFoundError("no such presentation state in this study")
-        return self._renderer.draw(instance.sop_instance_uid, job, state_uid)
+        return self._renderer.draw(instance.sop_instance_uid, job, state_uid, instance.storage_key)
 
     def preview(self, source: BinaryIO) -> Picture:
         """Return the small picture of a Part 10 file that is not archived, from its first frame.
@@ -285,7 +287,9 @@ class EirService:
         box = (style.edge, style.edge)
         job = PictureJob(frame, box=box, quality=style.quality, reduced=True)
         try:
-            picture = self._renderer.draw(instance.sop_instance_uid, job)
+            picture = self._renderer.draw(
+                instance.sop_instance_uid, job, storage_key=instance.storage_key
+            )
         except FrameNotFoundError as error:
             raise UnrenderableInstanceError(reasons.NO_SUCH_FRAME) from error
         with self._lock:
@@ -300,8 +304,8 @@ class EirService:
             raise NotFoundError("no such instance")
         return instance
 
-    def _image(self, sop_instance_uid: str) -> InstanceRecord:
-        instance = self._instance(sop_instance_uid)
+    def _image(self, sop_instance_uid: str, known: InstanceRecord | None = None) -> InstanceRecord:
+        instance = known or self._instance(sop_instance_uid)
         if not instance.rows:
             raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
         return instance

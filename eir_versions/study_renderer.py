@@ -53,7 +53,7 @@ class InstanceSource(Protocol):
         """
         ...
 
-    def open_pixels(self, sop_instance_uid: str) -> BinaryIO:
+    def open_pixels(self, sop_instance_uid: str, storage_key: str = "") -> BinaryIO:
         """Return a file with the same pixel values, which may be its master; raises the same."""
         ...
 
@@ -181,16 +181,22 @@ class StudyRenderer:
         )
 
     def draw(
-        self, sop_instance_uid: str, job: PictureJob, presentation_state_uid: str = ""
+        self,
+        sop_instance_uid: str,
+        job: PictureJob,
+        presentation_state_uid: str = "",
+        storage_key: str = "",
     ) -> Picture:
         """Return the picture of a job on a stored instance, as a presentation state has it.
+
+        `storage_key` says where it is, to who knows it: that spares looking it up.
 
         Raises:
             UnrenderableInstanceError: with the reason.
             FrameNotFoundError: there is no such frame.
         """
         with ExitStack() as stack:
-            source = stack.enter_context(self.opened_pixels(sop_instance_uid))
+            source = stack.enter_context(self.opened_pixels(sop_instance_uid, storage_key))
             if not presentation_state_uid:
                 return self._parts.pool.picture(source, job)
             state = stack.enter_context(self.opened(presentation_state_uid))
@@ -217,10 +223,10 @@ class StudyRenderer:
         except NotFoundError as error:
             raise UnrenderableInstanceError(reasons.NOT_STORED) from error
 
-    def opened_pixels(self, sop_instance_uid: str) -> BinaryIO:
+    def opened_pixels(self, sop_instance_uid: str, storage_key: str = "") -> BinaryIO:
         """Return a file with the instance's pixel values, for decoding; raises as `opened`."""
         try:
-            return self._parts.instances.open_pixels(sop_instance_uid)
+            return self._parts.instances.open_pixels(sop_instance_uid, storage_key)
         except NotFoundError as error:
             raise UnrenderableInstanceError(reasons.NOT_STORED) from error
 

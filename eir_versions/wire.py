@@ -15,6 +15,7 @@ from eir_versions.pixels import Window, WindowFunction
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_BODY_BYTES = 1 << 30
+_SENT_TOGETHER_BYTES = 1 << 16
 MAX_DESCRIPTORS = 2
 _LENGTHS = struct.Struct(">LQ")
 
@@ -112,10 +113,12 @@ def send_message(
 ) -> None:
     """Send one message; the descriptors `fds`, at most two, travel with its first bytes."""
     encoded = json.dumps(head, allow_nan=False).encode()
-    lengths = _LENGTHS.pack(len(encoded), len(body))
-    sent = socket.send_fds(connection, [lengths], list(fds)) if fds else 0
-    connection.sendall(lengths[sent:])
-    connection.sendall(encoded)
+    # In one step where it is small: each step more wakes the other side once more.
+    first = _LENGTHS.pack(len(encoded), len(body)) + encoded
+    if len(body) <= _SENT_TOGETHER_BYTES:
+        first, body = first + body, b""
+    sent = socket.send_fds(connection, [first], list(fds)) if fds else 0
+    connection.sendall(first[sent:])
     if body:
         connection.sendall(body)
 

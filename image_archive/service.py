@@ -108,16 +108,16 @@ class ArchiveService:
         """
         return self._backend.open(self._storage_key(sop_instance_uid))
 
-    def open_pixels(self, sop_instance_uid: str) -> BinaryIO:
+    def open_pixels(self, sop_instance_uid: str, storage_key: str = "") -> BinaryIO:
         """Return a Part 10 file with the pixel values of an instance: its master where it has one.
 
         Good for decoding pictures, and only for that: transfer syntax and header may differ from
-        what was received.
+        what was received. `storage_key` is that of its row, to who has read it already.
 
         Raises:
             NotFoundError: there is no such instance, or its bytes are missing.
         """
-        key = self._storage_key(sop_instance_uid)
+        key = storage_key or self._storage_key(sop_instance_uid)
         master = master_key(key)
         if master is not None:
             with suppress(NotFoundError):

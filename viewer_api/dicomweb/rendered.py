@@ -92,7 +92,8 @@ def picture_of(
                 viewport=wanted.viewport,
                 media_type=media_type,
                 quality=wanted.quality or _DEFAULT_QUALITY,
-            )
+            ),
+            found,
         ),
         accepted,
     )
