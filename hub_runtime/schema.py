@@ -85,6 +85,12 @@ def head() -> str:
     return revision
 
 
+def is_current(database: Database) -> bool:
+    """Say whether every migration this version knows has been applied."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head()
+
+
 def differences(database: Database) -> list[object]:
     """Return what a migrated `database` lacks compared with the models; empty when they agree."""
     with database.engine.connect() as connection:

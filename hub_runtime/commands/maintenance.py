@@ -4,11 +4,13 @@ import sys
 
 import click
 
+from hub_kernel.database import Database
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import build_hub, opened_hub
 from hub_runtime.commands.compact import compact
 from hub_runtime.commands.conflicts import conflicts
+from hub_runtime.database_copy import copy_database
 from hub_runtime.options import Progress, answer, json_option, with_settings
 
 
@@ -24,6 +26,29 @@ def upgrade(settings: Settings) -> None:
     hub = build_hub(settings)
     click.echo(f"the database is at revision {schema.upgrade(hub.database)}")
     hub.close()
+
+
+@db.command("copy")
+@click.argument("url", envvar="EIRHUB_COPY_TO")
+@json_option
+@with_settings
+def copy_rows(settings: Settings, url: str, *, as_json: bool) -> None:
+    """Copy every row into the empty database at URL, and read all of them back.
+
+    Stop the hub first. URL is as `database.url`; so that its password is in no list of
+    processes, give it in the variable EIRHUB_COPY_TO. The archive, secrets and settings stay where
+    they are: set `database.url` afterwards and start the hub.
+    """
+    hub, progress = build_hub(settings), Progress("copying")
+    target = Database(url)
+    try:
+        copied = copy_database(hub.database, target, progress)
+    finally:
+        progress.close()
+        target.dispose()
+        hub.close()
+    words = f"{sum(one.rows for one in copied)} rows of {len(copied)} tables copied and read back"
+    answer([vars(one) for one in copied], f"{words}; now set database.url", as_json=as_json)
 
 
 @click.group()
