@@ -22,7 +22,7 @@ from xds_registry.model import (
     XdsAssociation,
 )
 from xds_registry.store_codes import code_rows
-from xds_registry.store_rows import association_row, entry_row, submission_set_row
+from xds_registry.store_rows import Row, association_row, entry_row, submission_set_row
 
 DOCUMENTS_OF_PERSON = 20
 _DOCUMENTS_OF_SUBMISSION = 2
@@ -124,9 +124,9 @@ def _add(rows: Rows, documents: list[DocumentEntry], first: int) -> None:
     )
     rows["submission_set"].append(_values("submission_set", submission_set_row(own)))
     for number, entry in enumerate(documents, start=first):
-        row = entry_row(entry, 0)
+        row = dict(entry_row(entry, 0))
         if number % _REPLACED_ONE_IN == 0:
-            row.status = AvailabilityStatus.DEPRECATED
+            row["status"] = AvailabilityStatus.DEPRECATED
         rows["document_entry"].append(_values("document_entry", row))
         rows["document_reference"] += [(entry.entry_uuid, x.cxi) for x in entry.reference_ids]
         rows["document_code"] += code_rows(entry)
@@ -140,8 +140,8 @@ def _add(rows: Rows, documents: list[DocumentEntry], first: int) -> None:
         rows["xds_association"].append(_values("xds_association", association_row(member)))
 
 
-def _values(table: str, row: Any) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in COLUMNS[table])
+def _values(table: str, row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in COLUMNS[table])
 
 
 DOCUMENTS = BulkLoad("documents", COLUMNS, made)

@@ -23,10 +23,17 @@ from xds_registry.store_checks import ByIdentifier, last_occurrences, registered
 from xds_registry.store_codes import index_codes
 from xds_registry.store_content import association_of, entry_of, submission_set_of
 from xds_registry.store_replacing import follow_up
-from xds_registry.store_rows import association_row, entry_row, folder_row, submission_set_row
+from xds_registry.store_rows import (
+    add,
+    association_row,
+    entry_row,
+    folder_row,
+    submission_set_row,
+)
 from xds_registry.tables import (
     DocumentEntryRow,
     DocumentReferenceRow,
+    FolderRow,
     SubmissionSetRow,
     XdsAssociationRow,
 )
@@ -58,12 +65,12 @@ def insert(session: Session, submission: Submission, *, moment: str = "") -> Non
             only sending it again can tell whether it may be registered.
     """
     try:
-        session.add(submission_set_row(submission.submission_set))
-        session.add_all(map(folder_row, submission.folders))
+        session.flush()  # what the caller has added is refused here too
+        add(session, SubmissionSetRow, [submission_set_row(submission.submission_set)])
+        add(session, FolderRow, map(folder_row, submission.folders))
         insert_entries(session, submission.entries)
-        session.add_all(map(association_row, submission.associations))
+        add(session, XdsAssociationRow, map(association_row, submission.associations))
         index_codes(session, (*submission.entries, *submission.folders))
-        session.flush()
     except IntegrityError as error:
         raise XdsRefusalError(ErrorCode.REGISTRY_BUSY) from error
     follow_up(session, submission, moment or submission.submission_set.submission_time)
@@ -75,16 +82,17 @@ def insert_entries(session: Session, entries: Sequence[DocumentEntry]) -> None:
     Raises:
         XdsRefusalsError: a uniqueId is registered with another hash or size.
     """
-    taken = last_occurrences(session, entries)
+    taken, rows = last_occurrences(session, entries), []
     for entry in entries:
         taken[entry.unique_id] = taken.get(entry.unique_id, -1) + 1
-        session.add(entry_row(entry, taken[entry.unique_id]))
-    session.flush()
-    session.add_all(
-        DocumentReferenceRow(entry_uuid=entry.entry_uuid, cxi=cxi)
+        rows.append(entry_row(entry, taken[entry.unique_id]))
+    add(session, DocumentEntryRow, rows)
+    references = (
+        {"entry_uuid": entry.entry_uuid, "cxi": cxi}
         for entry in entries
         for cxi in {reference.cxi for reference in entry.reference_ids}
     )
+    add(session, DocumentReferenceRow, references)
 
 
 def documents_of(

@@ -6,9 +6,9 @@ two who replace one document the second sees what the first has done.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
-from sqlalchemy import BindParameter, bindparam, select, union_all
+from sqlalchemy import BindParameter, Table, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
 from xds_registry.ebrim_names import place_of
@@ -37,19 +37,25 @@ SAME_KIND = ErrorText(
 )
 _ALL: BindParameter[str] = bindparam("every", expanding=True)
 _OWN: BindParameter[str] = bindparam("own", expanding=True)
-# Made once: building a statement costs more than running it.
+# Made once, and without the mapper: building a statement costs more than running it.
+_ENTRIES, _SETS, _FOLDERS, _ASSOCIATIONS = (
+    cast("Table", row.__table__).c
+    for row in (DocumentEntryRow, SubmissionSetRow, FolderRow, XdsAssociationRow)
+)
 _TAKEN_IDS = union_all(
     *(
-        select(row.entry_uuid).where(row.entry_uuid.in_(_ALL))
-        for row in (DocumentEntryRow, SubmissionSetRow, FolderRow, XdsAssociationRow)
+        select(columns.entry_uuid).where(columns.entry_uuid.in_(_ALL))
+        for columns in (_ENTRIES, _SETS, _FOLDERS, _ASSOCIATIONS)
     )
 )
 _TAKEN_UNIQUE_IDS = union_all(
-    select(SubmissionSetRow.unique_id).where(SubmissionSetRow.unique_id.in_(_ALL)),
-    select(FolderRow.unique_id).where(FolderRow.unique_id.in_(_ALL)),
-    select(DocumentEntryRow.unique_id).where(DocumentEntryRow.unique_id.in_(_OWN)),
+    select(_SETS.unique_id).where(_SETS.unique_id.in_(_ALL)),
+    select(_FOLDERS.unique_id).where(_FOLDERS.unique_id.in_(_ALL)),
+    select(_ENTRIES.unique_id).where(_ENTRIES.unique_id.in_(_OWN)),
 )
-_REGISTERED_AS = select(DocumentEntryRow).where(DocumentEntryRow.unique_id.in_(_ALL))
+_REGISTERED_AS = select(_ENTRIES.content, _ENTRIES.status, _ENTRIES.occurrence).where(
+    _ENTRIES.unique_id.in_(_ALL)
+)
 
 Row = TypeVar("Row", DocumentEntryRow, FolderRow)
 
@@ -167,7 +173,7 @@ def _registered_as(
     session: Session, entries: Sequence[DocumentEntry]
 ) -> list[tuple[DocumentEntry, int]]:
     wanted = {"every": list({entry.unique_id for entry in entries})}
-    rows = session.scalars(_REGISTERED_AS, wanted)
+    rows = session.execute(_REGISTERED_AS, wanted)
     return [(entry_of(row), row.occurrence) for row in rows]
 
 

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, insert, or_, select
+from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from xds_registry.model import DocumentEntry, Folder, dtm_start
+from xds_registry.store_rows import add
 from xds_registry.tables_codes import CodeIndexRow
 
 CLASS, EVENT, FACILITY, FOLDER = "class", "event", "facility", "folder"
@@ -28,8 +29,7 @@ def index_codes(session: Session, items: Iterable[DocumentEntry | Folder]) -> No
         for item in items
         for number, moment, uuid in code_rows(item)
     ]
-    if rows:
-        session.execute(insert(CodeIndexRow), rows)
+    add(session, CodeIndexRow, rows)
 
 
 def forget_codes(session: Session, items: Iterable[DocumentEntry | Folder]) -> None:

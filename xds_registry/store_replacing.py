@@ -19,7 +19,7 @@ from xds_registry.model import (
     Submission,
     XdsAssociation,
 )
-from xds_registry.store_rows import association_row
+from xds_registry.store_rows import add, association_row
 from xds_registry.tables import DocumentEntryRow, FolderRow, XdsAssociationRow
 
 
@@ -33,7 +33,7 @@ def follow_up(session: Session, submission: Submission, moment: str) -> None:
     if replacements:
         deprecate(session, {old for _, old in replacements})
     joined = _carried_on(session, submission, replacements)
-    session.add_all(map(association_row, joined))
+    add(session, XdsAssociationRow, map(association_row, joined))
     own = {folder.entry_uuid for folder in submission.folders}
     sets = {submission.submission_set.entry_uuid}
     changed = {

@@ -29,7 +29,8 @@ from xds_registry.model import (
 )
 from xds_registry.store_codes import index_codes
 from xds_registry.store_replacing import follow_up, touch_folders
-from xds_registry.store_rows import association_row, folder_row, submission_set_row
+from xds_registry.store_rows import add, association_row, folder_row, submission_set_row
+from xds_registry.tables import FolderRow, SubmissionSetRow, XdsAssociationRow
 from xds_registry.update_checks import UpdateChecks
 from xds_registry.update_operations import NewVersion, Operations, operations_of
 from xds_registry.update_plan import Plan, Versions
@@ -186,12 +187,11 @@ class Updater:
         followers = tuple(plan.followers.values())
         entries = [one for one in followers if isinstance(one, DocumentEntry)]
         folders = [one for one in followers if isinstance(one, Folder)]
-        session.add(submission_set_row(plan.submission_set))
+        add(session, SubmissionSetRow, [submission_set_row(plan.submission_set)])
         store.insert_entries(session, entries)
-        session.add_all(map(folder_row, folders))
-        session.add_all(map(association_row, (*plan.associations, *carried)))
+        add(session, FolderRow, map(folder_row, folders))
+        add(session, XdsAssociationRow, map(association_row, (*plan.associations, *carried)))
         index_codes(session, followers)
-        session.flush()
         now = dtm(self._clock.now())
         additions = Submission(submission_set=plan.submission_set, associations=tuple(plan.added()))
         follow_up(session, additions, now)
