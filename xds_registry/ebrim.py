@@ -8,6 +8,7 @@ needs elements has it parsed as one document.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from lxml import etree
 
@@ -272,6 +273,16 @@ def _escaped(found: re.Match[str]) -> str:
     return _ESCAPES.get(character) or xml_text(character)
 
 
+@lru_cache(maxsize=4096)
+def _coded(code: Code) -> tuple[str, str]:
+    """Return a code, and its scheme and name, as text: a region has few, every entry has eight."""
+    name = _safe(code.display or code.code)
+    return _safe(code.code), (
+        f"{_single('codingScheme', code.scheme)}"
+        f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name>'
+    )
+
+
 class _Children:
     """Writes the composed objects of one owner, each with an id derived from the owner's."""
 
@@ -293,13 +304,7 @@ class _Children:
         self._classification(scheme, "", "".join(slots))
 
     def code(self, scheme: str, code: Code) -> None:
-        name = _safe(code.display or code.code)
-        self._classification(
-            scheme,
-            _safe(code.code),
-            f"{_single('codingScheme', code.scheme)}"
-            f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name>',
-        )
+        self._classification(scheme, *_coded(code))
 
     def node(self, node: str) -> None:
         self._written.append(

@@ -63,7 +63,7 @@ def documents(
     session: Session, *where: ColumnElement[bool], limit: int | None = None
 ) -> list[DocumentEntry]:
     """Return the entries that match, at most `limit`, oldest first."""
-    return _in_order(session.execute(_DOCUMENTS.where(*where).limit(limit)))
+    return _in_order(session.execute(_DOCUMENTS.where(*where).limit(limit)).all())
 
 
 def documents_of(
@@ -73,7 +73,7 @@ def documents_of(
     if not linked or not statuses:
         return []
     asked = {"linked": sorted(linked), "statuses": sorted(statuses)}
-    return _in_order(session.execute(_DOCUMENTS_OF, asked))
+    return _in_order(session.execute(_DOCUMENTS_OF, asked).all())
 
 
 def folders(
