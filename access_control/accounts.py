@@ -182,6 +182,18 @@ class Accounts:
         with self._database.unit_of_work() as work:
             _required_row(work.session, folded_username(username)).language = language
 
+    def subject_of(self, username: str) -> Subject:
+        """Return who acts under this name where no password is asked: at the hub's own shell.
+
+        Raises:
+            NotFoundError: there is no such account, or it is disabled.
+        """
+        with self._database.read() as session:
+            row = _required_row(session, folded_username(username))
+            if not row.enabled:
+                raise NotFoundError("this account is disabled")
+            return account_subject(row)
+
     def all(self) -> tuple[Account, ...]:
         """Return every account, by name."""
         with self._database.read() as session:

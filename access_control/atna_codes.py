@@ -119,6 +119,8 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "correct_message": ("110107", "Import", "C"),
     "resolve_conflict": ("110103", "DICOM Instances Accessed", "U"),
     "inspect_refused": ("110103", "DICOM Instances Accessed", "R"),
+    "clear_pictures": ("110103", "DICOM Instances Accessed", "U"),
+    "deidentify": (_EXPORT, "Export", "R"),
     "associate": ("110113", "Security Alert", "E"),
     "manage_certificate": ("110113", "Security Alert", "U"),
 }

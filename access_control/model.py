@@ -19,6 +19,7 @@ class Role(StrEnum):
     REGISTRAR = "registrar"
     DOCUMENT_SOURCE = "document_source"
     EDGE = "edge"
+    DATA_STEWARD = "data_steward"
 
 
 class Action(StrEnum):
@@ -43,6 +44,8 @@ class Action(StrEnum):
     ADMINISTER_DOCUMENTS = "administer_documents"
     RESOLVE_CONFLICT = "resolve_conflict"
     INSPECT_REFUSED = "inspect_refused"
+    CLEAR_PICTURES = "clear_pictures"
+    DEIDENTIFY = "deidentify"
 
 
 class Purpose(StrEnum):
@@ -54,6 +57,7 @@ class Purpose(StrEnum):
     PATIENT = "patient"
     AUDIT = "audit"
     OPERATIONS = "operations"
+    RESEARCH = "research"
 
 
 class SubjectKind(StrEnum):

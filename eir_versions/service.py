@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from eir_versions import reasons
 from eir_versions.decoding import DecoderPool
+from eir_versions.deidentification.desk import BurnedInDesk
 from eir_versions.deidentification.gate import TextGate
+from eir_versions.deidentification.text_finder import TextFinder
 from eir_versions.deriving import (
     Circumstances,
     DerivingParts,
@@ -25,7 +27,7 @@ from eir_versions.jobs import MEDIA_TYPES, PALETTES, Picture, PictureJob
 from eir_versions.ledger import current_version, find_version, version_sources
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
 from eir_versions.movies import Movies
-from eir_versions.recipes import CLINICAL, Recipes, Thumbnail
+from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
 from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
 from eir_versions.reports.model import Report
 from eir_versions.study_renderer import InstanceSource, RenderingParts, StudyRenderer
@@ -118,6 +120,17 @@ class EirService:
         """End what looks for text in pictures; the decoders belong to whoever made them."""
         if self._parts.texts is not None:
             self._parts.texts.stop()
+
+    @property
+    def texts(self) -> TextGate:
+        """What looks for text in pictures; without one of its own, one that sees nothing."""
+        return self._parts.texts or TextGate(self._parts.database, TextFinder(wanted=False))
+
+    @property
+    def burned_in(self) -> BurnedInDesk:
+        """The desk for pictures with text in their pixels."""
+        scan = self._recipes.get(PUBLIC).burned_in or BurnedIn()
+        return BurnedInDesk(self._parts.database, self.texts, scan, self.draw)
 
     def draw(self, sop_instance_uid: str, job: PictureJob) -> Picture:
         """Return the picture of a job on a stored instance, for desks and exports of this package.

@@ -11,7 +11,6 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
-from eir_versions.deidentification.gate import TextGate
 from eir_versions.service import EirService
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
@@ -71,7 +70,6 @@ class Hub:
     forwarding: ForwardingWiring
     address: PublicAddress
     usage: SiteUsage
-    texts: TextGate
 
     @property
     def settings(self) -> Settings:
@@ -214,8 +212,7 @@ def build_hub(settings: Settings) -> Hub:
     index = ArchiveIndex(base.database, settled=archive.settled)
     identity = build_identity(base.database, base.clock, settings, access.sites)
     pool = _decoders(settings)
-    texts = text_gate(base)
-    versions = VersionParts(base, access, archive, index, pool, identity, texts)
+    versions = VersionParts(base, access, archive, index, pool, identity, text_gate(base))
     eir, stale = build_versions(versions), StaleLinks(versions)
     address = public_address(settings)
     sharing = SharingParts(
@@ -239,7 +236,7 @@ def build_hub(settings: Settings) -> Hub:
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
     edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))
     made = (base, access, trust, archive, index, identity, pool, eir, registry, edges)
-    return Hub(*made, forwarding, address, usage, texts)
+    return Hub(*made, forwarding, address, usage)
 
 
 @contextmanager

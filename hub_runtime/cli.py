@@ -6,6 +6,7 @@ import click
 
 from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance
+from hub_runtime.commands.deidentify import deidentify
 from hub_runtime.commands.demo import demo
 from hub_runtime.commands.doctor import doctor
 from hub_runtime.commands.edge import edge
@@ -49,6 +50,7 @@ for command in (
     registry,
     ledger,
     eir,
+    deidentify,
     conformance,
     identity,
     doctor,

@@ -106,6 +106,10 @@ class Cleaner:
             new.BurnedInAnnotation = "NO"
         return new
 
+    def new_uid(self, original: str) -> str:
+        """Return the UID that stands for `original` in the new objects."""
+        return original if Option.RETAIN_UIDS in self.profile.options else self.key.uid(original)
+
     def _level(self, dataset: Dataset, depth: int) -> Dataset:
         new = Dataset()
         for tag in sorted(dataset.keys()):
@@ -181,9 +185,7 @@ class Cleaner:
 
     def mapped(self, element: DataElement) -> DataElement:
         """Return the element with the project's UIDs; the same original gives the same."""
-        if Option.RETAIN_UIDS in self.profile.options:
-            return _made(element, _each(element, str))
-        return _made(element, _each(element, self.key.uid))
+        return _made(element, _each(element, self.new_uid))
 
     def kept(self, element: DataElement) -> DataElement | None:
         """Return what an option retains; ages above 89 are capped."""
@@ -260,9 +262,9 @@ def _is_number_of(value: str, vr: str) -> bool:
     return vr == "CS" and bool(re.search(r"\d{5}", value))
 
 
-def _technical(element: DataElement) -> DataElement | None:
+def _technical(element: DataElement) -> DataElement:
     if element.keyword not in _TECHNICAL or dictionary_VR(element.tag) != element.VR:
-        return None
+        return _made(element, "")
     values = [value if _is_technical(value) else _DUMMY_TEXT for value in _values(element)]
     return _made(element, "\\".join(values))
 

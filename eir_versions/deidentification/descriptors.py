@@ -12,6 +12,7 @@ from hub_kernel.config_files import shipped_config
 _WORDS = "deidentification/descriptor_words.txt"
 _LATIN = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\sA-Za-z0-9]")
 _LARGEST_NUMBER_DIGITS = 3
+_MOST_DIGITS = 4
 _LONGEST_CHINESE_WORD = 6
 _JOINERS = frozenset("+-/*.,:;()%&_")
 
@@ -36,7 +37,18 @@ def cleaned_text(text: str) -> str:
 
 
 def _latin(part: str) -> list[str]:
-    return [token for token in _LATIN.findall(part) if _may_stay(token)]
+    return [token for word in part.split() for token in _word(word)]
+
+
+def _word(word: str) -> list[str]:
+    """The tokens of what stands between two spaces; beside an unknown word no number stays."""
+    if word.lower() in known_words():
+        return [word]
+    tokens = _LATIN.findall(word)
+    digits = sum(letter.isdigit() for letter in word)
+    if digits <= _MOST_DIGITS and all(map(_may_stay, tokens)):
+        return tokens
+    return [token for token in tokens if not token[0].isdigit() and _may_stay(token)]
 
 
 def _may_stay(token: str) -> bool:

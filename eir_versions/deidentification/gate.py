@@ -87,6 +87,31 @@ class TextGate:
         self._remember(facts, why, found)
         raise UnrenderableInstanceError(reasons.BURNED_IN_TEXT)
 
+    def export_masks(
+        self, facts: FrameFacts, rules: Rules, draw: Draw, *, clean: bool
+    ) -> tuple[Box, ...]:
+        """Return what to blacken in a frame that leaves de-identified; what people decided holds.
+
+        With `clean` the frame is looked at and what is read is blackened.
+
+        Raises:
+            UnrenderableInstanceError: burned_in_text, where it may carry text that nothing hides.
+        """
+        known = self._known(facts)
+        if known is not None and known[0] in _DECIDED:
+            return self._as_known(known)
+        cause = stated_cause(facts, rules.exclusion)
+        if not clean:
+            if cause is not Cause.NONE:
+                raise UnrenderableInstanceError(reasons.BURNED_IN_TEXT)
+            return ()
+        lines = self.text_in(facts, rules.scan, draw)
+        if lines:
+            return proposed_masks(lines, outside(facts.regions, facts.columns, facts.rows))
+        if not scan_suffices(facts, cause, rules.exclusion, rules.scan):
+            raise UnrenderableInstanceError(reasons.BURNED_IN_TEXT)
+        return ()
+
     def text_in(self, facts: FrameFacts, scan: BurnedIn, draw: Draw) -> tuple[TextBox, ...]:
         """Return the telling text of a frame, in its matrix.
 

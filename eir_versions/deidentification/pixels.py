@@ -17,7 +17,6 @@ from eir_versions.deidentification.errors import LeftOutError
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.headers import ImageHeader, image_header
 
-_FLOATS = {"FloatPixelData": 0x7FE00008, "DoubleFloatPixelData": 0x7FE00009}
 _NATIVE = "1.2.840.10008.1.2.1"
 _LARGEST_VALUE = 0xFFFFFFFE
 
@@ -53,16 +52,12 @@ class FrameShape:
         layout = self.header.layout
         if len(data) != self.frame_bytes:
             raise LeftOutError(reasons.LENGTH_MISMATCH)
-        if layout.floating:
-            pixels = np.frombuffer(data, f"<f{layout.bits_allocated // 8}").copy()
-        else:
-            pixels = _without_hidden_bits(data, self.header)
         shape = (layout.rows, layout.columns, layout.samples)
-        framed = pixels.reshape(shape)
+        framed = _without_hidden_bits(data, self.header).reshape(shape)
         for box in masks:
             rows, columns = box.slices()
             framed[rows, columns] = 0
-        return framed.tobytes()
+        return bytes(framed.tobytes())
 
 
 def frame_shape(dataset: Dataset) -> FrameShape:
@@ -71,9 +66,8 @@ def frame_shape(dataset: Dataset) -> FrameShape:
     Raises:
         LeftOutError: its pixels have no native form that can be cleaned.
     """
-    keyword = next((word for word in _FLOATS if word in dataset), "PixelData")
     try:
-        header = image_header(dataset, _NATIVE, keyword)
+        header = image_header(dataset, _NATIVE, "PixelData")
     except UnrenderableInstanceError as error:
         raise LeftOutError(error.reason) from error
     shape = FrameShape(header)
@@ -82,17 +76,10 @@ def frame_shape(dataset: Dataset) -> FrameShape:
     return shape
 
 
-def pixel_element_head(shape: FrameShape, pixel_tag: int) -> bytes:
+def pixel_element_head(shape: FrameShape) -> bytes:
     """Return the explicit VR little endian head of the pixel element that the frames follow."""
-    allocated = shape.header.layout.bits_allocated
-    vr = {0x7FE00008: b"OF", 0x7FE00009: b"OD"}.get(pixel_tag, b"OW" if allocated > 8 else b"OB")
-    tag = (pixel_tag >> 16).to_bytes(2, "little") + (pixel_tag & 0xFFFF).to_bytes(2, "little")
-    return tag + vr + b"\0\0" + shape.total_bytes.to_bytes(4, "little")
-
-
-def pixel_tag_of(dataset: Dataset) -> int:
-    """Return the tag of the pixel element the new object has."""
-    return next((tag for word, tag in _FLOATS.items() if word in dataset), 0x7FE00010)
+    vr = b"OW" if shape.header.layout.bits_allocated > 8 else b"OB"
+    return b"\xe0\x7f\x10\x00" + vr + b"\0\0" + shape.total_bytes.to_bytes(4, "little")
 
 
 def padded(frames: Iterator[bytes], shape: FrameShape) -> Iterator[bytes]:

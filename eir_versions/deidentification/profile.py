@@ -123,6 +123,11 @@ class Profile:
         return _BASIC[table()[f"{tag:08x}"].basic]
 
     @property
+    def cleans_pixels(self) -> bool:
+        """Say whether text is looked for in every frame and blackened."""
+        return Option.CLEAN_PIXELS in self.options
+
+    @property
     def codes(self) -> tuple[tuple[str, str], ...]:
         """Code and meaning of the profile and its options, in order of the codes."""
         return (BASIC_PROFILE, *sorted(OPTION_CODES[option] for option in self.options))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import click
 
+from eir_versions.deidentification.burned_in import CaseState
 from hub_kernel.errors import NotFoundError
 from hub_kernel.settings import Settings
 from hub_runtime import schema
@@ -33,6 +34,7 @@ def doctor(settings: Settings, *, as_json: bool) -> None:
     """Look at schema, room, certificates and quotas; exit 1 if something needs a person."""
     with opened_hub(settings) as hub:
         findings = [*_schema(hub), *_room(hub), *_certificates(hub), *_quotas(hub), _viewer(hub)]
+        findings += _texts(hub)
     lines = [f"{'ok  ' if one.ok else 'WARN'} {one.subject}: {one.words}" for one in findings]
     answer([vars(one) for one in findings], "\n".join(lines), as_json=as_json)
     sys.exit(0 if all(one.ok for one in findings) else 1)
@@ -85,6 +87,19 @@ def _viewer(hub: Hub) -> Finding:
     )
     # A hub without radiologists is whole without it.
     return Finding("diagnostic viewer", ok=True, words=words)
+
+
+def _texts(hub: Hub) -> Iterator[Finding]:
+    desk = hub.eir.burned_in
+    waiting = desk.total(CaseState.HELD, None)
+    held = f"{waiting} pictures are held for a person (eirhub eir burned-in list)"
+    if desk.can_look:
+        yield Finding("burned-in text", ok=True, words=f"is looked for; {held}")
+        return
+    words = "the recogniser is not installed (pip install eirhub[burned-in])"
+    if not hub.settings.eir.find_text:
+        words = "is not looked for (eir.find_text)"
+    yield Finding("burned-in text", ok=not waiting, words=f"{words}; {held}")
 
 
 def _quotas(hub: Hub) -> Iterator[Finding]:

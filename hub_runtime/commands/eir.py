@@ -12,12 +12,16 @@ from eir_versions.reports.model import ShownReport
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.commands.burned_in import burned_in
 from hub_runtime.options import answer, json_option, with_settings
 
 
 @click.group()
 def eir() -> None:
-    """The Electronic Imaging Record: versions and reports."""
+    """The Electronic Imaging Record: versions, reports, and what holds pictures back."""
+
+
+eir.add_command(burned_in)
 
 
 @eir.command("explain")

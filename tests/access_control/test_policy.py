@@ -76,6 +76,8 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("registrar", "operations", "review_identity", COVERED),
     ("registrar", "operations", "resolve_conflict", COVERED),
     ("registrar", "operations", "inspect_refused", COVERED),
+    ("registrar", "operations", "clear_pictures", COVERED),
+    ("data_steward", "research", "deidentify", ORIGIN),
     ("engineer", "operations", "inspect_refused", COVERED),
     ("registrar", "patient", "manage_consent", SEARCH),
     ("registrar", "operations", "administer_documents", RELATION),
@@ -269,7 +271,13 @@ def test_who_refuses_everyone_is_shown_to_nobody_whatever_their_rights(subject: 
         else:
             assert ruled == "consent-refused"
             stopped += 1
-    treats = {Role.RADIOLOGIST, Role.CLINICIAN, Role.TECHNICIAN} & subject.roles
+    treats = {
+        Role.RADIOLOGIST,
+        Role.CLINICIAN,
+        Role.TECHNICIAN,
+        Role.REGISTRAR,
+        Role.DATA_STEWARD,
+    } & subject.roles
     assert (stopped > 0) is bool(treats or subject.kind in {SubjectKind.SITE, SubjectKind.LINK})
 
 

@@ -99,6 +99,7 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "entry_id": target.entry_id,
         "site_id": "sijing",
         "case_key": "0" * 64,
+        "case_id": "00000000-0000-0000-0000-000000000000",
     }
 
 

@@ -6,6 +6,7 @@ from viewer_api.pages import (
     access_log,
     arrivals,
     assets,
+    burned_in,
     conflicts,
     conformance,
     consents,
@@ -62,6 +63,7 @@ def blueprints() -> list[Blueprint]:
         consents,
         access_log,
         conflicts,
+        burned_in,
     )
     return [module.blueprint for module in modules]
 

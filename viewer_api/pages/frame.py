@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 
 from access_control.model import Role, SubjectKind
-from viewer_api import conflict_desk
+from viewer_api import burned_in_desk, conflict_desk
 from viewer_api.language import asker_language
 from viewer_api.pages import language, vocabulary
 from viewer_api.pages.assets import asset_url
@@ -18,6 +18,8 @@ from viewer_api.security import current_subject, signed_in, viewer_root
 from viewer_api.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from flask import Flask
     from flask.blueprints import BlueprintSetupState
     from werkzeug.wrappers import Response
@@ -35,7 +37,13 @@ _MENU = (
     ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
     ("identity_review.page", lazy_gettext("Review desk"), {Role.REGISTRAR}),
     ("conflicts.page", lazy_gettext("Conflict desk"), {Role.REGISTRAR, Role.ENGINEER}),
+    ("burned_in.page", lazy_gettext("Text in pictures"), {Role.REGISTRAR}),
 )
+
+_WAITING: Mapping[str, Callable[[], int]] = {
+    "conflicts.page": conflict_desk.waiting_count,
+    "burned_in.page": burned_in_desk.waiting_count,
+}
 
 
 @dataclass(frozen=True)
@@ -105,8 +113,9 @@ def menu(subject: Subject) -> list[MenuEntry]:
 
 
 def _badge(endpoint: str) -> int:
-    """What waits behind an entry; only the conflict desk says so."""
-    return conflict_desk.waiting_count() if endpoint == "conflicts.page" else 0
+    """What waits behind an entry; the desks that hold something say so."""
+    waiting = _WAITING.get(endpoint)
+    return waiting() if waiting else 0
 
 
 def hub_name() -> str:

@@ -113,6 +113,7 @@ ROLE_WORDS = {
     "auditor": lazy_gettext("Auditor"),
     "clinician": lazy_gettext("Clinician"),
     "document_source": lazy_gettext("Document source"),
+    "data_steward": lazy_gettext("Data steward"),
     "edge": lazy_gettext("Township gateway"),
     "engineer": lazy_gettext("Engineer"),
     "manager": lazy_gettext("Manager"),

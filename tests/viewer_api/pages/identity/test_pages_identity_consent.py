@@ -73,6 +73,7 @@ class Walk:
             "row_id": 1,
             "act": "retry",
             "case_key": "0" * 32,
+            "case_id": "00000000-0000-0000-0000-000000000000",
             "entry_id": manifest.entry_uuid.removeprefix("urn:uuid:"),
         }
 
