@@ -29,10 +29,12 @@ _WHAT: Mapping[str, LazyText] = {
     reasons.DECODER_TIMEOUT: _TOO_HARD,
     reasons.DECODER_OUT_OF_MEMORY: _TOO_HARD,
     reasons.NO_SUCH_FRAME: lazy_gettext("The object holds fewer pictures than it says."),
+    reasons.PRESENTATION_STATE: lazy_gettext("The presentation state is not for this picture."),
     reasons.NOT_STORED: lazy_gettext("The picture is not in the archive at present."),
 }
 _RESEND = lazy_gettext("Ask the site that made it to send it again.")
 _WORKSTATION = lazy_gettext("It is safe in the archive; open it at a DICOM workstation.")
+_AS_STORED = lazy_gettext('Choose "As stored" to see it as it was sent.')
 _ENGINEER = lazy_gettext("Tell the hub's engineers; they can bring it back.")
 _ADVICE: Mapping[str, LazyText] = {
     reasons.UNREADABLE: _RESEND,
@@ -41,6 +43,7 @@ _ADVICE: Mapping[str, LazyText] = {
     reasons.DECODE_FAILED: _RESEND,
     reasons.NO_SUCH_FRAME: _RESEND,
     reasons.NOT_STORED: _ENGINEER,
+    reasons.PRESENTATION_STATE: _AS_STORED,
 }
 
 

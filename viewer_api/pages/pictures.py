@@ -16,6 +16,7 @@ from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.jobs import JPEG, PNG
 from eir_versions.model import RenderRequest
 from eir_versions.recipes import CLINICAL
+from hub_kernel.identifiers import require_uid
 from viewer_api.dicomweb.located import located, located_instance
 from viewer_api.dicomweb.rendering_parameters import parse_rendering
 from viewer_api.pages.picture_words import picture_refusal
@@ -70,7 +71,14 @@ def _request(
         media_type=media_type,
         quality=_REFERENCE_QUALITY,
         ratio_ceiling=ceiling,
+        presentation_state_uid=_state(),
     )
+
+
+def _state() -> str:
+    """Return the presentation state asked for; that it is of the same study is the pipeline's."""
+    asked = request.args.get("state", "")
+    return require_uid(asked, "state") if asked else ""
 
 
 def _ceiling(found: InstanceRecord) -> float | None:

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 from flask import request
 
 from viewer_api.pages.presets import Preset, presets_for
-from viewer_api.pages.series_objects import SeriesObjects, objects_of
-from viewer_api.pages.slice_facts import facts_of
+from viewer_api.pages.series_objects import SeriesObjects, kind_of, objects_of
+from viewer_api.pages.slice_facts import facts_of, header_of
 from viewer_api.pages.stacks import Stack, position_in, stack_of
+from viewer_api.pages.words import gettext
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ SLOTS: Mapping[str, tuple[str, str]] = {
     "now": ("series", "frame"),
     "prior": ("prior_series", "prior_frame"),
 }
-_KEPT = ("prior", *(name for names in SLOTS.values() for name in names))
+_KEPT = ("prior", "state", *(name for names in SLOTS.values() for name in names))
 SLIDE = "SM"
+# Begins the value of a preset that is a presentation state, as the script knows it.
+STATE = "state:"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Viewport:
     stack: Stack | None
     position: int
     presets: tuple[Preset, ...]
+    window: str
     objects: SeriesObjects | None
 
     @property
@@ -53,19 +57,23 @@ class Viewport:
     def to_series(self, series_uid: str) -> str:
         """Return the address of this page with another series in this slot."""
         series, frame = SLOTS[self.slot]
-        return page_address({series: series_uid, frame: ""})
+        return page_address({series: series_uid, frame: "", "state": ""})
 
-    def to_picture(self, series_uid: str, frame: int) -> str:
-        """Return the address of this page with a frame, from 1, of a series in this slot."""
+    def to_picture(self, series_uid: str, frame: int, state: str = "") -> str:
+        """Return the address of this page with a frame, from 1, of a series in this slot.
+
+        `state` is the presentation state it is shown as.
+        """
         series, number = SLOTS[self.slot]
-        return page_address({series: series_uid, number: str(frame)})
+        return page_address({series: series_uid, number: str(frame), "state": state})
 
     def to_frame(self, position: int) -> str:
         """Return the address of this page with the frame at `position`, from 0, in this slot."""
         if self.chosen is None or self.stack is None:
             return page_address({})
         number = min(max(position, 0), self.stack.count - 1) + 1
-        return self.to_picture(self.chosen.series_instance_uid, number)
+        state = self.window.removeprefix(STATE)
+        return self.to_picture(self.chosen.series_instance_uid, number, state)
 
 
 def page_address(changed: Mapping[str, str]) -> str:
@@ -82,6 +90,7 @@ def viewport(slot: str, study: StudyRecord, site: str, *, lossless: bool) -> Vie
     chosen = _chosen(series, request.args.get(series_name, ""))
     stack = stack_of(uid, chosen.series_instance_uid, lossless=lossless) if chosen else None
     position = position_in(stack, request.args.get(frame_name, ""))
+    state = _state(study) if slot == "now" and stack else None
     return Viewport(
         slot=slot,
         study=study,
@@ -90,7 +99,10 @@ def viewport(slot: str, study: StudyRecord, site: str, *, lossless: bool) -> Vie
         chosen=chosen,
         stack=stack,
         position=position,
-        presets=_presets(chosen, stack) if chosen and stack else (),
+        presets=(*((state,) if state else ()), *_presets(chosen, stack))
+        if chosen and stack
+        else (),
+        window=state.value if state else "",
         objects=objects_of(chosen) if chosen and stack is None else None,
     )
 
@@ -100,6 +112,18 @@ def _chosen(series: Sequence[SeriesRecord], asked: str) -> SeriesRecord | None:
     named = [one for one in series if one.series_instance_uid == asked]
     pictures = [one for one in series if one.modality not in _WITHOUT_PICTURES]
     return next(iter([*named, *pictures, *series]), None)
+
+
+def _state(study: StudyRecord) -> Preset | None:
+    """The presentation state of this study that the address asks for."""
+    asked = services().index.instance(request.args.get("state", ""))
+    if asked is None or asked.study_instance_uid != study.study_instance_uid:
+        return None
+    header = header_of(asked) if kind_of(asked.sop_class_uid)[0] == "presentation" else None
+    if header is None:
+        return None
+    label = str(header.get("ContentLabel", "") or "") or gettext("Presentation state")
+    return Preset(label, f"{STATE}{asked.sop_instance_uid}")
 
 
 _WITHOUT_PICTURES = frozenset({"SR", "KO", "PR", "DOC", "RTSTRUCT", "RTPLAN", "ECG", "REG"})

@@ -151,6 +151,10 @@ def papers() -> Iterator[bytes]:
     yield _bytes(keys)
     state = _common(Kind(PAPERS, 5, "PR", GRAYSCALE_STATE, "20250505", "显示状态"), 1)
     state.ContentLabel = "LUNG"
+    voi = Dataset()
+    voi.WindowCenter, voi.WindowWidth = -600, 1500
+    state.SoftcopyVOILUTSequence = Items([voi])
+    state.RescaleIntercept, state.RescaleSlope, state.RescaleType = -1024, 1, "HU"
     series = Dataset()
     series.SeriesInstanceUID = f"{PAPERS}.1"
     series.ReferencedImageSequence = Items([_reference(chosen)])

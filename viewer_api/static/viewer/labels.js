@@ -1,6 +1,8 @@
 /* What stands beside a picture: number and place of the slice, sides of the body, window, zoom,
    compression. Nothing ever covers a pixel. */
 
+import { STATE } from "./stack.js";
+
 const SIDES = ["left", "right", "top", "bottom"];
 
 export function keepLabels(viewport, words) {
@@ -56,8 +58,9 @@ function loss({ picture, facts }, words) {
   return said.join(" · ");
 }
 
-function writeSides({ root, at, facts, picture }, words) {
-  const known = facts && picture && typeof facts.edges[at] === "number" ? facts.sides[facts.edges[at]] : null;
+function writeSides({ root, at, facts, picture, window }, words) {
+  /* A presentation state may turn the picture: then nothing is said about its sides. */
+  const known = facts && picture && !window.startsWith(STATE) && typeof facts.edges[at] === "number" ? facts.sides[facts.edges[at]] : null;
   SIDES.forEach((side, place) => {
     const element = root.querySelector(`[data-side="${side}"]`);
     const letters = known ? known[place] : "";

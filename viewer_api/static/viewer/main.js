@@ -52,6 +52,7 @@ class Viewer {
   toggleFull() {
     const full = this.#frame.classList.toggle("full");
     document.body.classList.toggle("has-full", full);
+    for (const button of this.#frame.querySelectorAll("[data-do=full]")) button.setAttribute("aria-pressed", String(full));
     this.#placeAll();
     this.active.stage.focus({ preventScroll: true });
   }

@@ -1,5 +1,7 @@
 /* The frames of one series: how many there are and where the picture of each is fetched. */
 
+export const STATE = "state:";
+
 export class Stack {
   #data;
   #frames;
@@ -18,10 +20,12 @@ export class Stack {
     return this.#data.facts;
   }
 
-  /* `window` is a value as DICOMweb writes it, empty for the stored one. */
+  /* `window` is a value as DICOMweb writes it, empty for the stored one, or STATE and the UID of a
+     presentation state. */
   address(index, window) {
     const [uid, frame] = this.#frames[index];
     const base = `${this.#data.prefix}${uid}${this.#data.middle}${frame}${this.#data.suffix}`;
+    if (window.startsWith(STATE)) return `${base}?state=${encodeURIComponent(window.slice(STATE.length))}`;
     return window ? `${base}?window=${encodeURIComponent(window)}` : base;
   }
 

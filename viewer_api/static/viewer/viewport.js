@@ -23,7 +23,7 @@ export class Viewport {
     this.stack = stack;
     this.stage = root.querySelector(".viewer-stage");
     this.placement = new Placement(this.stage, this.#canvas);
-    this.window = "";
+    this.window = root.dataset.firstWindow || "";
     this.wished = stack.clamp(Number(root.dataset.start) || 0);
     this.at = this.wished;
     this.facts = null;

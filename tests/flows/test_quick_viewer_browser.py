@@ -1,0 +1,495 @@
+"""The quick viewer in a real browser: scroll, windows, comparison, cine, papers, phone, languages.
+
+Whatever is on the stage is compared with what the hub's pipeline renders, byte by byte or pixel by
+pixel: the browser must add nothing of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eir_versions.jobs import PNG
+from eir_versions.model import RenderRequest
+from eir_versions.pixels import Window
+from hub_runtime.http_server import HttpServer
+from tests.flows.test_browser import DESK, FLAGS, PHONE, fits, frame, sign_in, until
+from tests.support.tools import require_tool
+from tests.viewer_api.pages import quick_viewer_region as studies
+from tests.viewer_api.pages.region import Region, open_region
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SLICES = studies.SLICES
+# The canvas as the reader's browser holds it: its size and its grey values.
+PIXELS = """canvas => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return [canvas.width, canvas.height, Array.from(data.filter((_, place) => place % 4 === 0))];
+}"""
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    with open_region(tmp_path_factory.mktemp("quick"), ()) as opened:
+        studies.store(opened.hub, opened.hub.access.sites.get("sijing"), studies.everything())
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def base(region: Region) -> Iterator[str]:
+    server = HttpServer(region.application, region.hub.settings.web)
+    address = server.start()
+    yield address.replace("127.0.0.1", "localhost")
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = require_tool("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def states(chromium: Browser, base: str) -> Callable[[str], Any]:
+    """The cookies of a signed-in reader: proving a password is slow by intention."""
+    kept: dict[str, Any] = {}
+
+    def state(username: str) -> Any:
+        if username not in kept:
+            context = chromium.new_context(base_url=base)
+            sign_in(context.new_page(), username)
+            kept[username] = context.storage_state()
+            context.close()
+        return kept[username]
+
+    return state
+
+
+@pytest.fixture
+def open_page(
+    chromium: Browser, base: str, states: Callable[[str], Any]
+) -> Iterator[Callable[..., Page]]:
+    """Open a page as a reader; the test fails when script or policy complained."""
+    contexts, complaints = [], []
+
+    def open_at(
+        path: str, who: str = "doctor", size: dict[str, int] = DESK, **options: Any
+    ) -> Page:
+        context = chromium.new_context(
+            base_url=base,
+            viewport=size,
+            locale=options.pop("locale", "en-US"),
+            storage_state=states(who),
+            reduced_motion="reduce",
+            **options,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda told: complaints.append(told.text) if told.type == "error" else None,
+        )
+        page.goto(path)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    # A refusal is an answer, not a fault of the page.
+    assert not [text for text in complaints if "Failed to load resource" not in text]
+
+
+@pytest.fixture
+def screenshot(tmp_path: Path) -> Callable[..., None]:
+    folder = Path(os.environ.get("EIRHUB_SCREENSHOTS") or tmp_path)
+
+    def take(page: Page, name: str, *, whole: bool = False) -> None:
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=folder / f"{name}.png", full_page=whole)
+
+    return take
+
+
+def playwright_error() -> type[Exception]:
+    from playwright.sync_api import Error
+
+    return Error
+
+
+def clinical(study: str, **arguments: str | int) -> str:
+    query = "&".join(f"{name}={value}" for name, value in arguments.items())
+    return f"/studies/{study}/clinical?{query}"
+
+
+def at_frame(page: Page, number: int, slot: str = "now") -> None:
+    page.wait_for_selector(
+        f"[data-slot={slot}] .viewer-stage[data-frame='{number}'][data-state=shown]"
+    )
+
+
+def on_stage(page: Page, slot: str = "now") -> np.ndarray:
+    wide, high, values = page.locator(f"[data-slot={slot}] canvas").evaluate(PIXELS)
+    return np.array(values, np.uint8).reshape(high, wide)
+
+
+def rendered(region: Region, uid: str, window: Window | None = None) -> np.ndarray:
+    picture = region.hub.eir.rendered(RenderRequest(uid, 1, window, media_type=PNG))
+    return np.asarray(Image.open(io.BytesIO(picture.data)).convert("L"))
+
+
+def number_in(pixels: np.ndarray) -> int:
+    """Read the slice number that is painted at the top of a slice."""
+    return sum(1 << bit for bit in range(10) if pixels[5, 8 + 12 * bit] > 200)
+
+
+def test_three_hundred_slices_are_scrolled_and_every_picture_is_what_stands_beside_it(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=1))
+    at_frame(page, 1)
+    box = page.locator(".viewer-stage").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    seen = set()
+    for _ in range(60):
+        page.mouse.wheel(0, 200)
+        shown = page.evaluate(
+            """() => { const stage = document.querySelector(".viewer-stage");
+            const canvas = stage.querySelector("canvas");
+            const data = canvas.getContext("2d").getImageData(0, 5, 128, 1).data;
+            let told = 0;
+            for (let bit = 0; bit < 10; bit += 1) {
+              if (data[4 * (8 + 12 * bit)] > 200) told += 2 ** bit;
+            }
+            return [told, Number(stage.dataset.frame), stage.dataset.state,
+              document.querySelector("[data-position]").textContent]; }"""
+        )
+        painted, frame_number, _, label = shown
+        assert painted == frame_number
+        assert label == f"{frame_number} / {SLICES}"
+        seen.add(frame_number)
+    until(lambda: frame(page) == SLICES)
+    assert number_in(on_stage(page)) == SLICES
+    assert len(seen) > 10
+
+
+def test_every_key_of_the_list_does_what_the_list_says(open_page: Callable[..., Page]) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=100))
+    at_frame(page, 100)
+    for key, number in (
+        ("ArrowDown", 101),
+        ("ArrowUp", 100),
+        ("PageDown", 110),
+        ("PageUp", 100),
+        ("Home", 1),
+        ("ArrowUp", 1),
+        ("End", SLICES),
+    ):
+        page.keyboard.press(key)
+        at_frame(page, number)
+    page.keyboard.press("+")
+    assert page.inner_text("[data-zoom-text]") == "125 %"
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert page.inner_text("[data-zoom-text]") == "100 %"
+    page.keyboard.press("f")
+    assert page.locator(".viewers.full").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator(".viewers.full").count() == 0
+    page.keyboard.press("?")
+    assert page.locator("#viewer-help").is_visible()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer-help").is_visible()
+    at_frame(page, SLICES)
+
+
+def test_a_window_preset_shows_the_pixels_of_the_pipeline(
+    open_page: Callable[..., Page], region: Region
+) -> None:
+    page = open_page(f"/studies/{studies.SCROLL_CT}/diagnostic?frame=77", "reader")
+    at_frame(page, 77)
+    uid = f"{studies.SCROLL_CT}.1.77"
+    assert np.array_equal(on_stage(page), rendered(region, uid))
+    assert "Nothing lost" in page.inner_text("[data-part=loss]")
+    page.keyboard.press("3")
+    page.wait_for_selector(".viewer-stage[data-window='-600,1500,linear'][data-state=shown]")
+    lung = rendered(region, uid, Window(-600, 1500))
+    assert np.array_equal(on_stage(page), lung)
+    assert not np.array_equal(lung, rendered(region, uid))
+    assert page.inner_text("[data-part=window]") == "Lung"
+    assert page.get_attribute("button[data-window^='-600']", "aria-pressed") == "true"
+    address = f"/studies/{studies.SCROLL_CT}/series/{studies.SCROLL_CT}.1/pictures/{uid}/1.png"
+    answer = page.context.request.get(address, params={"window": "-600,1500,linear"})
+    digest = hashlib.sha256(answer.body()).hexdigest()
+    assert page.get_attribute(".viewer-stage", "data-digest") == digest
+
+
+def test_a_late_answer_under_another_window_is_dropped(open_page: Callable[..., Page]) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=10))
+    at_frame(page, 10)
+    held: list[Any] = []
+    page.route("**/pictures/**window=-600*", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks its handlers
+    page.keyboard.press("3")
+    until(lambda: page.evaluate("1") == 1 and bool(held))
+    page.keyboard.press("1")
+    page.wait_for_selector(".viewer-stage[data-window=''][data-state=shown]")
+    for route in held:
+        # The page has given this request up, as it should.
+        with suppress(playwright_error()):
+            route.continue_()
+    page.wait_for_load_state("networkidle")
+    assert page.get_attribute(".viewer-stage", "data-window") == ""
+    assert page.inner_text("[data-part=window]") == "As stored"
+
+
+def test_two_examinations_scroll_together_by_distance_and_apart(
+    open_page: Callable[..., Page], screenshot: Callable[..., None]
+) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=101, prior=studies.PRIOR_CT, prior_frame=10))
+    at_frame(page, 101)
+    at_frame(page, 10, "prior")
+    page.wait_for_selector("#link-said >> text=same distance")
+    for _ in range(3):
+        page.keyboard.press("PageDown")
+    at_frame(page, 131)
+    # 30 slices of 2 mm are 60 mm: 20 slices of 3 mm.
+    at_frame(page, 30, "prior")
+    assert number_in(on_stage(page, "prior")) == 30
+    assert page.inner_text("[data-slot=now] [data-part=place]") == "+162.0 mm"
+    page.keyboard.press("3")
+    page.wait_for_selector("[data-slot=prior] .viewer-stage[data-window='-600,1500,linear']")
+    page.keyboard.press("+")
+    assert page.inner_text("[data-slot=prior] [data-zoom-text]") == "125 %"
+    page.keyboard.press("l")
+    page.keyboard.press("ArrowDown")
+    at_frame(page, 132)
+    at_frame(page, 30, "prior")
+    tops = page.locator(".viewer-top").all_inner_texts()
+    assert ["沈逸" in text for text in tops] == [True, True]
+    assert "November 20, 2026" in tops[0]
+    assert "March 2, 2024" in tops[1]
+    page.keyboard.press("0")
+    screenshot(page, "compare")
+
+
+def test_another_person_is_never_put_beside(open_page: Callable[..., Page]) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, prior=studies.OTHER_PERSON))
+    assert page.locator("[data-viewer]").count() == 0
+    assert "Not found" in page.inner_text("main")
+
+
+def test_the_sides_of_the_body_and_the_compression_stand_beside_the_picture(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=5))
+    at_frame(page, 5)
+    page.wait_for_selector("[data-side=right]:not(:empty)")
+    sides = [page.inner_text(f"[data-side={side}]") for side in ("left", "right", "top", "bottom")]
+    assert sides == ["R", "L", "A", "P"]
+    ratio = re.fullmatch(r"JPEG ([0-9.]+) : 1|Nothing lost", page.inner_text("[data-part=loss]"))
+    assert ratio
+    # The recipe's ceiling for CT.
+    assert ratio[1] is None or float(ratio[1]) <= 8
+
+
+def test_a_cine_plays_at_its_speed_and_stops(open_page: Callable[..., Page]) -> None:
+    page = open_page(clinical(studies.CINE, frame=1))
+    at_frame(page, 1)
+    page.keyboard.press("Space")
+    assert page.get_attribute("[data-part=play]", "aria-pressed") == "true"
+    until(lambda: frame(page) > 5)
+    page.keyboard.press("Space")
+    assert page.inner_text("[data-part=play]") == "Play"
+    page.wait_for_load_state("networkidle")
+    stopped = frame(page)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        assert frame(page) == stopped
+
+
+def test_a_picture_that_cannot_be_decoded_says_why_and_what_to_do(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page(clinical(studies.BROKEN), locale="zh-CN")
+    page.wait_for_selector(".viewer-stage[data-state=failed]")
+    assert "请检查机构重新发送" in page.inner_text("[data-part=said]")
+    assert not page.locator(".viewer-stage canvas").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "signed out"), (503, "busy"), (None, "cannot be reached")]
+)
+def test_what_went_wrong_on_the_way_is_said_and_can_be_tried_again(
+    open_page: Callable[..., Page], status: int | None, words: str
+) -> None:
+    page = open_page(clinical(studies.SCROLL_CT, frame=40))
+    at_frame(page, 40)
+    page.route(
+        "**/pictures/**",
+        lambda route: route.fulfill(status=status) if status else route.abort(),
+    )
+    page.keyboard.press("End")
+    page.wait_for_selector(".viewer-stage[data-state=failed]")
+    assert words in page.inner_text("[data-part=said]")
+    assert page.inner_text("[data-position]") == f"{SLICES} / {SLICES}"
+    page.unroute("**/pictures/**")
+    page.click("[data-part=again]")
+    at_frame(page, SLICES)
+
+
+@pytest.mark.parametrize(
+    ("series", "words"),
+    [
+        (2, ("诊断报告", "右肺上叶见结节<b>6mm</b>", "已审核", "第 2 幅")),
+        (4, ("关键影像", "第 2 幅")),
+        (5, ("显示状态", "LUNG", "第 2 幅")),
+    ],
+)
+def test_what_is_no_picture_appears_as_what_it_is(
+    open_page: Callable[..., Page], series: int, words: tuple[str, ...]
+) -> None:
+    uid = f"{studies.PAPERS}.{series}"
+    page = open_page(clinical(studies.PAPERS, series=uid), locale="zh-CN")
+    text = page.inner_text("article.object")
+    assert [word for word in words if word not in text] == []
+    page.click(".pointed a")
+    at_frame(page, 2)
+
+
+def test_a_presentation_state_shows_the_picture_as_its_reader_left_it(
+    open_page: Callable[..., Page], region: Region
+) -> None:
+    page = open_page(f"/studies/{studies.PAPERS}/diagnostic?series={studies.PAPERS}.5", "reader")
+    page.click(".pointed a")
+    at_frame(page, 2)
+    state = f"{studies.PAPERS}.5.1"
+    assert page.inner_text("[data-part=window]") == "LUNG"
+    assert page.get_attribute(".viewer-stage", "data-window") == f"state:{state}"
+    shown = on_stage(page)
+    asked = RenderRequest(f"{studies.PAPERS}.1.2", media_type=PNG, presentation_state_uid=state)
+    picture = region.hub.eir.rendered(asked).data
+    assert np.array_equal(shown, np.asarray(Image.open(io.BytesIO(picture)).convert("L")))
+    assert not np.array_equal(shown, rendered(region, f"{studies.PAPERS}.1.2"))
+    # The state names this picture alone.
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".viewer-stage[data-state=failed]")
+    assert "not for this picture" in page.inner_text("[data-part=said]")
+    page.keyboard.press("1")
+    at_frame(page, 3)
+
+
+def test_an_enclosed_pdf_is_framed_on_the_page(open_page: Callable[..., Page]) -> None:
+    page = open_page(clinical(studies.PAPERS, series=f"{studies.PAPERS}.3"))
+    source = page.get_attribute("iframe.paper-frame", "src")
+    assert source
+    answer = page.context.request.get(source)
+    assert answer.body() == studies.PDF
+    assert answer.headers["content-type"] == "application/pdf"
+
+
+def test_a_slide_shows_its_overview_and_says_where_its_cells_are(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page(clinical(studies.SLIDE))
+    at_frame(page, 1)
+    assert "overviews of the slide" in page.inner_text(".viewport")
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
+def test_a_phone_scrolls_with_a_finger_and_zooms_with_two(
+    open_page: Callable[..., Page], screenshot: Callable[..., None], locale: str
+) -> None:
+    page = open_page(
+        clinical(studies.SCROLL_CT, frame=100),
+        size=PHONE,
+        locale=locale,
+        has_touch=True,
+        is_mobile=True,
+    )
+    at_frame(page, 100)
+    assert fits(page)
+    box = page.locator(".viewer-stage").bounding_box()
+    assert box
+    assert box["height"] > PHONE["height"] * 0.4
+    middle, top = box["x"] + box["width"] / 2, box["y"] + 30
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y} for x, y in places]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", (middle, top))
+    for step in range(1, 9):
+        fingers("touchMove", (middle, top + 20 * step))
+    fingers("touchEnd")
+    until(lambda: frame(page) > 120)
+    fingers("touchStart", (middle - 20, top + 60), (middle + 20, top + 60))
+    for step in range(1, 5):
+        fingers(
+            "touchMove", (middle - 20 - 10 * step, top + 60), (middle + 20 + 10 * step, top + 60)
+        )
+    fingers("touchEnd")
+    assert int(page.inner_text("[data-zoom-text]").split()[0]) > 150
+    screenshot(page, f"viewer-phone-{locale[:2]}", whole=True)
+
+
+def test_large_type_breaks_nothing_and_everything_is_named_and_reached_by_tab(
+    open_page: Callable[..., Page],
+) -> None:
+    for size in (DESK, PHONE):
+        page = open_page(clinical(studies.SCROLL_CT, prior=studies.PRIOR_CT), size=size)
+        page.evaluate("document.documentElement.style.fontSize = '200%'")
+        assert fits(page)
+        unnamed = page.evaluate(
+            """() => Array.from(document.querySelectorAll("main :is(button, a, input, select)"))
+            .filter((one) => one.type !== "hidden" && !(one.ariaLabel || one.textContent.trim()
+              || one.labels?.length)).map((one) => one.outerHTML)"""
+        )
+        assert unnamed == []
+    order: list[str] = []
+    page.evaluate("document.querySelector('.viewer-stage').focus()")
+    while len(order) < 8:
+        page.keyboard.press("Tab")
+        order.append(
+            page.evaluate(
+                "document.activeElement.dataset.do || document.activeElement.dataset.part || ''"
+            )
+        )
+    assert order[:5] == ["previous", "slider", "next", "play", "speed"]
+
+
+def test_without_script_the_stack_is_stepped_through_by_links(
+    chromium: Browser, base: str, states: Callable[[str], Any]
+) -> None:
+    context = chromium.new_context(
+        base_url=base, java_script_enabled=False, storage_state=states("doctor"), locale="en-US"
+    )
+    page = context.new_page()
+    page.goto(clinical(studies.SCROLL_CT, frame=7, prior=studies.PRIOR_CT, prior_frame=3))
+    page.click("[data-slot=now] a[data-do=next]")
+    assert "/8 /" not in page.content()
+    assert page.inner_text("[data-slot=now] [data-position]") == f"8 / {SLICES}"
+    assert page.inner_text("[data-slot=prior] [data-position]") == f"3 / {studies.PRIOR_SLICES}"
+    assert page.locator("[data-slot=now] img").first.evaluate("image => image.naturalWidth") == 128
+    assert not page.locator("[data-part=play]").first.is_visible()
+    context.close()
