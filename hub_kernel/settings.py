@@ -140,6 +140,8 @@ class WebSettings(Section):
     """Requests answered at once."""
     max_request_bytes: Annotated[int, Field(ge=1024)] = 16_777_216
     """Largest request body."""
+    max_store_bytes: Annotated[int, Field(ge=1024)] = 2_147_483_648
+    """Largest body of a STOW-RS request; it lies on the archive's volume while it arrives."""
     request_timeout_s: Seconds = 60.0
     """Longest silence of a client inside a request."""
     tls_certificate: Path | None = None

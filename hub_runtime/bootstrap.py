@@ -46,6 +46,7 @@ from patient_index.hl7v2.exchange import Hl7Parts
 from patient_index.hl7v2.node import Hl7Node
 from patient_index.service import PatientIndex
 from viewer_api.app import create_app
+from viewer_api.dicomweb.ready_metadata import ReadyMetadata
 from viewer_api.services import ViewerServices
 from xds_registry.service import Registry
 
@@ -189,6 +190,7 @@ class Hub:
             conflicts=conflict_room(self).resolver,
             refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
             forwarding=self.forwarding.desk,
+            usage=self.usage,
             deliveries=self.forwarding.deliveries,
         )
 
@@ -230,8 +232,9 @@ def build_hub(settings: Settings) -> Hub:
     registry = build_registry(sharing, settings)
     forwarded = ForwardingParts(base.database, archive, base.backend, index, base.metrics, pool)
     forwarding = build_forwarding(forwarded, settings)
+    ready = ReadyMetadata(base.backend, index)
     # A gateway hands over and makes nothing of what it has.
-    followers = () if settings.edge.hub_url else (identity.patients, registry, eir, stale)
+    followers = () if settings.edge.hub_url else (identity.patients, registry, eir, stale, ready)
     _subscribe(base.outbox, Rejections(base.database, base.backend, index), *followers, forwarding)
     usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
     edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))

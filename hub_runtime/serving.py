@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from access_control.atna_application import application_started, application_stopped
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from hub_runtime.router_processes import RouterProcesses
 from hub_runtime.sharing import body_limits
 from hub_runtime.viewer_port import viewer_server
+from viewer_api.dicomweb import STORE_PATH
 
 T = TypeVar("T")
 
@@ -98,7 +100,7 @@ def running(
 def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
     """Open the HTTP port, and the HTTPS port beside it where there is a certificate."""
     web, application = hub.settings.web, hub.wsgi()
-    bodies = LargeBodies(body_limits(hub.settings.registry), lambda said: _may_send(hub, said))
+    bodies = LargeBodies(_body_limits(hub.settings), lambda said: _may_send(hub, said))
     _spool_beside(hub.settings.archive_path)
     server = HttpServer(application, web, large_bodies=bodies)
     http = _open("HTTP", web.port, server.start)
@@ -110,6 +112,10 @@ def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:
     https = _open("HTTPS", web.tls_port, secure.start)
     stack.callback(secure.stop)
     return http, https
+
+
+def _body_limits(settings: Settings) -> dict[str, int]:
+    return {**body_limits(settings.registry), STORE_PATH: settings.web.max_store_bytes}
 
 
 def _open_viewer(hub: Hub, stack: ExitStack) -> str | None:

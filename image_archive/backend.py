@@ -1,7 +1,8 @@
 """The seam of the archive's bytes: objects under keys, durable once published, never changed after.
 
 A key is a relative path of plain names: `[a-z0-9._-]` joined by `/`. Nothing received from outside
-is ever part of a key. Prefixes in use: `instances/`, `quarantine/`, `documents/`, `renditions/`.
+is ever part of a key. Prefixes in use: `instances/`, `quarantine/`, `documents/`, `renditions/`,
+`metadata/`.
 """
 
 import re

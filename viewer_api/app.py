@@ -34,7 +34,7 @@ def create_app(services: ViewerServices) -> Flask:
         services,
         (
             operations.blueprint,
-            *dicomweb.reading_blueprints(),
+            *dicomweb.blueprints(),
             *api.blueprints(),
             *pages.blueprints(),
         ),

@@ -67,6 +67,10 @@ _MESSAGES: dict[int, dict[str, tuple[str, str]]] = {
         "zh": ("内容过大", "请减小提交的内容。"),
         "en": ("Too large", "Send less at once."),
     },
+    415: {
+        "zh": ("不支持此格式", "请改用受支持的内容类型，且不要压缩。"),
+        "en": ("Not this kind of content", "Send a supported media type, without compression."),
+    },
     416: {
         "zh": ("范围无效", "请求的字节范围超出内容长度。"),
         "en": ("Range not available", "The byte range lies outside the content."),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from access_control.shared_links import SharedLinks
     from access_control.sites import SiteDirectory
     from access_control.tokens import MachineTokens
+    from access_control.usage import SiteUsage
     from access_control.viewer_grants import ViewerGrants
     from eir_versions.service import EirService
     from hub_kernel.clock import Clock
@@ -90,6 +91,7 @@ class ViewerServices:
     refused_messages: RefusedMessages
     conflicts: ConflictResolver
     forwarding: ForwardingDesk
+    usage: SiteUsage
     dicom_port: Callable[[], int]
     deliveries: Callable[[str], Sequence[Delivery]] = _none_forwarded
     viewer_port: Callable[[], int] = _no_port

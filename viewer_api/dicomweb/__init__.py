@@ -1,4 +1,4 @@
-"""DICOMweb: QIDO-RS, WADO-RS and WADO-URI (DICOM PS3.18 9, 10.4 and 10.6)."""
+"""DICOMweb: QIDO-RS, WADO-RS, STOW-RS and WADO-URI (DICOM PS3.18 9, 10.4, 10.5 and 10.6)."""
 
 from flask import Blueprint
 
@@ -9,8 +9,17 @@ from viewer_api.dicomweb import (
     rendered,
     retrieve,
     search,
+    storing,
     wado_uri,
 )
+
+STORE_PATH = "/dicom-web/studies"
+"""Where STOW-RS is: bodies of requests to it may be large."""
+
+
+def blueprints() -> list[Blueprint]:
+    """Return the blueprints that answer under `/dicom-web` and `/wado`."""
+    return [*reading_blueprints(), storing.blueprint]
 
 
 def reading_blueprints() -> list[Blueprint]:

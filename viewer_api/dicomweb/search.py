@@ -15,8 +15,9 @@ from image_archive.matching_keys import unmatched
 from image_archive.matching_times import Zones
 from image_archive.query import IndexMatch, IndexQuery, Level
 from viewer_api.dicomweb.attributes import match_address, match_json
+from viewer_api.dicomweb.instance_metadata import encoded
 from viewer_api.dicomweb.located import dicomweb_root
-from viewer_api.dicomweb.metadata import encoded, json_response
+from viewer_api.dicomweb.metadata import json_response
 from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
 from viewer_api.dicomweb.scope import narrowed, reach_of
 from viewer_api.security import (

@@ -26,6 +26,7 @@ from viewer_api.security.cookies import (
     set_session_cookie,
 )
 from viewer_api.security.csrf import csrf_token
+from viewer_api.security.headers import takes_large_bodies
 from viewer_api.security.navigation import is_https, public_root, safe_next, viewer_root
 from viewer_api.security.resources import (
     identifiers_searched,
@@ -70,6 +71,7 @@ __all__ = [
     "shown_persons",
     "signed_in",
     "study_resource",
+    "takes_large_bodies",
     "viewer_root",
     "withheld_studies",
 ]

@@ -7,12 +7,18 @@ answer 404 before any view sees them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from flask import Flask, abort, request
+from flask import Flask, abort, current_app, request
 from werkzeug.wrappers import Response
 
 from viewer_api.security.navigation import is_https
+from viewer_api.services import services
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -42,7 +48,14 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_LARGE = "eirhub_takes_large_bodies"
 _SMUGGLED = re.compile(rb"[\x00-\x1f\x7f]|(?:^|[/\\])\.\.(?:[/\\]|$)")
+
+
+def takes_large_bodies(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a view whose bodies may be as large as `web.max_store_bytes`."""
+    setattr(view, _LARGE, True)
+    return view
 
 
 def install_headers(app: Flask) -> None:
@@ -69,6 +82,9 @@ def _refuse_smuggled_path() -> None:
 
 
 def _refuse_oversized_body() -> None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, _LARGE, False):
+        request.max_content_length = services().settings.web.max_store_bytes
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
         abort(413)

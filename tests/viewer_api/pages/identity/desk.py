@@ -201,4 +201,5 @@ def _services(hub: Hub, hl7: Hl7Service) -> ViewerServices:
         refused_messages=hl7.refused,
         conflicts=conflict_room(hub).resolver,
         forwarding=hub.forwarding.desk,
+        usage=hub.usage,
     )
