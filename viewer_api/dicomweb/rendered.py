@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, stream_with_context
 
 from access_control.model import Action
 from eir_versions.errors import (
@@ -13,9 +13,17 @@ from eir_versions.errors import (
     UnrenderableInstanceError,
 )
 from eir_versions.model import RenderRequest
-from viewer_api.dicomweb.located import located, located_instance
+from viewer_api.dicomweb.attributes import instance_address
+from viewer_api.dicomweb.finishing import PNG, Finish, finished, words_of
+from viewer_api.dicomweb.located import (
+    LocatedInstances,
+    dicomweb_root,
+    located,
+    located_instance,
+)
 from viewer_api.dicomweb.media_types import Accepted, choose
 from viewer_api.dicomweb.movies import movie_of, wants_movie
+from viewer_api.dicomweb.multipart import Part, multipart_response
 from viewer_api.dicomweb.rendering_parameters import RenderingParameters, parse_rendering
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.errors import UnusableBytesError
@@ -23,7 +31,7 @@ from viewer_api.security import signed_in
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from eir_versions.jobs import Picture
     from image_archive.model import InstanceRecord
@@ -31,7 +39,9 @@ if TYPE_CHECKING:
 blueprint = Blueprint("dicomweb_rendered", __name__, url_prefix="/dicom-web")
 
 PICTURE_TYPES = ("image/jpeg", "image/png")
+_NO_PICTURE = (UnrenderableInstanceError, FrameNotFoundError, RenditionLostError)
 _DEFAULT_QUALITY = 90
+_THUMBNAIL = RenderingParameters(window=None, viewport=(256, 256), quality=None)
 _STUDY = "/studies/<uid:study>"
 _SERIES = f"{_STUDY}/series/<uid:series>"
 _INSTANCE = f"{_SERIES}/instances/<uid:instance>"
@@ -52,6 +62,20 @@ def rendered_instance(study: str, series: str, instance: str) -> Response:
 def rendered_frame(study: str, series: str, instance: str, frame: int) -> Response:
     """Answer one frame of an instance as a picture."""
     return _rendered(located_instance(study, series, instance, Action.VIEW_CLINICAL), frame)
+
+
+@blueprint.get(f"{_STUDY}/rendered")
+@signed_in
+def rendered_study(study: str) -> Response:
+    """Answer the first frame of every image of a study, in parts."""
+    return _in_parts(located(study, action=Action.VIEW_CLINICAL))
+
+
+@blueprint.get(f"{_SERIES}/rendered")
+@signed_in
+def rendered_series(study: str, series: str) -> Response:
+    """Answer the first frame of every image of a series, in parts."""
+    return _in_parts(located(study, series, Action.VIEW_CLINICAL))
 
 
 @blueprint.get(f"{_STUDY}/thumbnail")
@@ -78,25 +102,65 @@ def instance_thumbnail(study: str, series: str, instance: str) -> Response:
     return _picture(lambda: services().eir.thumbnail(instance_uid=found.sop_instance_uid))
 
 
+@blueprint.get(f"{_INSTANCE}/frames/<int:frame>/thumbnail")
+@signed_in
+def frame_thumbnail(study: str, series: str, instance: str, frame: int) -> Response:
+    """Answer a small picture of one frame."""
+    found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
+    if not 1 <= frame <= found.number_of_frames:
+        abort(404)
+    return picture_of(found, frame, _THUMBNAIL, accepted_by_asker())
+
+
 def picture_of(
     found: InstanceRecord, frame: int, wanted: RenderingParameters, accepted: list[Accepted]
 ) -> Response:
     """Answer one frame, that exists, as the picture the asker wants, or 304 where it is at hand."""
-    media_type = choose(accepted, PICTURE_TYPES)
-    return _picture(
-        lambda: services().eir.rendered(
-            RenderRequest(
-                sop_instance_uid=found.sop_instance_uid,
-                frame_number=frame,
-                window=wanted.window,
-                viewport=wanted.viewport,
-                media_type=media_type,
-                quality=wanted.quality or _DEFAULT_QUALITY,
-            ),
-            found,
-        ),
-        accepted,
+    return _picture(lambda: _made(found, frame, wanted, choose(accepted, PICTURE_TYPES)), accepted)
+
+
+def _made(
+    found: InstanceRecord, frame: int, wanted: RenderingParameters, media_type: str
+) -> Picture:
+    study = services().index.study(found.study_instance_uid) if wanted.annotation else None
+    words = words_of(wanted.annotation, study, found, frame)
+    finish = Finish(wanted, words, media_type, wanted.quality or _DEFAULT_QUALITY)
+    asked = RenderRequest(
+        sop_instance_uid=found.sop_instance_uid,
+        frame_number=frame,
+        window=wanted.window,
+        viewport=None if wanted.region else wanted.viewport,
+        media_type=PNG if finish.is_redrawn else media_type,
+        quality=finish.quality,
     )
+    return finished(services().eir.rendered(asked, found), finish)
+
+
+def _in_parts(found: LocatedInstances) -> Response:
+    """Answer the first frame of every instance that is an image, in parts.
+
+    What no picture can be made of is left out: one poisoned instance costs its own picture.
+    """
+    accepted = [entry for entry in accepted_by_asker() if entry.in_parts]
+    media_type = choose(accepted, PICTURE_TYPES)
+    wanted = parse_rendering(request.args)
+    images = [one for one in found.instances if one.rows and one.columns]
+    if not images:
+        raise UnusableBytesError("no picture can be made of this")
+    parts = stream_with_context(_parts(images, wanted, media_type))
+    return multipart_response(media_type, parts)
+
+
+def _parts(
+    images: list[InstanceRecord], wanted: RenderingParameters, media_type: str
+) -> Iterator[Part]:
+    root = dicomweb_root()
+    for one in images:
+        try:
+            picture = _made(one, 1, wanted, media_type)
+        except _NO_PICTURE:
+            continue
+        yield Part(media_type, [picture.data], f"{instance_address(one, root)}/rendered")
 
 
 def _rendered(found: InstanceRecord, frame: int) -> Response:
@@ -109,7 +173,7 @@ def _picture(make: Callable[[], Picture], accepted: list[Accepted] | None = None
     """Answer the picture, or 304 where the asker holds it already; it is asked for every time."""
     try:
         picture = make()
-    except (UnrenderableInstanceError, FrameNotFoundError, RenditionLostError) as error:
+    except _NO_PICTURE as error:
         raise UnusableBytesError("no picture can be made of this") from error
     choose(accepted or accepted_by_asker(), (picture.media_type,))
     answer = Response(picture.data, content_type=picture.media_type)

@@ -1,4 +1,4 @@
-"""Reads `window`, `viewport` and `quality` of a rendered request (PS3.18 8.3.5.1)."""
+"""Reads the query parameters of a rendered request (PS3.18 8.3.5.1)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,35 @@ _FUNCTIONS = {
     "linear-exact": WindowFunction.LINEAR_EXACT,
     "sigmoid": WindowFunction.SIGMOID,
 }
+_ANNOTATIONS = frozenset({"patient", "technique"})
+_PROFILES = {"": False, "no": False, "yes": True, "srgb": True}
 _LARGEST_WINDOW = 2.0**31
 
 
 @dataclass(frozen=True)
+class SourceRegion:
+    """A part of the image in its own pixels; a width or height of 0 reaches to the edge."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class RenderingParameters:
-    """`window` replaces the stored VOI; `viewport` is (width, height) in pixels."""
+    """`window` replaces the stored VOI; `viewport` is (width, height) in pixels.
+
+    `region` is the part of the image that fills it, None for all. `annotation` holds `patient`,
+    `technique` or both. `colour_profile` says that sRGB, which the pixels are in, is embedded.
+    """
 
     window: Window | None
     viewport: tuple[int, int] | None
     quality: int | None
+    region: SourceRegion | None = None
+    annotation: frozenset[str] = frozenset()
+    colour_profile: bool = False
 
 
 def parse_rendering(parameters: Mapping[str, str]) -> RenderingParameters:
@@ -37,6 +56,9 @@ def parse_rendering(parameters: Mapping[str, str]) -> RenderingParameters:
         window=_window(parameters.get("window", "")),
         viewport=_viewport(parameters.get("viewport", "")),
         quality=_quality(parameters.get("quality", "")),
+        region=_region(parameters.get("viewport", "")),
+        annotation=_annotation(parameters.get("annotation", "")),
+        colour_profile=_colour_profile(parameters.get("iccprofile", "")),
     )
 
 
@@ -60,13 +82,32 @@ def _viewport(text: str) -> tuple[int, int] | None:
         return None
     parts = text.split(",")
     if len(parts) not in {2, 6}:
-        raise BadQueryError("viewport must be width,height")
-    if any(part.strip() for part in parts[2:]):
-        raise BadQueryError("viewport: a source region is not supported")
+        raise BadQueryError("viewport must be width,height or width,height,left,top,width,height")
     width, height = (_whole(part, "viewport") for part in parts[:2])
     if not (1 <= width <= MAX_VIEWPORT and 1 <= height <= MAX_VIEWPORT):
         raise BadQueryError(f"viewport: sides are 1 to {MAX_VIEWPORT} pixels")
     return width, height
+
+
+def _region(text: str) -> SourceRegion | None:
+    parts = [part.strip() for part in text.split(",")][2:]
+    if not any(parts):
+        return None
+    return SourceRegion(*(_whole(part or "0", "viewport") for part in parts))
+
+
+def _annotation(text: str) -> frozenset[str]:
+    asked = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+    if not asked <= _ANNOTATIONS:
+        raise BadQueryError("annotation is patient, technique or both")
+    return asked
+
+
+def _colour_profile(text: str) -> bool:
+    embedded = _PROFILES.get(text.strip().lower())
+    if embedded is None:
+        raise BadQueryError("iccprofile is no, yes or srgb: other colour spaces are not offered")
+    return embedded
 
 
 def _quality(text: str) -> int | None:

@@ -91,6 +91,10 @@ def _storing_site(study_uid: str) -> Site:
     (site_id,) = own
     if not permitted(Action.STORE, Resource("study", study_uid, origin_site_id=site_id)):
         refuse(Action.STORE, asked, detail="no-right")
+    there = services().index.study(study_uid) if study_uid else None
+    if there is not None and there.site_id != site_id:
+        # A study belongs to who made it; and whether it exists is not said.
+        refuse(Action.STORE, asked, detail="study of another site")
     try:
         return services().sites.get(site_id)
     except NotFoundError:
