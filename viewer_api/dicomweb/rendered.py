@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, request, stream_with_context
 
@@ -147,7 +147,8 @@ def _in_parts(found: LocatedInstances) -> Response:
     images = [one for one in found.instances if one.rows and one.columns]
     if not images:
         raise UnusableBytesError("no picture can be made of this")
-    parts = stream_with_context(_parts(images, wanted, media_type))
+    # Flask types it for text alone.
+    parts: Any = stream_with_context(_parts(images, wanted, media_type))
     return multipart_response(media_type, parts)
 
 

@@ -71,8 +71,11 @@ def _store(study_uid: str) -> Response:
     if not report.stored and not report.failed:
         raise BadQueryError("the request holds no part")
     for uid in studies or {study_uid}:
-        outcome = "success" if report.stored else "failure"
-        record_access(str(Action.STORE), outcome, Resource("study", uid))
+        record_access(
+            str(Action.STORE),
+            "success" if report.stored else "failure",
+            Resource("study", uid),
+        )
     only = f"{root}/studies/{next(iter(studies))}" if len(studies) == 1 else ""
     attributes = report.as_json(only)
     body = as_xml(attributes) if media_type == DICOM_XML else encoded(attributes)
