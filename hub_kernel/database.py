@@ -68,8 +68,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 class EventWriter(Protocol):
     """Writes an event and its deliveries inside a transaction (`hub_kernel.outbox`)."""
 
-    def write(self, session: Session, occurred: Sequence[Event]) -> None:
-        """Add the rows; nothing is visible before the transaction commits."""
+    def write(self, session: Session, occurred: Sequence[Event]) -> set[type[Event]]:
+        """Add the rows; nothing is visible before the transaction commits.
+
+        Returns the types of the events that somebody waits for.
+        """
         ...
 
 
@@ -89,8 +92,7 @@ class UnitOfWork:
     def publish_all(self, occurred: Sequence[Event]) -> None:
         """Record many events for the price of one."""
         if self._writer is not None and occurred:
-            self._writer.write(self.session, occurred)
-            self._published.update(map(type, occurred))
+            self._published.update(self._writer.write(self.session, occurred))
 
 
 class Database:

@@ -6,7 +6,7 @@ truth.
 """
 
 import random
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,8 +43,8 @@ class Subscriber:
     `handle` opens its own units of work and must be idempotent: it can be called again with the
     same event after a crash. Raising means "try again later"; after `attempts` it is parked for a
     person, with the reason. `heavy` work (rendering) never stands in the way of quick work. Of
-    events written together, those for which `same` returns equal values are one delivery, of the
-    first: for reactions to which the others would say nothing new.
+    events written together `news` returns those the subscriber must be told, all without it: for
+    reactions to which most of a thousand events say nothing new.
     """
 
     name: str
@@ -52,7 +52,12 @@ class Subscriber:
     handle: Callable[[Any], None]
     attempts: int = 12
     heavy: bool = False
-    same: Callable[[Any], Hashable] | None = None
+    news: Callable[[Sequence[Any]], Iterable[Any]] | None = None
+
+    def owed(self, occurred: Sequence[Event]) -> Iterable[Event]:
+        """Return what of the events written together is to be delivered."""
+        concerned = [one for one in occurred if isinstance(one, self.event_type)]
+        return self.news(concerned) if self.news and concerned else concerned
 
 
 class OutboxEvent(Base):
@@ -144,21 +149,25 @@ class Outbox:
             raise ValueError(f"two subscribers are called {subscriber.name}")
         self.subscribers[subscriber.name] = subscriber
 
-    def write(self, session: Session, occurred: Sequence[Event]) -> None:
-        """Record the events and what is owed for them, in the caller's transaction."""
-        events: list[dict[str, Any]] = []
-        owed: list[dict[str, Any]] = []
-        told: set[tuple[str, Hashable]] = set()
-        for one in occurred:
-            names = [s.name for s in self.subscribers.values() if _is_news(s, one, told)]
-            if names:
-                events.append(_event_values(one))
-                owed += [_delivery_values(one, name) for name in names]
-        if events:
+    def write(self, session: Session, occurred: Sequence[Event]) -> set[type[Event]]:
+        """Record the events and what is owed for them, in the caller's transaction.
+
+        Returns the types of those that somebody is owed; the others are not written.
+        """
+        names: dict[str, list[str]] = {}
+        for subscriber in self.subscribers.values():
+            for one in subscriber.owed(occurred):
+                names.setdefault(one.event_id, []).append(subscriber.name)
+        written = [one for one in occurred if one.event_id in names]
+        if written:
             # On the connection, with prepared inserts: this runs for every instance received.
             connection = session.connection()
-            connection.execute(_INSERT_EVENT, events)
-            connection.execute(_INSERT_DELIVERY, owed)
+            connection.execute(_INSERT_EVENT, [_event_values(one) for one in written])
+            connection.execute(
+                _INSERT_DELIVERY,
+                [_delivery_values(one, name) for one in written for name in names[one.event_id]],
+            )
+        return {type(one) for one in written}
 
     def claim(self, database: Database, wanted: Claim) -> list[Delivery]:
         """Take due deliveries, oldest first; they are ours until the lease runs out.
@@ -281,19 +290,6 @@ class Outbox:
                 )
                 is not None
             )
-
-
-def _is_news(subscriber: Subscriber, occurred: Event, told: set[tuple[str, Hashable]]) -> bool:
-    """Tell whether the event is owed to the subscriber, given what is in this transaction."""
-    if not isinstance(occurred, subscriber.event_type):
-        return False
-    if subscriber.same is None:
-        return True
-    said = subscriber.name, subscriber.same(occurred)
-    if said in told:
-        return False
-    told.add(said)
-    return True
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

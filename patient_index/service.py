@@ -1,7 +1,7 @@
 """The patient index: local identifiers in, one person out (IHE PIX, ITI TF-1 chapter 5)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -203,13 +203,17 @@ class PatientIndex:
                 "patient-index",
                 InstanceArchived,
                 self._instance_archived,
-                same=lambda archived: archived.patient,
+                news=self._unobserved,
             )
         ]
 
     def write(self, change: Callable[[Work], T]) -> T:
         """Run a change in a unit of work, again when another writer was there first."""
         return self._writer.write(change)
+
+    def _unobserved(self, archived: Sequence[InstanceArchived]) -> Iterable[InstanceArchived]:
+        """Return one event for each patient who has not been observed just so."""
+        return {one.patient: one for one in archived if one.patient not in self._observed}.values()
 
     def _instance_archived(self, archived: InstanceArchived) -> None:
         """Observe the patient; the thousand instances of one study are one observation."""

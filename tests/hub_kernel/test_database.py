@@ -99,9 +99,10 @@ def test_sqlite_is_told_to_survive_a_power_cut(database: Database) -> None:
 class Ledger:
     """An event writer that only notes that it was called."""
 
-    def write(self, session: Session, occurred: Sequence[Event]) -> None:
+    def write(self, session: Session, occurred: Sequence[Event]) -> set[type[Event]]:
         for one in occurred:
             session.add(Probe(name=one.event_id, count=1, at=one.occurred_at))
+        return {type(one) for one in occurred}
 
 
 def test_the_listener_learns_what_was_published_after_the_rows_are_visible(tmp_path: Path) -> None:

@@ -58,39 +58,36 @@ def test_a_published_event_reaches_its_subscriber_once_and_is_forgotten(
     assert _count(hub, OutboxEvent) == 0
 
 
-def test_events_written_together_that_say_the_same_are_one_delivery(
-    database: Database, clock: FixedClock
-) -> None:
-    """Of the thousand instances of one patient one is news; a later transaction is news again."""
+def test_a_subscriber_is_told_its_news_alone(database: Database, clock: FixedClock) -> None:
     everything: list[Event] = []
-    news: list[str] = []
+    told: list[str] = []
     outbox = Outbox(
         [
             Subscriber("everything", StudyCompleted, everything.append),
             Subscriber(
-                "news",
+                "curious",
                 StudyCompleted,
-                lambda one: news.append(one.study_instance_uid),
-                same=lambda one: one.study_instance_uid,
+                lambda one: told.append(one.study_instance_uid),
+                news=lambda many: [one for one in many if one.study_instance_uid == "1.2"],
             ),
         ]
     )
     database._outbox = outbox
     with database.unit_of_work() as work:
-        work.publish_all([_completed(clock, uid) for uid in ("1.1", "1.2", "1.1", "1.2", "1.1")])
-    assert deliver_all_due(database, outbox) == 5 + 2
-    assert (len(everything), news) == (5, ["1.1", "1.2"])
-    _publish(database, _completed(clock, "1.1"))
-    deliver_all_due(database, outbox)
-    assert news == ["1.1", "1.2", "1.1"]
+        work.publish_all([_completed(clock, uid) for uid in ("1.1", "1.2", "1.3")])
+    assert deliver_all_due(database, outbox) == 3 + 1
+    assert (len(everything), told) == (3, ["1.2"])
 
 
-def test_what_nobody_has_to_be_told_is_not_written(database: Database, clock: FixedClock) -> None:
-    outbox = Outbox([Subscriber("news", StudyCompleted, print, same=lambda _one: "")])
-    database._outbox = outbox
-    with database.unit_of_work() as work:
-        work.publish_all([_completed(clock) for _ in range(3)])
-    assert _count(database, OutboxEvent) == _count(database, OutboxDelivery) == 1
+def test_what_is_news_to_nobody_is_not_written_and_wakes_nobody(
+    database: Database, clock: FixedClock
+) -> None:
+    woken: list[frozenset[type[Event]]] = []
+    database._outbox = Outbox([Subscriber("deaf", StudyCompleted, print, news=lambda _many: [])])
+    database.on_published = woken.append
+    _publish(database, _completed(clock))
+    assert _count(database, OutboxEvent) == _count(database, OutboxDelivery) == 0
+    assert woken == []
 
 
 def test_what_a_fast_clock_has_put_off_is_delivered_when_it_is_set_right(

@@ -1,5 +1,6 @@
 """The patient index from outside: who becomes one person, and how that is undone."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from hub_kernel.database import Database
-from hub_kernel.events import InstanceArchived, LinkChanged, decode_event, new_event
+from hub_kernel.events import (
+    InstanceArchived,
+    LinkChanged,
+    ObservedPatient,
+    decode_event,
+    new_event,
+)
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.outbox import Outbox, OutboxEvent, Subscriber
 from hub_kernel.person_names import decode_person_name
@@ -324,6 +331,34 @@ def test_archived_instances_are_observed(index: PatientIndex, clock: FixedClock)
     subscriber.handle(archived)
     subscriber.handle(archived)
     assert len(index.history(HERE)) == 1
+
+
+def test_only_a_patient_not_yet_observed_just_so_is_news(
+    index: PatientIndex, clock: FixedClock
+) -> None:
+    """A thousand instances of a study cost one delivery, and none once that has been made."""
+    [subscriber] = index.subscribers()
+
+    def archived(number: int, who: ObservedPatient) -> InstanceArchived:
+        return new_event(
+            InstanceArchived,
+            clock,
+            sop_instance_uid=f"1.2.{number}",
+            series_instance_uid="1.2",
+            study_instance_uid="1",
+            site_id="east",
+            patient=who,
+        )
+
+    def news(*many: InstanceArchived) -> set[ObservedPatient]:
+        return {one.patient for one in subscriber.owed(many)}
+
+    here, there = patient(EAST), patient(WEST)
+    group = [archived(1, here), archived(2, here), archived(3, there)]
+    assert len(list(subscriber.owed(group))) == 2
+    subscriber.handle(group[0])
+    assert news(*group) == {there}
+    assert news(archived(4, replace(here, sex="O"))) == {replace(here, sex="O")}
 
 
 def test_an_instance_without_patient_id_is_not_tried_for_ever(
