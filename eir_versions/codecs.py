@@ -4,6 +4,7 @@ The table at the end is the list of supported transfer syntaxes. Decoders are li
 untrusted bytes: this module is to run in a child of `eir_versions.decoding` only.
 """
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from openjpeg.utils import decode as decode_jpeg2000
 from rle.utils import decode_pixel_data as decode_rle
 
 from eir_versions import reasons
-from eir_versions.codestreams import Codestream, read_jpeg, read_jpeg2000
+from eir_versions.codestreams import Codestream, read_jpeg, read_jpeg2000, read_jpegxl
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.headers import ImageHeader
 from eir_versions.instance_file import InstanceFile
@@ -59,18 +60,21 @@ def decode_frame(instance: InstanceFile, frame_number: int) -> DecodedFrame:
         return decoder(data, instance.header)
     except MemoryError as error:
         raise UnrenderableInstanceError(reasons.DECODER_OUT_OF_MEMORY) from error
-    except (ValueError, RuntimeError, TypeError, IndexError, OSError) as error:
+    except (ValueError, RuntimeError, TypeError, IndexError, OSError, zlib.error) as error:
         raise UnrenderableInstanceError(reasons.DECODE_FAILED) from error
 
 
 def _native(instance: InstanceFile, frame_number: int) -> DecodedFrame:
-    header = instance.header
-    data = instance.frame_bytes(frame_number)
+    swap = instance.is_big_endian and instance.header.layout.bits_allocated > 8
+    return _samples(instance.frame_bytes(frame_number), instance.header, big_endian=swap)
+
+
+def _samples(data: bytes, header: ImageHeader, *, big_endian: bool = False) -> DecodedFrame:
+    """A frame whose samples stand as they are."""
     if header.photometric == "YBR_FULL_422" and header.layout.bits_allocated == 8:
         samples = expand_422(np.frombuffer(data, np.uint8), header.layout)
         return DecodedFrame(samples, "YBR_FULL")
-    swap = instance.is_big_endian and header.layout.bits_allocated > 8
-    words = unpack_words(data, header.layout, big_endian=swap)
+    words = unpack_words(data, header.layout, big_endian=big_endian)
     values = words if header.layout.floating else stored_values(words, header.layout)
     shaped = interleave(values, header.layout, planar=header.planar)
     return DecodedFrame(shaped, header.photometric, words)
@@ -121,6 +125,23 @@ def _htj2k(data: bytes, header: ImageHeader) -> DecodedFrame:
     decoded = imagecodecs.htj2k_decode(data, planar=False)
     values = _meant(decoded, claimed, header.layout)
     return DecodedFrame(values, _after_component_transform(header.photometric))
+
+
+def _jpeg_xl(data: bytes, header: ImageHeader) -> DecodedFrame:
+    """Codestreams of PS3.5 A.4.12; the decoder gives RGB, whatever the stream is made of."""
+    layout = header.layout
+    if read_jpegxl(data) != (layout.rows, layout.columns):
+        raise UnrenderableInstanceError(reasons.CODESTREAM_MISMATCH)
+    decoded = imagecodecs.jpegxl_decode(data)
+    claimed = Codestream(layout.rows, layout.columns, layout.samples, decoded.dtype.itemsize * 8)
+    values = _meant(decoded, claimed, layout)
+    return DecodedFrame(values, header.photometric if layout.samples == 1 else "RGB")
+
+
+def _deflated(data: bytes, header: ImageHeader) -> DecodedFrame:
+    """One frame deflated (PS3.5 A.4.13); never more is inflated than the frame can hold."""
+    needed = -(-header.layout.frame_bits // 8)
+    return _samples(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, needed), header)
 
 
 def _rle(data: bytes, header: ImageHeader) -> DecodedFrame:
@@ -181,16 +202,23 @@ def _after_component_transform(photometric: str) -> str:
 
 
 DECODERS: dict[str, Decoder] = {
+    "1.2.840.10008.1.2.1.98": _samples,
     "1.2.840.10008.1.2.5": _rle,
     "1.2.840.10008.1.2.4.50": _jpeg,
     "1.2.840.10008.1.2.4.51": _jpeg,
+    "1.2.840.10008.1.2.4.53": _jpeg,
+    "1.2.840.10008.1.2.4.55": _jpeg,
     "1.2.840.10008.1.2.4.57": _lossless_jpeg,
     "1.2.840.10008.1.2.4.70": _lossless_jpeg,
     "1.2.840.10008.1.2.4.80": _jpeg_ls,
     "1.2.840.10008.1.2.4.81": _jpeg_ls,
     "1.2.840.10008.1.2.4.90": _jpeg2000,
     "1.2.840.10008.1.2.4.91": _jpeg2000,
+    "1.2.840.10008.1.2.4.110": _jpeg_xl,
+    "1.2.840.10008.1.2.4.111": _jpeg_xl,
+    "1.2.840.10008.1.2.4.112": _jpeg_xl,
     "1.2.840.10008.1.2.4.201": _htj2k,
     "1.2.840.10008.1.2.4.202": _htj2k,
     "1.2.840.10008.1.2.4.203": _htj2k,
+    "1.2.840.10008.1.2.8.1": _deflated,
 }

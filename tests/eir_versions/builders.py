@@ -10,7 +10,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from eir_versions.instance_file import InstanceFile, open_instance
 from eir_versions.pixels.model import PictureArray
@@ -96,6 +96,17 @@ def part10(dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian) 
     out = io.BytesIO()
     pydicom.dcmwrite(out, dataset, enforce_file_format=True)
     return out.getvalue()
+
+
+def part10_of_new_syntax(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
+    """As `part10`, for an encapsulated syntax that is newer than pydicom."""
+    data = part10(dataset, JPEGBaseline8Bit)
+    at = data.index(b"\x02\0\x10\0UI") + 6
+    end = at + 2 + int.from_bytes(data[at : at + 2], "little")
+    uid = transfer_syntax_uid.encode() + b"\0" * (len(transfer_syntax_uid) % 2)
+    meta = int.from_bytes(data[140:144], "little") + len(uid) - (end - at - 2)
+    head = data[:140] + meta.to_bytes(4, "little") + data[144:at]
+    return head + len(uid).to_bytes(2, "little") + uid + data[end:]
 
 
 def encapsulated(dataset: Dataset, frames: list[bytes], *, has_bot: bool = True) -> Dataset:
