@@ -1,15 +1,17 @@
 """The version ledger: which version of a study is current, made of what, and which came before."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from eir_versions.errors import VersionOvertakenError
 from eir_versions.model import Draft, PictureKind, Version, VersionPicture, VersionSource
+from eir_versions.recipes import CLINICAL
 from eir_versions.tables import EirVersionPictureRow, EirVersionRow, EirVersionSourceRow
 from hub_kernel.database import UnitOfWork
 
+_UIDS_PER_QUERY = 400
 _PICTURE_FIELDS = (
     "series_instance_uid",
     "sop_instance_uid",
@@ -63,6 +65,28 @@ def version_sources(session: Session, version_id: str) -> tuple[VersionSource, .
         VersionSource(row.sop_instance_uid, row.series_instance_uid, row.dataset_sha256, row.reason)
         for row in rows
     )
+
+
+def reported_studies(session: Session, study_instance_uids: Collection[str]) -> Mapping[str, str]:
+    """Return the best standing of the reports of those studies that have any, by current version.
+
+    "current" is a signed one in force, "preliminary" an unsigned one.
+    """
+    found: dict[str, str] = {}
+    uids = list(study_instance_uids)
+    for start in range(0, len(uids), _UIDS_PER_QUERY):
+        wanted = EirVersionRow.study_instance_uid.in_(uids[start : start + _UIDS_PER_QUERY])
+        rows = session.execute(
+            select(EirVersionRow.study_instance_uid, EirVersionRow.reports).where(
+                wanted, EirVersionRow.recipe == CLINICAL, EirVersionRow.superseded_at.is_(None)
+            )
+        )
+        for uid, reports in rows:
+            said = {standing for _, standing in reports or ()}
+            for standing in ("preliminary", "current"):
+                if standing in said:
+                    found[uid] = standing
+    return found
 
 
 def is_up_to_date(version: Version | None, generation: int, inputs_sha256: str) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -24,7 +24,12 @@ from eir_versions.deriving import (
 from eir_versions.errors import FrameNotFoundError, RenditionLostError, UnrenderableInstanceError
 from eir_versions.explaining import Explained, Explanation, explain
 from eir_versions.jobs import MEDIA_TYPES, PALETTES, Picture, PictureJob
-from eir_versions.ledger import current_version, find_version, version_sources
+from eir_versions.ledger import (
+    current_version,
+    find_version,
+    reported_studies,
+    version_sources,
+)
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
 from eir_versions.movies import Movies
 from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
@@ -144,6 +149,11 @@ class EirService:
         """Return the current version, None when it has not been rendered yet."""
         with self._parts.database.read() as session:
             return current_version(session, study_instance_uid, recipe)
+
+    def reported(self, study_instance_uids: Collection[str]) -> Mapping[str, str]:
+        """Return "current" or "preliminary" for those studies that have such a report."""
+        with self._parts.database.read() as session:
+            return reported_studies(session, study_instance_uids)
 
     def find_version(self, version_id: str) -> Version | None:
         """Return a version by its identifier, superseded or not."""

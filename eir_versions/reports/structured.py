@@ -33,7 +33,7 @@ _LONGEST_NAME = 200
 _MOST_SELECTED = 1_000
 _SR, _PDF = "sr", "pdf"
 _ABOUT_PEOPLE = frozenset({"PNAME", "UIDREF"})
-_DATES = {"DATE": "Date", "TIME": "Time", "DATETIME": "DateTime", "PNAME": "PersonName"}
+_DATES = {"DATE": "Date", "TIME": "Time", "DATETIME": "DateTime"}
 
 
 def read_report(source: BinaryIO) -> ReportText:
@@ -129,7 +129,9 @@ def _said(item: Dataset, kind: str) -> str:
         return _meaning(item, "ConceptCodeSequence")
     if kind == "NUM":
         return " ".join(filter(None, map(_measured, items(item, "MeasuredValueSequence")[:8])))
-    return _plain(text(item, _DATES[kind]).replace("^", " ")) if kind in _DATES else ""
+    if kind == "PNAME":
+        return _name(item, "PersonName")
+    return _plain(text(item, _DATES[kind])) if kind in _DATES else ""
 
 
 def _measured(value: Dataset) -> str:
@@ -160,8 +162,14 @@ def _status(dataset: Dataset) -> ReportStatus:
 
 def _author(dataset: Dataset) -> str:
     verifiers = items(dataset, "VerifyingObserverSequence")
-    name = text(verifiers[-1], "VerifyingObserverName") if verifiers else ""
-    return " ".join(_plain(name.split("=")[1] if name.count("=") else name).split("^")).strip()
+    return _name(verifiers[-1], "VerifyingObserverName") if verifiers else ""
+
+
+def _name(item: Dataset, keyword: str) -> str:
+    """Return a name as it is written: the ideographic group where there is one."""
+    groups = str(value_of(item, keyword) or "").split("=")
+    written = next((group for group in (*groups[1:2], groups[0]) if group.strip("^ ")), "")
+    return " ".join(_plain(written).replace("^", " ").split())
 
 
 def _predecessor(dataset: Dataset) -> str:

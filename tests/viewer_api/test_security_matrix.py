@@ -83,6 +83,7 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "frame_list": "1",
         "tag_path": "7FE00010",
         "global_id": target.global_id,
+        "report_id": "00000000-0000-0000-0000-000000000000",
         "link_id": "00000000-0000-0000-0000-000000000000",
         "picture_id": picture_id,
         "token": "guessed",

@@ -19,7 +19,7 @@ from viewer_api.security import permitted, person_resource, refuse, require, sig
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from image_archive.model import StudyRecord
 
@@ -32,11 +32,12 @@ _DOCUMENTS = "documents"
 
 @dataclass(frozen=True)
 class ExamCard:
-    """One study on the axis."""
+    """One study on the axis; `reported` is the standing of its report, empty without one."""
 
     study: StudyRecord
     site: str
     complete: bool
+    reported: str = ""
 
     @property
     def study_instance_uid(self) -> str:
@@ -167,7 +168,8 @@ def _record(
         for one in documents
         if discipline in {"", _DOCUMENTS} and (not site_id or site_id in one.document.site_ids)
     ]
-    cards: list[Card] = [*(_card(study, book) for study in shown), *papers]
+    reported = services().eir.reported([study.study_instance_uid for study in shown])
+    cards: list[Card] = [*(_card(study, book, reported) for study in shown), *papers]
     cards.sort(key=lambda card: card.moment, reverse=True)
     start = _start()
     end = start + _MOST_CARDS
@@ -197,8 +199,13 @@ def _start() -> int:
     return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 0
 
 
-def _card(study: StudyRecord, book: SiteBook) -> ExamCard:
-    return ExamCard(study, book.name(study.site_id), complete=study.state is StudyState.COMPLETE)
+def _card(study: StudyRecord, book: SiteBook, reported: Mapping[str, str]) -> ExamCard:
+    return ExamCard(
+        study,
+        book.name(study.site_id),
+        complete=study.state is StudyState.COMPLETE,
+        reported=reported.get(study.study_instance_uid, ""),
+    )
 
 
 def _discipline_choices(

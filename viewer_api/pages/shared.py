@@ -25,6 +25,7 @@ from access_control.model import Action, Purpose, Resource, SubjectKind
 from eir_versions.errors import RenditionLostError
 from viewer_api.pages.acting import act_as
 from viewer_api.pages.people import site_book
+from viewer_api.pages.reports import public_reports
 from viewer_api.pages.vocabulary import body_part_word, modality_word
 from viewer_api.pages.words import gettext
 from viewer_api.security import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from access_control.shared_links import LinkGrant, LinkVisit
     from eir_versions.model import VersionPicture
     from image_archive.model import StudyRecord
+    from viewer_api.pages.reports import PublicReport
 
 blueprint = Blueprint("shared", __name__)
 
@@ -66,6 +68,7 @@ class PublicExam:
     ready: bool
     pictures: Sequence[VersionPicture]
     visits: Sequence[LinkVisit]
+    reports: Sequence[PublicReport]
 
 
 @blueprint.get("/share/<token>")
@@ -125,6 +128,7 @@ def exam() -> AnyResponse:
         ready=version is not None,
         pictures=version.key_pictures if version else (),
         visits=services().links.visits(grant.link_id),
+        reports=public_reports(study),
     )
     return _quiet(make_response(render_template("shared_exam.html", exam=shown)))
 

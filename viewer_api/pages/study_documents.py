@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from access_control.model import Action
 from viewer_api.pages.document_words import DocumentCard, document_card, is_manifest
+from viewer_api.pages.reports import ReportCard, report_cards
 from viewer_api.security import permitted, person_resource
 from viewer_api.services import services
 
@@ -26,8 +27,12 @@ _WRITTEN = frozenset({"SR", "DOC"})
 
 @dataclass(frozen=True)
 class StudyDocuments:
-    """`objects` are series of the study; `about` names it, `same_day` is only of its day."""
+    """`reports` are read out of what arrived, `objects` are series of the study.
 
+    `about` names it, `same_day` is only of its day.
+    """
+
+    reports: tuple[ReportCard, ...] = ()
     objects: tuple[SeriesRecord, ...] = ()
     about: tuple[DocumentCard, ...] = ()
     same_day: tuple[DocumentCard, ...] = ()
@@ -37,9 +42,10 @@ def study_documents(
     study: StudyRecord, person: Person | None, series: Sequence[SeriesRecord], book: SiteBook
 ) -> StudyDocuments:
     """Return what the current subject may read about `study`."""
+    reports = report_cards(study)
     objects = tuple(one for one in series if one.modality in _WRITTEN)
     if person is None or not permitted(Action.RETRIEVE_DOCUMENT, person_resource(person)):
-        return StudyDocuments(objects)
+        return StudyDocuments(reports, objects)
     about, same_day = [], []
     for document in services().registry.documents.of(person.global_id):
         if is_manifest(document.entry):
@@ -49,7 +55,7 @@ def study_documents(
             about.append(card)
         elif study.study_date is not None and card.day == study.study_date:
             same_day.append(card)
-    return StudyDocuments(objects, tuple(reversed(about)), tuple(reversed(same_day)))
+    return StudyDocuments(reports, objects, tuple(reversed(about)), tuple(reversed(same_day)))
 
 
 def _names(entry: DocumentEntry, study: StudyRecord) -> bool:

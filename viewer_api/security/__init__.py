@@ -29,6 +29,7 @@ from viewer_api.security.csrf import csrf_token
 from viewer_api.security.headers import takes_large_bodies
 from viewer_api.security.navigation import is_https, public_root, safe_next, viewer_root
 from viewer_api.security.resources import (
+    identifiers_of_person,
     identifiers_searched,
     known_sites,
     person_resource,
@@ -54,6 +55,7 @@ __all__ = [
     "current_subject",
     "identifiers_searched",
     "is_https",
+    "identifiers_of_person",
     "known_sites",
     "named_cookie",
     "open_to_everyone",

@@ -58,6 +58,7 @@ class Walk:
             "frame_list": "1",
             "tag_path": "7FE00010",
             "global_id": self.desk.region.person,
+            "report_id": "00000000-0000-0000-0000-000000000000",
             "link_id": "00000000-0000-0000-0000-000000000000",
             "picture_id": version.key_pictures[0].picture_id,
             "token": "guessed",
