@@ -24,7 +24,7 @@ from tests.viewer_api.pages.region import (
     archive,
 )
 
-MOST_QUERIES = 12
+MOST_QUERIES = 13
 
 
 def years(page: BeautifulSoup) -> list[str]:
