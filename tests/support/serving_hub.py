@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?(?: hl7=(\S+))?")
 _TLS_PORT = re.compile(r" dicom_tls=\S+:(\d+)")
 _START_S = 120
-_STARTING = {"serve", "router", "web", "worker", "hl7", "edge", "demo", "conformance"}
+_STARTING = {"serve", "router", "web", "worker", "hl7", "edge", "demo"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RunningHub:
 def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
     """Run one command of the hub on `data`, in a process of its own.
 
-    Commands that themselves start processes, or stay, begin as their users begin them.
+    Commands that keep processes of their own, or stay, begin as their users begin them.
     """
     words = [*map(str, args), "--data", str(data)]
     if words[0] not in _STARTING:
