@@ -26,7 +26,7 @@ from eir_versions.recipes import PUBLIC, BurnedIn, load_recipes
 from eir_versions.service import EirParts, EirService
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidValueError, NotFoundError
-from hub_kernel.events import BurnedInDecided, StudyCompleted, new_event
+from hub_kernel.events import BurnedInDecided, Event, StudyCompleted, new_event
 from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.outbox import Outbox
 from image_archive.backends.filesystem import FilesystemBackend
@@ -71,7 +71,7 @@ class Room:
         self.archive.store_file(part10(dataset), ORIGIN)
         self.clock.advance(seconds=120)
         self.archive.complete_quiet_studies()
-        self.eir.render_study(
+        self.tell(
             new_event(
                 StudyCompleted,
                 self.clock,
@@ -98,9 +98,14 @@ class Room:
 
     def decide(self, case: Case, verdict: Verdict, *masks: Box) -> None:
         self.desk.decide(case, Decision(verdict, "Wu", "looked at it", masks), self.on_record)
-        self.eir.render_again(
+        self.tell(
             new_event(BurnedInDecided, self.clock, study_instance_uid=case.study_instance_uid)
         )
+
+    def tell(self, event: Event) -> None:
+        for subscriber in self.eir.subscribers():
+            if isinstance(event, subscriber.event_type):
+                subscriber.handle(event)
 
     def on_record(self, _session: Session) -> None:
         """Stands where the audit trail stands."""
