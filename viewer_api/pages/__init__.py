@@ -22,6 +22,7 @@ from viewer_api.pages import (
     ledger,
     notifications,
     pictures,
+    portable,
     record,
     refused_messages,
     refused_submissions,
@@ -66,6 +67,7 @@ def blueprints() -> list[Blueprint]:
         access_log,
         conflicts,
         burned_in,
+        portable,
     )
     return [module.blueprint for module in modules]
 

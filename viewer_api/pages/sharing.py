@@ -35,6 +35,7 @@ blueprint = Blueprint("sharing", __name__)
 
 DAY_CHOICES = (1, 7, 30, 90)
 _DEFAULT_DAYS = 7
+VIEW_CHOICES = (0, 1, 5, 20)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ class LinkLine:
     @property
     def alive(self) -> bool:
         """True while the link can still be opened."""
-        return not (self.expired or self.status.locked or self.status.revoked_at)
+        over = self.expired or self.status.locked or self.status.revoked_at or self.used_up
+        return not over
+
+    @property
+    def used_up(self) -> bool:
+        """True once the link has been opened as often as it may."""
+        return self.status.max_views is not None and self.status.views >= self.status.max_views
 
 
 @blueprint.get("/studies/<uid:study_uid>/share")
@@ -84,6 +91,7 @@ def create(study_uid: str) -> str:
             global_id=services().patients.resolve(study.patient) or "",
             created_by=current_subject().subject_id,
             expires_at=expires_at,
+            max_views=_view_cap(request.form.get("views", "")),
         )
     )
     record_access("share", "success", study_resource(study), detail=f"link {new.link_id} made")
@@ -102,6 +110,11 @@ def revoke(study_uid: str, link_id: str) -> Response:
     return redirect(url_for("sharing.page", study_uid=study_uid), code=303)
 
 
+def _view_cap(text: str) -> int | None:
+    """How often the link may be opened; anything but a choice is no cap."""
+    return int(text) or None if text in map(str, VIEW_CHOICES) else None
+
+
 def _rendered(study: StudyRecord, created: CreatedLink | None) -> str:
     now = services().clock.now()
     links = services().links.links_of(study.study_instance_uid)
@@ -110,6 +123,7 @@ def _rendered(study: StudyRecord, created: CreatedLink | None) -> str:
         study=study,
         created=created,
         day_choices=DAY_CHOICES,
+        view_choices=VIEW_CHOICES,
         links=[LinkLine(link, link.expires_at <= now) for link in links],
         public_ready=services().eir.version(study.study_instance_uid, "public") is not None,
     )

@@ -1,0 +1,103 @@
+"""A study as portable media: images, DICOMDIR and a page to read, in one zip (IHE RAD PDI, PS3.10).
+
+The zip is made while it is sent: one piece of one image is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydicom.errors import BytesLengthException
+
+from image_archive.errors import ArchiveError
+from image_archive.exporting import as_stored
+from image_archive.reading import VALUE_ERRORS, read_dataset
+from viewer_api.dicomdir import ListedImage, dicomdir, records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from image_archive.backend import ArchiveBackend
+    from image_archive.model import InstanceRecord
+
+MOST_INSTANCES = 5_000
+_UNUSABLE = (*VALUE_ERRORS, ArchiveError, BytesLengthException)
+# A zip carries a time for each file; this one says nothing about when it was made.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_README = """This medium holds one examination as DICOM files, listed by the file DICOMDIR.
+It was made for the person who was examined. Open it with a DICOM viewer.
+
+本介质含一次检查的 DICOM 文件，由 DICOMDIR 文件列出，供受检者本人使用。请用 DICOM 阅片软件打开。
+"""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """DICOMDIR, and each instance with its place on the medium."""
+
+    directory: bytes
+    places: tuple[tuple[str, InstanceRecord], ...]
+
+
+def listing(
+    instances: Sequence[InstanceRecord], open_instance: Callable[[str], BinaryIO]
+) -> Listing:
+    """Return the directory of the medium; an instance whose header cannot be listed is not on it.
+
+    Only headers are read.
+    """
+    listed, places = [], []
+    for number, instance in enumerate(instances):
+        name = f"DICOM/{number // 1000:04d}/I{number % 1000:04d}"
+        try:
+            with open_instance(instance.sop_instance_uid) as stream:
+                header = read_dataset(stream, stop_before_pixels=True)
+            listed.append(ListedImage(tuple(name.split("/")), header.file_meta, records_of(header)))
+        except _UNUSABLE:
+            continue
+        places.append((name, instance))
+    return Listing(dicomdir(listed), tuple(places))
+
+
+def zipped(found: Listing, backend: ArchiveBackend) -> Iterator[bytes]:
+    """Yield the zip; an image whose bytes are gone by then ends it unfinished, never silently."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        texts = {"DICOMDIR": found.directory, "README.TXT": _README.encode()}
+        for name, data in texts.items():
+            archive.writestr(zipfile.ZipInfo(name, _NO_TIME), data)
+        yield sink.taken()
+        for name, instance in found.places:
+            entry = zipfile.ZipInfo(name, _NO_TIME)
+            with archive.open(entry, "w", force_zip64=True) as file:
+                for chunk in as_stored(backend, instance).open():
+                    file.write(chunk)
+                    yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """Where the zip is written: what it got is taken away piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        """Say that it can be written."""
+        return True
+
+    def write(self, data: object) -> int:
+        """Keep one piece until it is taken."""
+        piece = bytes(data)  # type: ignore[call-overload]
+        self._pieces.append(piece)
+        return len(piece)
+
+    def taken(self) -> bytes:
+        """Return what has been written since the last time."""
+        pieces, self._pieces = b"".join(self._pieces), []
+        return pieces
