@@ -1,6 +1,8 @@
 """C-GET: what comes back, in which syntax, and what fails alone (PS3.4 C.4.3)."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +13,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     PatientRootQueryRetrieveInformationModelGet as PatientRootGet,
 )
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind as StudyRootFind,
+)
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet as StudyRootGet,
 )
+from sqlalchemy import text
 
 from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
 from tests.dicom_router.instances import STUDY, ct, encoded
@@ -146,3 +152,32 @@ def test_a_site_that_may_not_send_a_class_may_be_sent_it_but_not_send_it(tmp_pat
             type(TOWNSHIP)(**{**vars(TOWNSHIP), "allowed_sop_classes": (MR,)}), replace=True
         )
         assert until(lambda: get(hub, keys(StudyInstanceUID=STUDY)).last == (0, None, 1, 0, 0))
+
+
+@contextmanager
+def without_an_index(hub: Hub) -> Iterator[None]:
+    """The table of instances is away for a while, as after a restore that went wrong."""
+
+    def rename(old: str, new: str) -> None:
+        with hub.parts.database.unit_of_work() as work:
+            work.session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    rename("instance", "elsewhere")
+    try:
+        yield
+    finally:
+        rename("elsewhere", "instance")
+
+
+def test_while_the_index_is_away_the_asker_is_told_to_come_again(hub: Hub) -> None:
+    """0xA701 to C-GET, 0xA700 to C-FIND: out of resources, which says nothing of the patient."""
+    store(hub, ct(1))
+    assert hub.parts.archive.settled()
+    wanted = keys(StudyInstanceUID=STUDY)
+    models = {StudyRootGet: [IMPLICIT], StudyRootFind: [IMPLICIT]}
+    with hub.association(models, "WS1") as association, without_an_index(hub):
+        got = list(association.send_c_get(wanted, StudyRootGet))
+        found = list(association.send_c_find(keys("IMAGE", StudyInstanceUID=STUDY), StudyRootFind))
+    assert [answer.Status for answer, _ in got] == [0xA701]
+    assert [answer.Status for answer, _ in found] == [0xA700]
+    assert get(hub, wanted).last == (0x0000, None, 1, 0, 0)

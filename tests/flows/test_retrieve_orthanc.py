@@ -1,4 +1,7 @@
-"""Orthanc asks the hub for a study by C-FIND and C-MOVE, and is where the hub sends it."""
+"""Orthanc as a client: C-FIND, C-MOVE to itself, C-STORE followed by storage commitment.
+
+Asking by C-GET is missing: the 1.10 of Debian 12 cannot, later versions can.
+"""
 
 import json
 import subprocess
@@ -11,7 +14,7 @@ from typing import Any
 import requests
 
 from tests.dicom_router.conftest import running_node, until
-from tests.dicom_router.instances import STUDY, ct
+from tests.dicom_router.instances import STUDY, ct, part10
 from tests.dicom_router.retrieving import store
 from tests.support.tools import require_tool
 
@@ -82,3 +85,33 @@ def test_orthanc_finds_a_study_and_has_it_moved_to_itself(tmp_path: Path) -> Non
             kept = requests.get(f"{root}/instances?expand", timeout=30).json()
     uids = {one["MainDicomTags"]["SOPInstanceUID"] for one in kept}
     assert uids == {f"{STUDY}.1.{number}" for number in (1, 2, 3)}
+
+
+def test_orthanc_stores_and_is_told_what_the_hub_keeps_for_it(tmp_path: Path) -> None:
+    """It asks for storage commitment after its C-STOREs; the report comes on the hub's own call."""
+    dicom_port, study = free_port(), f"{STUDY}.61"
+    row = {"name": "orthanc", "ae_title": "WS1", "host": "127.0.0.1", "port": dicom_port}
+    with running_node(tmp_path, destinations=(row,), idle_timeout_s=30.0) as hub:
+        with orthanc(tmp_path / "orthanc", dicom_port, hub.port) as root:
+            sent = [ct(number, study) for number in (1, 2)]
+            taken = [
+                requests.post(f"{root}/instances", data=part10(one), timeout=30).json()["ID"]
+                for one in sent
+            ]
+            told = post(
+                f"{root}/modalities/hub/store",
+                {"Resources": taken, "Synchronous": True, "StorageCommitment": True},
+            )
+            report = f"{root}/storage-commitment/{told['StorageCommitmentTransactionUID']}"
+
+            def ended() -> bool:
+                return bool(requests.get(report, timeout=30).json()["Status"] != "Pending")
+
+            assert until(ended, 30)
+            said = requests.get(report, timeout=30).json()
+        kept = {one.sop_instance_uid for one in hub.parts.index.instances_of(study)}
+    uids = {str(one.SOPInstanceUID) for one in sent}
+    assert kept == uids
+    assert said["Status"] == "Success"
+    assert {one["SOPInstanceUID"] for one in said["Success"]} == uids
+    assert said["Failures"] == []
