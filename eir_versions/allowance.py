@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from eir_versions import reasons
 from eir_versions.deidentification.boxes import Box
 from eir_versions.deidentification.burned_in import FrameFacts
 from eir_versions.deidentification.gate import Rules, TextGate
@@ -53,6 +54,8 @@ class Allowance:
         if rule is None:
             return ()
         said = self._source.facts(image.sop_instance_uid)
+        if said.shows_label:  # nobody can clear it: the patient's name is what it is for
+            raise UnrenderableInstanceError(reasons.SLIDE_LABEL)
         facts = self._facts(image, said)
         texts, scan = self._source.texts, self._recipe.burned_in
         if texts is None or scan is None:

@@ -30,6 +30,7 @@ from eir_versions.pictures import make_picture
 from eir_versions.presentation_states import open_presentation_state
 from eir_versions.reframing import reframed
 from eir_versions.reports.structured import read_key_object, read_report, report_answer
+from eir_versions.slide_labels import shows_label
 from eir_versions.steps import pipeline_steps
 from eir_versions.transforms import slice_thickness_mm
 from eir_versions.wire import (
@@ -175,6 +176,7 @@ def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
         "regions": ultrasound_regions(instance.dataset),
         "suv_factor": suv.factor,
         "suv_missing": suv.missing,
+        "shows_label": shows_label(instance.dataset),
     }
     return head, b""
 

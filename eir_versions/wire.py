@@ -29,6 +29,7 @@ class InstanceFacts:
     """What selection rules need to know of an instance; absent values are None or empty.
 
     `regions` are those of an ultrasound picture (PS3.3 C.8.5.5), as (left, top, width, height).
+    `shows_label` is true of a slide's label and overview.
     `suv_factor` turns modality values into SUVbw; where it is None, `suv_missing` says what lacks.
     """
 
@@ -41,6 +42,7 @@ class InstanceFacts:
     regions: tuple[tuple[int, int, int, int], ...] = ()
     suv_factor: float | None = None
     suv_missing: str = ""
+    shows_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def facts_of(head: dict[str, Any]) -> InstanceFacts:
             tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in head["regions"]),
             _real(head["suv_factor"]),
             str(head["suv_missing"])[:32],
+            bool(head["shows_label"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed facts") from error
