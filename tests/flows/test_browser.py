@@ -42,7 +42,7 @@ DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 DISCLAIMER = "软件提供的信息不作为医生诊断和治疗的依据"
 
-CHEST_XRAY, HEART_CINE, HEAD_CT = (f"2.25.20{n}" for n in range(3))
+CHEST_XRAY, HEART_CINE, HEAD_CT, EARLIER_XRAY = (f"2.25.20{n}" for n in range(4))
 WANG: dict[str, Any] = {
     "name": "Wang^XiaoDong=王^小东",
     "sex": "M",
@@ -81,6 +81,15 @@ SHOWN = (
         uid=CHEST_XRAY,
         description="胸部正位",
         accession="SJ26112101",
+        **WANG,
+    ),
+    Examination(
+        "sijing",
+        "L0427",
+        day="20250312",
+        file="RG1_J2KI.dcm",
+        uid=EARLIER_XRAY,
+        description="胸部正位",
         **WANG,
     ),
     Examination(
@@ -267,6 +276,22 @@ def test_a_ward_doctor_finds_a_person_and_looks_at_the_pictures(
     screenshot(page, "clinical")
 
 
+def test_a_ward_doctor_puts_last_years_chest_beside_todays(
+    window: Callable[..., Page], screenshot: Callable[..., None]
+) -> None:
+    page = window(DESK)
+    sign_in(page, "doctor")
+    page.goto(f"/studies/{CHEST_XRAY}/clinical")
+    offered = page.locator("#prior option").all_inner_texts()
+    assert "2025年3月12日" in offered[1]
+    page.select_option("#prior", EARLIER_XRAY)
+    page.wait_for_selector("[data-slot=prior] .viewer-stage[data-state=shown]")
+    assert page.locator("[data-slot=prior] canvas").evaluate(IS_A_PICTURE)
+    assert fits(page)
+    page.wait_for_load_state("networkidle")
+    screenshot(page, "compare")
+
+
 def test_a_radiologist_changes_the_window_and_zooms(
     window: Callable[..., Page], screenshot: Callable[..., None]
 ) -> None:
@@ -314,7 +339,9 @@ def test_a_citizen_opens_the_link_on_a_phone(
     doctor.wait_for_url(f"**/studies/{CHEST_XRAY}/clinical")
 
 
-def test_the_stack_is_scrolled_with_a_finger(window: Callable[..., Page]) -> None:
+def test_the_stack_is_scrolled_with_a_finger(
+    window: Callable[..., Page], screenshot: Callable[..., None]
+) -> None:
     page = window(PHONE, has_touch=True, is_mobile=True)
     sign_in(page, "doctor")
     page.goto(f"/studies/{HEART_CINE}/clinical?frame=10")
@@ -334,6 +361,8 @@ def test_the_stack_is_scrolled_with_a_finger(window: Callable[..., Page]) -> Non
     finger("touchEnd")
     until(lambda: frame(page) > 12)
     assert fits(page)
+    page.wait_for_load_state("networkidle")
+    screenshot(page, "clinical-phone")
 
 
 @pytest.mark.parametrize(

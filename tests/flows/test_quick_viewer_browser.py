@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,17 +114,6 @@ def open_page(
         context.close()
     # A refusal is an answer, not a fault of the page.
     assert not [text for text in complaints if "Failed to load resource" not in text]
-
-
-@pytest.fixture
-def screenshot(tmp_path: Path) -> Callable[..., None]:
-    folder = Path(os.environ.get("EIRHUB_SCREENSHOTS") or tmp_path)
-
-    def take(page: Page, name: str, *, whole: bool = False) -> None:
-        page.wait_for_load_state("networkidle")
-        page.screenshot(path=folder / f"{name}.png", full_page=whole)
-
-    return take
 
 
 def playwright_error() -> type[Exception]:
@@ -263,7 +250,7 @@ def test_a_late_answer_under_another_window_is_dropped(open_page: Callable[..., 
 
 
 def test_two_examinations_scroll_together_by_distance_and_apart(
-    open_page: Callable[..., Page], screenshot: Callable[..., None]
+    open_page: Callable[..., Page],
 ) -> None:
     page = open_page(clinical(studies.SCROLL_CT, frame=101, prior=studies.PRIOR_CT, prior_frame=10))
     at_frame(page, 101)
@@ -288,8 +275,6 @@ def test_two_examinations_scroll_together_by_distance_and_apart(
     assert ["沈逸" in text for text in tops] == [True, True]
     assert "November 20, 2026" in tops[0]
     assert "March 2, 2024" in tops[1]
-    page.keyboard.press("0")
-    screenshot(page, "compare")
 
 
 def test_another_person_is_never_put_beside(open_page: Callable[..., Page]) -> None:
@@ -417,7 +402,7 @@ def test_a_slide_shows_its_overview_and_says_where_its_cells_are(
 
 @pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
 def test_a_phone_scrolls_with_a_finger_and_zooms_with_two(
-    open_page: Callable[..., Page], screenshot: Callable[..., None], locale: str
+    open_page: Callable[..., Page], locale: str
 ) -> None:
     page = open_page(
         clinical(studies.SCROLL_CT, frame=100),
@@ -450,7 +435,6 @@ def test_a_phone_scrolls_with_a_finger_and_zooms_with_two(
         )
     fingers("touchEnd")
     assert int(page.inner_text("[data-zoom-text]").split()[0]) > 150
-    screenshot(page, f"viewer-phone-{locale[:2]}", whole=True)
 
 
 def test_large_type_breaks_nothing_and_everything_is_named_and_reached_by_tab(
