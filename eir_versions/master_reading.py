@@ -4,21 +4,28 @@ Only codestreams that the hub wrote itself and whose checksum still holds are de
 in the hub's own process.
 """
 
+import hashlib
 import io
 import threading
 import zlib
+from collections import OrderedDict
 from typing import Any, BinaryIO
 
 import imagecodecs
 
-from eir_versions.master_format import Block, read_block
+from eir_versions.master_format import Block, Packing, read_block
 from image_archive.errors import UnreadableInstanceError
 
 _READ_BYTES = 262_144
+_REMEMBERED_BYTES = 32 << 20
+_REMEMBERED_FRAME_BYTES = 8 << 20
 
 
 class HtMasterReader:
     """Reads masters of `eir_versions.master_making` (`image_archive.masters.MasterReader`)."""
+
+    def __init__(self) -> None:
+        self._frames = _Frames()
 
     def restored(self, master: BinaryIO) -> BinaryIO:
         """Return the original file; at most one frame of it is in memory.
@@ -26,18 +33,49 @@ class HtMasterReader:
         Raises:
             UnreadableInstanceError: no master, or damaged; also while it is read.
         """
-        return io.BufferedReader(_Restored(master, read_block(master)), _READ_BYTES)
+        restored = _Restored(master, read_block(master), self._frames)
+        return io.BufferedReader(restored, _READ_BYTES)
 
     def original_size(self, master: BinaryIO) -> int:
         """Return the length of the original file; raises as `restored`."""
         return read_block(master).original_size
 
 
+class _Frames:
+    """The frames decoded last: who sends an instance opens it twice, for its head and for all."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[bytes, Packing], bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def frame(self, codestream: bytes, packing: Packing) -> bytes:
+        """Return the bytes of the original that a codestream holds; safe from many threads.
+
+        Raises:
+            UnreadableInstanceError: it cannot be decoded.
+        """
+        key = hashlib.sha256(codestream).digest(), packing
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        data = packing.packed(decoded_master_frame(codestream))
+        if len(data) <= _REMEMBERED_FRAME_BYTES:
+            with self._lock:
+                self._bytes += len(data) - len(self._held.get(key, b""))
+                self._held[key] = data
+                while self._bytes > _REMEMBERED_BYTES:
+                    self._bytes -= len(self._held.popitem(last=False)[1])
+        return data
+
+
 class _Restored(io.RawIOBase):
     """The original as a stream: what stood before, frame after frame, what stood behind."""
 
-    def __init__(self, master: BinaryIO, block: Block) -> None:
+    def __init__(self, master: BinaryIO, block: Block, frames: _Frames) -> None:
         super().__init__()
+        self._frames = frames
         self._master = master
         self._block = block
         self._at = 0
@@ -102,7 +140,7 @@ class _Restored(io.RawIOBase):
         codestream = self._master.read(length)
         if zlib.crc32(codestream) != checksum:
             raise UnreadableInstanceError("a frame of a master has changed")
-        data = self._block.description.packing.packed(decoded_master_frame(codestream))
+        data = self._frames.frame(codestream, self._block.description.packing)
         if len(data) != self._block.description.frame_bytes:
             raise UnreadableInstanceError("a frame of a master has another size")
         return data

@@ -20,12 +20,12 @@ from eir_versions.codecs import decode_frame
 from eir_versions.instance_file import open_instance
 from eir_versions.master_format import read_block
 from eir_versions.master_making import HtMasterMaker
-from eir_versions.master_reading import HtMasterReader
+from eir_versions.master_reading import HtMasterReader, decoded_master_frame
 from image_archive.errors import NotCompactableError, UnreadableInstanceError
 from tests.eir_versions.builders import image_dataset, opened, part10, real_files
 from tests.support.in_process_frames import InProcessFrames
 
-MAKER, READER = HtMasterMaker(InProcessFrames()), HtMasterReader()
+MAKER = HtMasterMaker(InProcessFrames())
 
 
 def master_of(original: bytes) -> bytes:
@@ -35,7 +35,7 @@ def master_of(original: bytes) -> bytes:
 
 
 def restored(master: bytes) -> bytes:
-    with READER.restored(io.BytesIO(master)) as stream:
+    with HtMasterReader().restored(io.BytesIO(master)) as stream:
         return stream.read()
 
 
@@ -107,7 +107,7 @@ def test_a_master_is_a_dicom_file_of_the_same_values(name: str) -> None:
 
 def test_parts_are_restored_wherever_they_begin() -> None:
     original = ORIGINALS["frames"]()
-    with READER.restored(io.BytesIO(master_of(original))) as stream:
+    with HtMasterReader().restored(io.BytesIO(master_of(original))) as stream:
         assert stream.seek(0, io.SEEK_END) == len(original)
         for start in range(0, len(original), 331):
             stream.seek(start)
@@ -117,10 +117,35 @@ def test_parts_are_restored_wherever_they_begin() -> None:
 def test_a_header_is_read_without_decoding_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     master = master_of(ORIGINALS["frames"]())
     monkeypatch.setattr("eir_versions.master_reading.decoded_master_frame", None)
-    with READER.restored(io.BytesIO(master)) as stream:
+    with HtMasterReader().restored(io.BytesIO(master)) as stream:
         assert stream.read(400)[128:132] == b"DICM"
         with pytest.raises(TypeError):  # the control: pixels do need it
             stream.read()
+
+
+def test_a_frame_is_decoded_once_for_its_head_and_its_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = ORIGINALS["signed"]()
+    master, reader = master_of(original), HtMasterReader()
+    decoded = 0
+
+    def counted(codestream: bytes) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return decoded_master_frame(codestream)
+
+    monkeypatch.setattr("eir_versions.master_reading.decoded_master_frame", counted)
+    for _ in range(3):
+        with reader.restored(io.BytesIO(master)) as stream:
+            assert stream.read() == original
+    assert decoded == 1
+    monkeypatch.setattr("eir_versions.master_reading._REMEMBERED_BYTES", 100)
+    small = HtMasterReader()
+    for _ in range(2):  # the control: what is too much is not kept
+        with small.restored(io.BytesIO(master)) as stream:
+            assert stream.read() == original
+    assert decoded == 3
 
 
 @pytest.mark.filterwarnings("ignore")  # real files are what they are; the children ignore it too
@@ -188,7 +213,7 @@ def test_a_flipped_bit_anywhere_is_never_a_silent_change() -> None:
 def test_what_is_no_master_is_said_to_be_none() -> None:
     for junk in (b"", b"DICM" * 100, part10(image_dataset(ramp(4, 4)))):
         with pytest.raises(UnreadableInstanceError):
-            READER.restored(io.BytesIO(junk))
+            HtMasterReader().restored(io.BytesIO(junk))
 
 
 def test_a_master_is_made_and_read_frame_by_frame(tmp_path: Path) -> None:

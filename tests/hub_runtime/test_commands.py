@@ -209,3 +209,19 @@ def test_a_site_is_edited_and_the_doctor_says_what_needs_a_person(data: Path) ->
     assert "there already" in again.stderr
     trail = eirhub("audit", "verify", data=data)
     assert trail.returncode == 0
+
+
+def test_compacting_says_what_was_saved_and_what_stayed(data: Path) -> None:
+    assert eirhub("user", "add", "chen", "--role", "radiologist", data=data).returncode == 0
+    told = eirhub("archive", "compact", "--modality", "CT", "--dry-run", "--json", data=data)
+    assert json.loads(told.stdout) == {
+        "dry_run": True,
+        "examined": 0,
+        "converted": 0,
+        "original_bytes": 0,
+        "master_bytes": 0,
+        "saved_bytes": 0,
+        "kept": {},
+    }
+    words = eirhub("archive", "compact", "--limit", "5", data=data)
+    assert words.stdout.startswith("0 instances looked at, 0 compacted: 0 B are 0 B, 0 B saved")
