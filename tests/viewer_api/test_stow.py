@@ -204,3 +204,24 @@ def test_a_delimiter_cut_by_the_pieces_is_found(modality: FlaskClient, study: st
     assert send(modality, body_of([whole])).status_code in {200, 409}
     answer = send(modality, body_of([instance(2, study), instance(3, study)]))
     assert len(uids(answer.get_json(force=True), "00081199")) == 2
+
+
+def test_no_address_inside_a_dataset_is_followed_or_given_out(
+    modality: FlaskClient, radiologist: FlaskClient, study: str
+) -> None:
+    evil = "http://169.254.169.254/latest/meta-data"
+    body = body_of([instance(1, study, RetrieveURL=evil, RetrieveURI=evil)])
+    assert send(modality, body).status_code == 200
+    (found,) = radiologist.get(f"/dicom-web/studies/{study}/metadata").get_json(force=True)
+    assert found["00081190"]["Value"][0].startswith(f"http://localhost/dicom-web/studies/{study}")
+
+
+def test_a_thousand_ranges_are_answered_as_none(radiologist: FlaskClient, region: Region) -> None:
+    ranges = ",".join(f"{start}-{start}" for start in range(0, 2000, 2))
+    answer = radiologist.get(
+        f"{region.ct.url}/bulkdata/7FE00010",
+        headers={"Range": f"bytes={ranges}", "Accept": "application/octet-stream"},
+        buffered=True,
+    )
+    assert answer.status_code == 200
+    assert answer.data == region.ct.dataset.PixelData

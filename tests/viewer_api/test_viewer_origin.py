@@ -142,36 +142,49 @@ def test_nobody_elses_study_is_found_whatever_is_asked(
         assert region.us_colour.study not in viewer.get(f"{root}/{level}{query}").text
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "/metadata",
-        "/thumbnail",
-        "/series",
-        "/instances",
-        "/series/{series}",
-        "/series/{series}/metadata",
-        "/series/{series}/instances/{instance}",
-        "/series/{series}/instances/{instance}/metadata",
-        "/series/{series}/instances/{instance}/rendered",
-        "/series/{series}/instances/{instance}/thumbnail",
-        "/series/{series}/instances/{instance}/frames/1",
-        "/series/{series}/instances/{instance}/frames/1/rendered",
-        "/series/{series}/instances/{instance}/bulkdata/7FE00010",
-    ],
-)
+def routes_of(viewer: FlaskClient, shown: Shown) -> list[str]:
+    """The address of every route of DICOMweb, aimed at `shown`; a new one is walked by itself."""
+    values: dict[str, object] = {
+        "study": shown.study,
+        "series": shown.series,
+        "instance": shown.instance,
+        "frame": 1,
+        "frame_list": "1",
+        "tag_path": "7FE00010",
+    }
+    adapter = viewer.application.url_map.bind("localhost")
+    rules = [
+        rule
+        for rule in viewer.application.url_map.iter_rules()
+        if rule.endpoint.startswith("dicomweb_") and "study" in rule.arguments
+    ]
+    assert all(rule.arguments <= values.keys() for rule in rules)
+    return [
+        adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
+        for rule in rules
+    ]
+
+
 def test_another_persons_uids_answer_404_on_record(
-    viewer: FlaskClient, region: Region, path: str
+    viewer: FlaskClient, root: str, region: Region
 ) -> None:
-    everywhere = signed_in(region, f"walk-{abs(hash(path))}", None)
-    root = opened(everywhere, viewer, region.ct)
-    before = region.hub.access.audit.head().sequence
-    other = filled(f"/studies/{{study}}{path}", region.us_colour)
-    assert everywhere.get(f"/dicom-web{other}", buffered=True).status_code == 200
-    assert viewer.get(root + other).status_code == 404
-    refused = region.hub.access.audit.search(AuditQuery(outcome="refused", limit=5)).records
-    assert [one.resource_id for one in refused if one.sequence > before] == [region.us_colour.study]
+    mount = root.removesuffix("/dicom-web")
+    everywhere = signed_in(region, "walks-everywhere", None)
+    own = opened(everywhere, viewer, region.ct).removesuffix("/dicom-web")
+    other, person = routes_of(viewer, region.us_colour), routes_of(viewer, region.ct)
+    assert len(other) > 15
+    for path, allowed in zip(other, person, strict=True):
+        before = region.hub.access.audit.head().sequence
+        # Who may see both people at the hub sees one in the viewer; so does who may see one alone.
+        for base in (own, mount):
+            assert viewer.get(base + path).status_code == 404, path
+        page = region.hub.access.audit.search(AuditQuery(outcome="refused", limit=5))
+        refused = [one.resource_id for one in page.records if one.sequence > before]
+        assert refused == [region.us_colour.study] * 2, path
+        assert viewer.get(f"/g/{'0' * 32}{path}").status_code == 401, path
+        # The control: the same address of the person on the screen.
+        assert viewer.get(own + allowed).status_code in {200, 206, 406}, allowed
+    assert everywhere.get(region.us_colour.study_url, buffered=True).status_code == 200
 
 
 def test_the_token_opens_its_own_path_alone(viewer: FlaskClient, root: str, region: Region) -> None:
