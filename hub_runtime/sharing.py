@@ -114,6 +114,7 @@ def _names(parts: SharingParts, settings: Settings) -> RegistryNames:
         patient_domains=frozenset(wanted.patient_domains),
         federation=Federation(_communities(wanted), settings.hub.data_dir),
         fhir_manifests=wanted.fhir_manifests,
+        version_documents=wanted.version_documents,
         max_fhir_bytes=wanted.max_fhir_bytes,
         notifications=NotificationSettings(
             allowed_consumers=wanted.allowed_consumers,

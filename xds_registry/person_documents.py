@@ -18,6 +18,7 @@ from xds_registry.model import AvailabilityStatus, DocumentEntry, DocumentType
 from xds_registry.repository import DocumentRepository, RepositoryDocument
 from xds_registry.store_reading import documents_by_uuid, documents_of
 from xds_registry.tables import StudyManifestRow
+from xds_registry.version_documents import is_version
 
 _BATCH = 500
 
@@ -57,7 +58,7 @@ class PersonDocuments:
         self._people = people
 
     def of(self, global_id: str) -> list[PersonDocument]:
-        """Return a person's current documents, oldest first, without the hub's own manifests."""
+        """Return a person's current documents, oldest first, without what the hub registers."""
         linked = self._people().linked_to(global_id)
         with self._database.read() as session:
             entries = documents_of(session, linked, [AvailabilityStatus.APPROVED])
@@ -66,7 +67,9 @@ class PersonDocuments:
         return [
             self._document(entry, global_id)
             for entry in entries
-            if entry.entry_uuid not in own and not self._is_second_form(entry, listed)
+            if entry.entry_uuid not in own
+            and not self._is_second_form(entry, listed)
+            and not (is_version(entry) and self._is_ours(entry))
         ]
 
     def find(self, entry_uuid: str) -> PersonDocument | None:
@@ -103,10 +106,12 @@ class PersonDocuments:
         stable = entry.document_type == DocumentType.STABLE
         return PersonDocument(entry, global_id, is_here=here and stable)
 
+    def _is_ours(self, entry: DocumentEntry) -> bool:
+        return entry.repository_unique_id == self._repository.repository_unique_id
+
     def _is_second_form(self, entry: DocumentEntry, own_studies: set[str]) -> bool:
         """Tell whether this is a manifest of ours in its FHIR form."""
-        ours = entry.repository_unique_id == self._repository.repository_unique_id
-        is_manifest = ours and entry.format_code.key == FORMAT_CODE.key
+        is_manifest = self._is_ours(entry) and entry.format_code.key == FORMAT_CODE.key
         return is_manifest and bool(own_studies.intersection(referenced_studies(entry)))
 
 

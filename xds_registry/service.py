@@ -49,6 +49,7 @@ from xds_registry.transactions import iti18_registry_stored_query as iti18
 from xds_registry.transactions import iti41_provide_and_register_document_set as iti41
 from xds_registry.transactions import iti42_register_document_set as iti42
 from xds_registry.transactions import iti51_multi_patient_query as iti51
+from xds_registry.version_documents import VersionDocuments
 from xds_registry.wsgi import (
     Answer,
     AuditFact,
@@ -83,8 +84,8 @@ class RegistryNames:
     use, or empty. `max_body_bytes` bounds the SOAP message of a request, `max_document_bytes` its
     documents, `max_fhir_bytes` a request in FHIR. `patient_domains` are the OIDs of further domains
     whose identifiers are accepted as patientId. `federation` says which other communities there
-    are. With `fhir_manifests` every manifest is registered in its FHIR form too. `notifications`
-    says who may be notified.
+    are. With `fhir_manifests` every manifest is registered in its FHIR form too, with
+    `version_documents` every rendered version beside it. `notifications` says who may be notified.
     """
 
     repository_unique_id: str
@@ -98,6 +99,7 @@ class RegistryNames:
     patient_domains: frozenset[str] = frozenset()
     federation: Federation = Federation()
     fhir_manifests: bool = False
+    version_documents: bool = False
     max_fhir_bytes: int = 32 * 1024 * 1024
     notifications: NotificationSettings = NotificationSettings()
 
@@ -174,7 +176,9 @@ class Registry:
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
-        return [*self._manifests.subscribers(), *self.broker.subscribers()]
+        versions = VersionDocuments(self._parts.database, self._repository, self._parts.backend)
+        registered = versions.subscribers() if self._names.version_documents else []
+        return [*self._manifests.subscribers(), *registered, *self.broker.subscribers()]
 
     def manifest_of(self, study_instance_uid: str) -> DocumentEntry | None:
         """Return the current manifest entry of a study, or None while it has none."""
