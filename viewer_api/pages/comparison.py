@@ -9,6 +9,7 @@ from flask import request
 
 from access_control.model import Resource
 from viewer_api.pages.people import SiteBook
+from viewer_api.pages.vocabulary import WITHOUT_PICTURES
 from viewer_api.security import refuse, require_study, withheld_studies
 from viewer_api.services import services
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from patient_index.model import Person
 
 _MOST_OFFERED = 40
-_NO_PICTURES = frozenset({"SR", "KO", "PR", "DOC"})
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def candidates(
         one
         for one in services().index.studies_of(person.identifiers)
         if one.study_instance_uid != study.study_instance_uid
-        and not set(one.modalities) <= _NO_PICTURES
+        and not set(one.modalities) <= WITHOUT_PICTURES
     ]
     withheld = withheld_studies(others, action)
     asked = request.args.get("prior", "")

@@ -139,11 +139,12 @@ def _view(study: StudyRecord, action: Action) -> StudyView:
     uid, book, person = study.study_instance_uid, site_book(), _person(study)
     lossless = action is Action.VIEW_DIAGNOSTIC
     prior = prior_of(study, action)
-    shown = {"now": study} | ({"prior": prior} if prior else {})
-    viewports = tuple(
-        viewport(slot, one, book.name(one.site_id), lossless=lossless)
-        for slot, one in shown.items()
+    viewports: tuple[Viewport, ...] = (
+        viewport("now", study, book.name(study.site_id), lossless=lossless),
     )
+    if prior is not None:
+        site = book.name(prior.site_id)
+        viewports += (viewport("prior", prior, site, lossless=lossless, like=viewports[0]),)
     resource = study_resource(study)
     return StudyView(
         study=study,

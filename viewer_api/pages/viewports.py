@@ -12,6 +12,7 @@ from viewer_api.pages.presets import Preset, presets_for
 from viewer_api.pages.series_objects import SeriesObjects, kind_of, objects_of
 from viewer_api.pages.slice_facts import facts_of, header_of
 from viewer_api.pages.stacks import Stack, position_in, stack_of
+from viewer_api.pages.vocabulary import WITHOUT_PICTURES
 from viewer_api.pages.words import gettext
 from viewer_api.services import services
 
@@ -49,6 +50,10 @@ class Viewport:
     window: str
     objects: SeriesObjects | None
 
+    def holds_pictures(self, series: SeriesRecord) -> bool:
+        """Whether a thumbnail of the series can be expected."""
+        return series.modality not in WITHOUT_PICTURES
+
     @property
     def is_slide(self) -> bool:
         """Whether the pictures are overviews of a slide, whose tiles are not shown here."""
@@ -82,12 +87,15 @@ def page_address(changed: Mapping[str, str]) -> str:
     return "?" + urlencode({name: value for name, value in kept.items() if value})
 
 
-def viewport(slot: str, study: StudyRecord, site: str, *, lossless: bool) -> Viewport:
-    """Return what `slot` shows of `study`, as the address asks."""
+def viewport(
+    slot: str, study: StudyRecord, site: str, *, lossless: bool, like: Viewport | None = None
+) -> Viewport:
+    """Return what `slot` shows of `study`, as the address asks, else what is most `like`."""
     uid = study.study_instance_uid
     series_name, frame_name = SLOTS[slot]
     series = tuple(services().index.series_of(uid))
-    chosen = _chosen(series, request.args.get(series_name, ""))
+    alike = like.chosen if like else None
+    chosen = _chosen(series, request.args.get(series_name, ""), alike)
     stack = stack_of(uid, chosen.series_instance_uid, lossless=lossless) if chosen else None
     position = position_in(stack, request.args.get(frame_name, ""))
     state = _state(study) if slot == "now" and stack else None
@@ -107,11 +115,21 @@ def viewport(slot: str, study: StudyRecord, site: str, *, lossless: bool) -> Vie
     )
 
 
-def _chosen(series: Sequence[SeriesRecord], asked: str) -> SeriesRecord | None:
-    """The series the address names, else the first of those likely to hold pictures."""
-    named = [one for one in series if one.series_instance_uid == asked]
-    pictures = [one for one in series if one.modality not in _WITHOUT_PICTURES]
-    return next(iter([*named, *pictures, *series]), None)
+def _chosen(
+    series: Sequence[SeriesRecord], asked: str, alike: SeriesRecord | None
+) -> SeriesRecord | None:
+    """The series the address names, else the one most alike, else the first with pictures."""
+
+    def fit(one: SeriesRecord) -> tuple[bool, bool, bool, bool]:
+        return (
+            one.series_instance_uid == asked,
+            one.modality not in WITHOUT_PICTURES,
+            alike is not None and one.modality == alike.modality,
+            alike is not None and one.series_description == alike.series_description,
+        )
+
+    # Of equals the first: `max` keeps the order of the series.
+    return max(series, key=fit, default=None)
 
 
 def _state(study: StudyRecord) -> Preset | None:
@@ -124,9 +142,6 @@ def _state(study: StudyRecord) -> Preset | None:
         return None
     label = str(header.get("ContentLabel", "") or "") or gettext("Presentation state")
     return Preset(label, f"{STATE}{asked.sop_instance_uid}")
-
-
-_WITHOUT_PICTURES = frozenset({"SR", "KO", "PR", "DOC", "RTSTRUCT", "RTPLAN", "ECG", "REG"})
 
 
 def _presets(chosen: SeriesRecord, stack: Stack) -> tuple[Preset, ...]:

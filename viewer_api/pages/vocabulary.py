@@ -39,6 +39,9 @@ MODALITY_WORDS = {
     "XA": lazy_gettext("Angiography"),
 }
 
+# Modalities whose series hold no pictures: reports, selections, states, documents, plans.
+WITHOUT_PICTURES = frozenset({"DOC", "ECG", "KO", "PR", "REG", "RTPLAN", "RTSTRUCT", "SR"})
+
 BODY_PART_WORDS = {
     "ABDOMEN": lazy_gettext("Abdomen"),
     "ANKLE": lazy_gettext("Ankle"),
