@@ -21,7 +21,7 @@ from eir_versions.pixels.model import PictureArray
 LIBRARY = "libopenh264.so.7"
 LARGEST_EDGE = 2048  # within level 5.1 for every shape
 SMALLEST_EDGE = 16
-_QUALITY = 22  # quantisation: finer than broadcast, about a tenth of the bytes of JPEG frames
+_QUALITY = 22  # quantisation, 0 to 51: finer than broadcast
 _MAIN_PROFILE, _CABAC, _RATE_CONTROL_OFF, _CONSTANT_IDS = 77, 1, -1, 0
 _I420, _SKIPPED = 23, 4
 _BT709, _BT601, _UNSPECIFIED_FORMAT = 1, 6, 5

@@ -8,7 +8,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from eir_versions import reasons
@@ -57,7 +57,9 @@ class Movies:
     instances: PixelSource
     maker: SegmentMaker
     renditions: ArchiveBackend
-    _locks: tuple[threading.Lock, ...] = tuple(threading.Lock() for _ in range(_LOCKS))
+    _locks: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(_LOCKS))
+    )
 
     def movie(self, instance: InstanceRecord) -> Movie:
         """Return the movie of an instance, made now if there is none yet.
