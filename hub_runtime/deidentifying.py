@@ -101,12 +101,14 @@ def _person(hub: "Hub") -> Callable[[StudyRecord], str]:
 
 
 def _resource(hub: "Hub", study: StudyRecord) -> Resource:
+    global_id = hub.patients.resolve(study.patient)
+    known = hub.patients.identifiers_of(global_id) if global_id else ()
     return Resource(
         "study",
         study.study_instance_uid,
         site_ids=frozenset({study.site_id}),
         origin_site_id=study.site_id,
-        refusals=hub.access.consents.refusals([study.patient]),
+        refusals=hub.access.consents.refusals(known or (study.patient,)),
     )
 
 

@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 _LEAST_BYTES = 5
+# Fewer digits stand in some UID by chance.
+_LEAST_DIGITS = 7
 _ENCODINGS = ("utf-8", "gb18030", "utf-16-le", "utf-16-be")
 # Attributes whose value names the person or the visit, beside every PN.
 _NAMING = frozenset(
@@ -86,5 +88,6 @@ def _values(dataset: Dataset) -> Iterator[str]:
 def _parts(values: Iterable[str]) -> Iterator[str]:
     for value in values:
         for word in {value, *re.split(r"[\^=\\ ,;]+", value), value.replace("^", " ")}:
-            if word.strip():
-                yield word.strip()
+            told = word.strip()
+            if told and not (told.isdigit() and len(told) < _LEAST_DIGITS):
+                yield told

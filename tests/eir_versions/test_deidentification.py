@@ -205,7 +205,7 @@ def test_the_same_study_gives_the_same_bytes_again(desk: Desk) -> None:
 def test_text_is_removed_word_by_word_and_codes_keep_their_words(desk: Desk) -> None:
     source = sample(
         SpecificCharacterSet="GB18030",
-        StudyDescription="CT CHEST WITH CONTRAST Mr Wang 胸部平扫王小东",
+        StudyDescription="CT CHEST WITH CONTRAST Herr Wang 胸部平扫王小东",
     )
     new = desk.only(desk.export(desk.store(source), Option.CLEAN_DESCRIPTORS))
     assert new.StudyDescription == "CT CHEST WITH CONTRAST 胸部 平扫"
@@ -269,6 +269,13 @@ def test_an_object_that_still_names_the_person_is_not_written(desk: Desk) -> Non
     done = desk.export(study)
     assert done.left_out == {IDENTIFIER_LEFT: 1}
     assert not list((desk.folder / "out").rglob("*.dcm"))
+
+
+def test_a_short_number_that_stands_in_a_uid_by_chance_leaves_nothing_out(desk: Desk) -> None:
+    source = sample(PatientID="12322", PatientName="Lu")
+    assert "12322" in source.StudyInstanceUID
+    done = desk.export(desk.store(source), Option.RETAIN_UIDS)
+    assert done.left_out == {}
 
 
 def test_known_identifiers_are_found_in_every_coding() -> None:
