@@ -321,5 +321,5 @@ def test_files_are_sent_as_what_they_are_and_nothing_beside_them(viewer: FlaskCl
         assert viewer.get(path).status_code == 404
     for path in ("/..%2f..%2fetc%2fpasswd", "/assets/..%2f..%2findex.html"):
         assert viewer.get(path).status_code == 404
-    assert viewer.get("/").mimetype == "text/html"
+    assert viewer.get("/").headers["Content-Type"] == "text/html; charset=utf-8"
     assert viewer.get("/open").data.count("阅片已结束".encode()) == 1
