@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from dicom_router.commitment_ledger import CommitmentLedger
+from dicom_router.commitment_messages import CommitmentRequest, SopReference
+from dicom_router.model import Caller
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.options import read_settings
+from tests.dicom_router.conftest import TOWNSHIP
 from tests.support.serving_hub import eirhub, running_hub
 
 
@@ -225,3 +231,22 @@ def test_compacting_says_what_was_saved_and_what_stayed(data: Path) -> None:
     }
     words = eirhub("archive", "compact", "--limit", "5", data=data)
     assert words.stdout.startswith("0 instances looked at, 0 compacted: 0 B are 0 B, 0 B saved")
+
+
+def test_reports_on_storage_commitment_that_are_owed_are_shown_with_their_reason(
+    data: Path,
+) -> None:
+    assert eirhub("token", "create", "pacs", "--role", "radiologist", data=data).returncode == 0
+    asked = CommitmentRequest("1.2.9", (SopReference("1.2.840.10008.5.1.4.1.1.2", "1.2.3"),))
+    with opened_hub(read_settings(data=data)) as hub:
+        assert "no report is owed" in eirhub("router", "commitments", data=data).stdout
+        ledger = CommitmentLedger(hub.database, "here:1")
+        ledger.begin(Caller(TOWNSHIP, "CT1", "EIRHUB", "127.0.0.1"), asked)
+        claimed = ledger.claim(without=())
+        assert claimed
+        ledger.postpone(claimed, "no connection to CT1")
+    (owed,) = json.loads(eirhub("router", "commitments", "--json", data=data).stdout)["owed"]
+    assert (owed["transaction_uid"], owed["attempts"], owed["examined"]) == ("1.2.9", 1, 0)
+    said = eirhub("router", "commitments", data=data).stdout
+    assert "0 of 1 instances examined" in said
+    assert "no connection to CT1" in said
