@@ -33,7 +33,8 @@ class PictureJob:
     sizes that fills the picture: much faster, slightly other pixels, never for a recorded version.
     `masks` are blackened first: (left, top, width, height) in pixels of the matrix; they go with
     no reduction. `in_suv` says that the window is in SUVbw; `palette` names a well-known palette
-    (`PALETTES`) for a grayscale image.
+    (`PALETTES`) for a grayscale image. `presentation_state_uid` names the state that the picture is
+    to be drawn with; who draws has to bring it.
     `figures` has the figures of fidelity worked out where no ceiling asks for them.
     """
 
@@ -52,6 +53,7 @@ class PictureJob:
     masks: tuple[tuple[int, int, int, int], ...] = ()
     in_suv: bool = False
     palette: str = ""
+    presentation_state_uid: str = ""
     figures: bool = False
 
 

@@ -64,12 +64,17 @@ class Ceiling(_Part):
 
 
 class PictureStyle(_Part):
-    """Size and quality. Without `default_ceiling` the quality is fixed."""
+    """Size and quality. Without `default_ceiling` the quality is fixed.
+
+    `presentation_state` "latest" has key pictures drawn as the latest softcopy presentation state
+    of the study that is for them has them.
+    """
 
     max_edge: Annotated[int, Field(ge=0, le=8192)] = 0
     quality: Quality = 85
     default_ceiling: Ratio | None = None
     ceilings: list[Ceiling] = []
+    presentation_state: Literal["none", "latest"] = "none"
 
     def ceiling_of(self, modality: str, body_part: str, *descriptions: str) -> float | None:
         """Return the ceiling for a series; None when this style has a fixed quality.

@@ -14,7 +14,7 @@ from eir_versions.model import PictureKind, VersionPicture, VersionSource
 from eir_versions.recipes import Recipe, Watermark
 from eir_versions.selection import ImageInstance, Slice, Stack
 from eir_versions.watermark import BUILTIN_FONT, available_font
-from eir_versions.wire import job_to_json
+from eir_versions.wire import PresentedImages, job_to_json
 from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
 
 _UNKNOWN_DATE = "----"
@@ -44,11 +44,13 @@ class Findings:
     """What has been made of a study so far.
 
     `selected` are the frames that a key object selection names, by instance; where it names no
-    frame of an instance, its first. `earlier` are pictures that need not be drawn again.
+    frame of an instance, its first. `earlier` are pictures that need not be drawn again. `states`
+    are the presentation states to draw key pictures with, the first that is for a frame.
     """
 
     selected: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     earlier: Mapping[PictureKey, VersionPicture] = field(default_factory=dict)
+    states: tuple[tuple[str, PresentedImages], ...] = ()
     pictures: list[VersionPicture] = field(default_factory=list)
     sources: dict[str, VersionSource] = field(default_factory=dict)
     key_count: int = 0
@@ -61,6 +63,11 @@ class Findings:
             self.sources[image.sop_instance_uid] = VersionSource(
                 image.sop_instance_uid, series_uid, image.dataset_sha256, reason
             )
+
+    def state_for(self, place: Slice) -> str:
+        """Return the presentation state that a frame is to be drawn with, empty without one."""
+        where = place.instance.sop_instance_uid, place.frame_number
+        return next((uid for uid, images in self.states if images.covers(*where)), "")
 
     @property
     def reason(self) -> str:
@@ -143,21 +150,30 @@ class SeriesRendering:
         self, candidates: Iterator[Slice], job: PictureJob, kind: PictureKind
     ) -> Slice | None:
         for candidate in candidates:
-            image = candidate.instance
-            frame_job = replace(job, frame_number=candidate.frame_number)
-            try:
-                frame_job = replace(frame_job, masks=self._allowance.masks(candidate))
-                if self._kept(candidate, frame_job, kind):
+            state = self._findings.state_for(candidate) if kind is PictureKind.KEY else ""
+            plain = replace(job, frame_number=candidate.frame_number)
+            stated = replace(plain, presentation_state_uid=state)
+            # A state that cannot be applied must not cost the picture: it is drawn without.
+            for frame_job in (stated, plain) if state else (plain,):
+                if self._drawn(candidate, frame_job, kind):
                     return candidate
-                picture = self._renderer.draw(image.sop_instance_uid, frame_job)
-            except UnrenderableInstanceError as error:
-                self._note(image, error.reason)
-            except FrameNotFoundError:
-                self._note(image, reasons.NO_SUCH_FRAME)
-            else:
-                self._keep(candidate, frame_job, picture, kind)
-                return candidate
         return None
+
+    def _drawn(self, candidate: Slice, job: PictureJob, kind: PictureKind) -> bool:
+        image = candidate.instance
+        try:
+            job = replace(job, masks=self._allowance.masks(candidate))
+            if self._kept(candidate, job, kind):
+                return True
+            picture = self._renderer.draw(image.sop_instance_uid, job)
+        except UnrenderableInstanceError as error:
+            self._note(image, error.reason)
+        except FrameNotFoundError:
+            self._note(image, reasons.NO_SUCH_FRAME)
+        else:
+            self._keep(candidate, job, picture, kind)
+            return True
+        return False
 
     def _kept(self, drawn: Slice, job: PictureJob, kind: PictureKind) -> bool:
         """Take over the very same picture of the version before, if its bytes are still there."""

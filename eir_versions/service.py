@@ -232,6 +232,7 @@ class EirService:
             reduced=request.viewport is not None,
             in_suv=request.in_suv,
             palette=request.palette,
+            presentation_state_uid=request.presentation_state_uid,
             ratio_ceiling=request.ratio_ceiling,
             measured=False,
         )
@@ -241,7 +242,7 @@ class EirService:
             and self._instance(state_uid).study_instance_uid != instance.study_instance_uid
         ):
             raise NotFoundError("no such presentation state in this study")
-        return self._renderer.draw(instance.sop_instance_uid, job, state_uid, instance.storage_key)
+        return self._renderer.draw(instance.sop_instance_uid, job, instance.storage_key)
 
     def preview(self, source: BinaryIO) -> Picture:
         """Return the small picture of a Part 10 file that is not archived, from its first frame.

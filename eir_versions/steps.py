@@ -5,8 +5,12 @@ The words are made from what the pipeline itself is given, in the order of PS3.4
 
 from collections.abc import Iterator
 
+from eir_versions.colour_profiles import profile_of
+from eir_versions.display_shutters import frame_shutter
 from eir_versions.instance_file import InstanceFile
 from eir_versions.jobs import PictureJob
+from eir_versions.overlays import FrameWords
+from eir_versions.palettes import supplemental
 from eir_versions.pixels import LookupTable, PixelsError, Rescale, Window, display_size, fit_within
 from eir_versions.transforms import grayscale_transform, pixel_spacing
 
@@ -28,12 +32,22 @@ def _decoding(instance: InstanceFile) -> Iterator[str]:
 
 def _values(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
     header = instance.header
+    if job.presentation_state_uid:
+        yield f"values, shutter, overlays as state {job.presentation_state_uid} has them"
+        return
     if header.photometric == "PALETTE COLOR":
         yield "palette colour lookup tables to RGB"
     elif header.layout.samples == 1:
         yield from _grayscale(instance, job)
     else:
         yield f"photometric {header.photometric} to RGB, 8 bits"
+    index = job.frame_number - 1
+    if header.layout.samples > 1 and profile_of(instance.dataset) is not None:
+        yield "ICC profile to sRGB, relative colorimetric"
+    if supplemental(instance.dataset, index, signed=header.layout.signed) is not None:
+        yield "supplemental palette colours from its first value on"
+    if frame_shutter(instance.dataset, FrameWords(header, index)) is not None:
+        yield "what the display shutter hides painted over"
     if job.overlays:
         yield "overlay planes burned in"
 
@@ -73,11 +87,19 @@ def _picture(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
     layout = instance.header.layout
     if job.masks:
         yield f"{len(job.masks)} areas with text blackened"
+    if job.presentation_state_uid:
+        yield "turned, cut to the displayed area, scaled in true aspect, graphics and text drawn"
+        yield from _encoding(job)
+        return
     spacing = pixel_spacing(instance.dataset, job.frame_number - 1) if job.aspect else None
     size = display_size(layout.rows, layout.columns, spacing)
     if job.box is not None:
         size = fit_within(size, job.box)
     yield f"scaled to {size[0]} x {size[1]} in true aspect"
+    yield from _encoding(job)
+
+
+def _encoding(job: PictureJob) -> Iterator[str]:
     if job.watermark:
         yield f"watermark of {len(job.watermark)} lines burned in with {job.font}"
     ceiling = "" if job.ratio_ceiling is None else f", ratio at most {job.ratio_ceiling:g}"

@@ -12,6 +12,7 @@ from eir_versions.deidentification.gate import TextGate
 from eir_versions.errors import RenditionLostError, UnrenderableInstanceError
 from eir_versions.jobs import Picture, PictureJob
 from eir_versions.model import Draft, Version, VersionPicture
+from eir_versions.presentation_states import APPLICABLE
 from eir_versions.recipes import PUBLIC, Recipe
 from eir_versions.rendition_store import RenditionStore
 from eir_versions.reports.model import ShownReport, Standing
@@ -24,7 +25,7 @@ from eir_versions.series_rendering import (
     image_of,
     sha256_of,
 )
-from eir_versions.wire import InstanceFacts
+from eir_versions.wire import InstanceFacts, PresentedImages
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.model import KEY_OBJECT_SELECTION, InstanceRecord, SeriesRecord, StudyRecord
@@ -40,6 +41,7 @@ _LIBRARIES = (
     "pyjpegls",
 )
 _MOST_KEY_OBJECTS = 16
+_MOST_STATES = 50
 
 
 class InstanceSource(Protocol):
@@ -167,11 +169,12 @@ class StudyRenderer:
             return replace(draft, reports=(), reason=reasons.CONSENT_REFUSED)
         if recipe.recipe.kind == "instances":
             return replace(draft, sources=tuple(_listed(contents).sources.values()))
-        reusable = _reusable(earlier)
         selection, selected = self._key_objects(contents, recipe)
-        findings = self._pictures(contents, recipe, Findings(selected, reusable))
+        empty = Findings(selected, _reusable(earlier), self._states(contents, recipe))
+        findings = self._pictures(contents, recipe, empty)
         if selected and not findings.key_count:  # nothing of the selection can be shown
-            selection, findings = BY_RULE, self._pictures(contents, recipe, Findings({}, reusable))
+            empty = Findings({}, empty.earlier, empty.states)
+            selection, findings = BY_RULE, self._pictures(contents, recipe, empty)
         return replace(
             draft,
             pictures=tuple(findings.pictures),
@@ -184,10 +187,9 @@ class StudyRenderer:
         self,
         sop_instance_uid: str,
         job: PictureJob,
-        presentation_state_uid: str = "",
         storage_key: str = "",
     ) -> Picture:
-        """Return the picture of a job on a stored instance, as a presentation state has it.
+        """Return the picture of a job on a stored instance, with the presentation state it names.
 
         `storage_key` says where it is, to who knows it: that spares looking it up.
 
@@ -197,9 +199,9 @@ class StudyRenderer:
         """
         with ExitStack() as stack:
             source = stack.enter_context(self.opened_pixels(sop_instance_uid, storage_key))
-            if not presentation_state_uid:
+            if not job.presentation_state_uid:
                 return self._parts.pool.picture(source, job)
-            state = stack.enter_context(self.opened(presentation_state_uid))
+            state = stack.enter_context(self.opened(job.presentation_state_uid))
             return self._parts.pool.picture(source, job, state)
 
     def steps(self, sop_instance_uid: str, job: PictureJob) -> tuple[str, ...]:
@@ -273,6 +275,23 @@ class StudyRenderer:
                     told = f"kos {found.title} {instance.sop_instance_uid}"
                     best = best if best and best[0] < rank else (rank, told, selected)
         return (best[1], best[2]) if best else (BY_RULE, {})
+
+    def _states(
+        self, contents: StudyContents, recipe: Recipe
+    ) -> tuple[tuple[str, PresentedImages], ...]:
+        """Return the study's presentation states, the latest first, where the recipe wants them."""
+        if recipe.picture.presentation_state != "latest":
+            return ()
+        found = []
+        kept = [one for one in contents.instances if one.sop_class_uid in APPLICABLE]
+        for instance in kept[-_MOST_STATES:]:
+            with (
+                suppress(UnrenderableInstanceError),
+                self.opened(instance.sop_instance_uid) as source,
+            ):
+                images = self._parts.pool.presented_images(source)
+                found.append((instance.sop_instance_uid, images))
+        return tuple(sorted(found, key=lambda one: (one[1].created, one[0]), reverse=True))
 
     def _is_withheld(self, contents: StudyContents, recipe: Recipe) -> bool:
         return contents.withheld and recipe.name == PUBLIC

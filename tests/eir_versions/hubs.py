@@ -36,8 +36,9 @@ class EventList:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def write(self, _session: Session, occurred: Sequence[Event]) -> None:
+    def write(self, _session: Session, occurred: Sequence[Event]) -> set[type[Event]]:
         self.events.extend(occurred)
+        return {type(event) for event in occurred}
 
 
 @dataclass
