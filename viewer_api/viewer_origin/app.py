@@ -27,10 +27,10 @@ _FILES = "eirhub.viewer_files"
 _OWN_FOLDER = Path(__file__).parent / "own"
 # What the hub adds to, or puts in the place of, what the package ships.
 _OWN = {
-    "app-config.js": "text/javascript; charset=utf-8",
-    "open.html": "text/html; charset=utf-8",
-    "open.js": "text/javascript; charset=utf-8",
-    "open.css": "text/css; charset=utf-8",
+    "app-config.js": "text/javascript",
+    "open.html": "text/html",
+    "open.js": "text/javascript",
+    "open.css": "text/css",
 }
 _LASTING = "public, max-age=31536000, immutable"
 

@@ -19,9 +19,9 @@ COMPRESSED = ".gz"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _NAMED_BY_DIGEST = re.compile(r"(^|[./])[0-9a-f]{16}\.")
 _MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
     ".json": "application/json",
     ".wasm": "application/wasm",
     ".woff2": "font/woff2",
