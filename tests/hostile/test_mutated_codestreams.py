@@ -1,6 +1,7 @@
 """Codestreams with a few bytes changed: a decoder child may die, whoever asked it never does."""
 
 import io
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from eir_versions.decoding import DecoderPool, PoolLimits
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.jobs import PictureJob
-from tests.eir_versions.builders import encapsulated, image_dataset, part10
+from tests.eir_versions.builders import encapsulated, image_dataset, part10_of_new_syntax
 from tests.hostile.oracle import GROWTH_BYTES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -26,6 +27,11 @@ CODECS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: imagecodecs.jpeg2k_encode(_EIGHT, codecformat="j2k"),
     ),
     "htj2k": ("1.2.840.10008.1.2.4.201", lambda: imagecodecs.htj2k_encode(_EIGHT)),
+    "jpeg-xl": (
+        "1.2.840.10008.1.2.4.110",
+        lambda: imagecodecs.jpegxl_encode(_EIGHT, lossless=True),
+    ),
+    "deflated": ("1.2.840.10008.1.2.8.1", lambda: zlib.compress(_EIGHT.tobytes(), wbits=-15)),
 }
 COUNTS = [
     pytest.param(60, id="60"),
@@ -36,7 +42,7 @@ COUNTS = [
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", CODECS)
 def test_a_mutated_codestream_is_shown_or_refused(name: str, count: int) -> None:
-    """Five codecs with two thousand each are the ten thousand of the long run."""
+    """Seven codings with two thousand each are the fourteen thousand of the long run."""
     syntax, encode = CODECS[name]
     whole, chance = encode(), np.random.default_rng(count)
     pool = DecoderPool(PoolLimits(processes=1, memory_mb=1024, timeout_s=10))
@@ -61,7 +67,7 @@ def _mutated(whole: bytes, chance: np.random.Generator) -> bytes:
 def _picture(pool: DecoderPool, syntax: str, stream: bytes) -> bool:
     dataset: Any = encapsulated(image_dataset(_EIGHT), [stream])
     try:
-        pool.picture(io.BytesIO(part10(dataset, syntax)), PictureJob())
+        pool.picture(io.BytesIO(part10_of_new_syntax(dataset, syntax)), PictureJob())
     except UnrenderableInstanceError:
         return False
     return True
