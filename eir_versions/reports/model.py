@@ -1,6 +1,6 @@
 """Reports as readers get them, and which of them stand (pure; PS3.3 C.17.2, HL7 table 0123)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,9 @@ class Standing(StrEnum):
     WITHDRAWN = "withdrawn"
     UNREADABLE = "unreadable"
 
+
+Age = tuple[datetime, datetime]
+"""When a report was issued and when it came in: what a chain is ordered by."""
 
 SIGNED = frozenset({ReportStatus.FINAL, ReportStatus.CORRECTED})
 
@@ -117,18 +120,19 @@ def standings(reports: Iterable[Report]) -> tuple[ShownReport, ...]:
 
     In a chain the latest signed state is in force, unless the report was taken back after it. A
     preliminary state counts only while it is the latest; a late copy of it changes nothing. A
-    signed DICOM document also puts an end to unsigned ones of its title.
+    signed DICOM document also puts an end to earlier unsigned ones of its title.
     """
     chains: dict[str, list[Report]] = {}
     for report in reports:
         chains.setdefault(report.chain_key, []).append(report)
-    signed_titles = {
-        (one.kind, one.title) for chain in chains.values() for one in chain if one.signed
-    }
+    signed: dict[tuple[str, str], Age] = {}
+    for one in (one for chain in chains.values() for one in chain if one.signed):
+        kind = (one.kind, one.title)
+        signed[kind] = max(signed.get(kind, _age(one)), _age(one))
     shown = [
         ShownReport(report, standing)
         for chain in chains.values()
-        for report, standing in _chain(sorted(chain, key=_age), signed_titles)
+        for report, standing in _chain(sorted(chain, key=_age), signed)
     ]
     order = list(Standing)
     shown.sort(key=lambda one: _age(one.report), reverse=True)
@@ -136,16 +140,16 @@ def standings(reports: Iterable[Report]) -> tuple[ShownReport, ...]:
 
 
 def _chain(
-    chain: list[Report], signed_titles: set[tuple[str, str]]
+    chain: list[Report], signed: Mapping[tuple[str, str], Age]
 ) -> Iterable[tuple[Report, Standing]]:
     judged = [n for n, one in enumerate(chain) if one.signed or _is_end(one)]
     last = judged[-1] if judged else -1
     for number, report in enumerate(chain):
-        yield report, _standing(report, number, (last, len(chain)), signed_titles)
+        yield report, _standing(report, number, (last, len(chain)), signed)
 
 
 def _standing(
-    report: Report, number: int, place: tuple[int, int], signed_titles: set[tuple[str, str]]
+    report: Report, number: int, place: tuple[int, int], signed: Mapping[tuple[str, str], Age]
 ) -> Standing:
     last, length = place
     if report.status is ReportStatus.UNREADABLE:
@@ -156,7 +160,8 @@ def _standing(
         return Standing.SUPERSEDED
     if report.signed:
         return Standing.CURRENT
-    ended = last < 0 and report.kind != "oru" and (report.kind, report.title) in signed_titles
+    later = signed.get((report.kind, report.title))
+    ended = last < 0 and report.kind != "oru" and later is not None and _age(report) < later
     return Standing.PRELIMINARY if number == length - 1 and not ended else Standing.SUPERSEDED
 
 
@@ -164,5 +169,5 @@ def _is_end(report: Report) -> bool:
     return report.status is ReportStatus.WITHDRAWN
 
 
-def _age(report: Report) -> tuple[datetime, datetime]:
+def _age(report: Report) -> Age:
     return report.issued_at or report.received_at.astimezone(UTC), report.received_at

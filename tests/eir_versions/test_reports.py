@@ -102,8 +102,13 @@ def test_a_correction_replaces_and_the_earlier_stays_readable(study: Hub) -> Non
 
 def test_a_signed_report_ends_the_draft_of_its_title(study: Hub) -> None:
     study.store(report(1, "draft", verified=False), report(2, "signed"))
+    study.store(report(3, "the next draft", verified=False))
     study.complete()
-    assert standing(study) == [("2", Standing.CURRENT), ("1", Standing.SUPERSEDED)]
+    assert standing(study) == [
+        ("2", Standing.CURRENT),
+        ("3", Standing.PRELIMINARY),
+        ("1", Standing.SUPERSEDED),
+    ]
 
 
 def test_a_pdf_is_kept_and_proved(study: Hub) -> None:
