@@ -12,16 +12,23 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from hub_kernel.person_names import decode_person_name
+from hub_kernel.text_decoding import decode_text
 from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from image_archive.reading import VALUE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _IN_USE = 0xFFFF
+_CHARACTER_SET = 0x00080005
 # Each kind of record: what names it, and the attributes it must have with what stands for none.
 _KINDS = (
     ("PATIENT", "PatientID", {"PatientName": "", "PatientID": "UNKNOWN"}),
@@ -56,7 +63,10 @@ class ListedImage:
 
 
 def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
-    """Return the four records of an image, each with what names it; may raise on a bad value."""
+    """Return the four records of an image, each with what names it.
+
+    What cannot be written is listed as if it were missing: the image itself is as it was sent.
+    """
     made = []
     for kind, key, attributes in _KINDS:
         record = Dataset()
@@ -64,17 +74,48 @@ def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
         record.RecordInUseFlag = _IN_USE
         record.OffsetOfReferencedLowerLevelDirectoryEntity = 0
         record.DirectoryRecordType = kind
-        charset = header.get("SpecificCharacterSet")
-        if charset:
-            record.SpecificCharacterSet = charset
+        record.SpecificCharacterSet = "ISO_IR 192"
         for keyword, default in attributes.items():
-            value = header.get(keyword)
-            tag = tag_for_keyword(keyword) or 0
-            empty = value is None or str(value) == ""
-            wanted = default if empty else value
-            record.add(DataElement(tag, dictionary_VR(tag), wanted, validation_mode=IGNORE))
-        made.append((f"{kind}:{header.get(key, '')}", record))
+            record.add(_usable(header, keyword) or _element(keyword, default))
+        made.append((f"{kind}:{_text(header, key)}", record))
     return tuple(made)
+
+
+def _element(keyword: str, value: object) -> DataElement:
+    tag = tag_for_keyword(keyword) or 0
+    return DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
+
+
+def _usable(header: Dataset, keyword: str) -> DataElement | None:
+    """Return an element of the directory with the image's value; None if it has no good one."""
+    text = _text(header, keyword)
+    if not text:
+        return None
+    probe, buffer = Dataset(), DicomBytesIO()
+    probe.SpecificCharacterSet = "ISO_IR 192"
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    try:
+        element = _element(keyword, text)
+        probe.add(element)
+        write_dataset(buffer, probe)
+    except (*VALUE_ERRORS, BytesLengthException):
+        return None
+    return element
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """Return what is stored, decoded and repaired as the archive does it."""
+    tag = tag_for_keyword(keyword) or 0
+    declared = _stored(header, _CHARACTER_SET).decode("latin-1").split("\\")
+    if dictionary_VR(tag) == "PN":
+        return decode_person_name(_stored(header, tag), declared).dicom
+    return decode_text(_stored(header, tag), declared).text
+
+
+def _stored(header: Dataset, tag: int) -> bytes:
+    """Return the bytes of an element that nobody has looked at yet."""
+    raw = header.get_item(tag)
+    return raw.value if raw is not None and isinstance(raw.value, bytes) else b""
 
 
 def dicomdir(images: Sequence[ListedImage]) -> bytes:

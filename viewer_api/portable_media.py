@@ -33,20 +33,25 @@ It was made for the person who was examined. Open it with a DICOM viewer.
 
 本介质含一次检查的 DICOM 文件，由 DICOMDIR 文件列出，供受检者本人使用。请用 DICOM 阅片软件打开。
 """
+_MISSING = """
+{0} image(s) of the examination cannot be read and are not on this medium; ask the hospital.
+另有 {0} 幅影像无法读取，未包含在本介质中，请咨询医院。
+"""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """DICOMDIR, and each instance with its place on the medium."""
+    """DICOMDIR, each instance with its place on the medium, and how many could not be read."""
 
     directory: bytes
     places: tuple[tuple[str, InstanceRecord], ...]
+    missing: int = 0
 
 
 def listing(
     instances: Sequence[InstanceRecord], open_instance: Callable[[str], BinaryIO]
 ) -> Listing:
-    """Return the directory of the medium; an instance whose header cannot be listed is not on it.
+    """Return the directory of the medium; an instance that cannot be read is counted, not listed.
 
     Only headers are read.
     """
@@ -60,14 +65,15 @@ def listing(
         except _UNUSABLE:
             continue
         places.append((name, instance))
-    return Listing(dicomdir(listed), tuple(places))
+    return Listing(dicomdir(listed), tuple(places), len(instances) - len(places))
 
 
 def zipped(found: Listing, backend: ArchiveBackend) -> Iterator[bytes]:
     """Yield the zip; an image whose bytes are gone by then ends it unfinished, never silently."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        texts = {"DICOMDIR": found.directory, "README.TXT": _README.encode()}
+        readme = _README + (_MISSING.format(found.missing) if found.missing else "")
+        texts = {"DICOMDIR": found.directory, "README.TXT": readme.encode()}
         for name, data in texts.items():
             archive.writestr(zipfile.ZipInfo(name, _NO_TIME), data)
         yield sink.taken()
