@@ -1,14 +1,16 @@
 """Clients and archives nobody here wrote: pynetdicom's applications, DCMTK's dcmqrscp.
 
 DCMTK's clients and Orthanc have files of their own (`test_retrieve_peers.py`,
-`test_retrieve_orthanc.py`). GDCM's gdcmscu is missing: version 3.0.21 of Debian 12 aborts after it
-has connected ("ProtocolStream as nullptr is invalid"), to DCMTK's storescp as well.
+`test_retrieve_orthanc.py`). GDCM's gdcmscu does its work and then aborts while it closes the
+connection ("ProtocolStream as nullptr is invalid"), with DCMTK's storescp as with the hub: what it
+has done is asked of the hub.
 """
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.metadata import files
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.support.query_archives import QueryArchive, dcmqrscp, pynetdicom_qrsc
 
 ROOT = "1.2.826.0.1.3680043.10.1603.61"
 PYNETDICOM = f"{ROOT}.2"
+GDCM = f"{ROOT}.3"
 PATIENT = "CLIENTS-61"
 
 
@@ -91,6 +94,23 @@ def test_pynetdicom_stores_finds_and_gets(hub: Hub, tmp_path: Path) -> None:
     assert {str(one.SOPInstanceUID): one.PixelData for one in map(dcmread, kept.iterdir())} == {
         str(one.SOPInstanceUID): one.PixelData for one in map(dcmread, files)
     }
+
+
+def gdcmscu(hub: Hub, *arguments: object) -> None:
+    """Run GDCM's client, whose exit code says nothing."""
+    (program,) = (file for file in files("python-gdcm") or () if str(file) == "_gdcm/gdcmscu")
+    titles = ("--aetitle", "CT1", "--call", "EIRHUB")
+    command = [program.locate(), *arguments, "127.0.0.1", hub.port, *titles]
+    subprocess.run([str(one) for one in command], capture_output=True, check=False, timeout=60)
+
+
+def test_gdcmscu_stores_and_asks(hub: Hub, tmp_path: Path) -> None:
+    for file in files_of(tmp_path, GDCM):
+        gdcmscu(hub, "--store", "-i", file)
+    assert until(lambda: archived(hub, GDCM) == uids(sorted(tmp_path.iterdir())))
+    gdcmscu(hub, "--find", "--studyroot", "--study", "--key", f"20,d={GDCM}")
+    asked = hub.await_audit(lambda one: one.action == "query")
+    assert (asked.outcome, asked.detail) == ("success", "C-FIND STUDY: 1 answers")
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["dcmqrscp", "qrscp of pynetdicom"])
