@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,13 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 no_recogniser.by_default()
+
+
+@pytest.fixture(autouse=True)
+def _temporary_files() -> Iterator[None]:
+    """Let no hub that a test opened in this process say where later tests' temporary files go."""
+    yield
+    tempfile.tempdir = None
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_fault_in_an_answer_loses_nothing(region: Region, name: str) -> None:
         carried(asking, offer, opened, line)
     assert proxy.injected == 1
     # Control: the answer that was harmed was one to this upload, which asked where to go on.
-    assert asking.offers == 2
+    assert asking.offers >= 2
     assert line.sent <= offer.dataset_bytes + CHUNK
     assert_whole(region, offer, opened)
 

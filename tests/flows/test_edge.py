@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
-from tests.support.edge_region import EdgeRegion, free_port, slices, until
+from tests.support.edge_region import EdgeRegion, slices, until
+from tests.support.ports import free_port
 from tests.support.tools import require_tool
 
 PASSWORD = "Correct-horse-7-battery"

@@ -1,7 +1,6 @@
 """A whole hub forwards what is pushed: to storescp, dcmqrscp, Orthanc by C-STORE and STOW-RS."""
 
 import json
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from tests.flows.test_forwarding_faults import storescp
+from tests.support.ports import free_port
 from tests.support.query_archives import dcmqrscp
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 from tests.support.tools import require_tool
@@ -58,12 +58,6 @@ class Orthanc:
         body = json.dumps(["EIRHUB", "127.0.0.1", port]).encode()
         request = urllib.request.Request(f"{self.http}/modalities/hub", body, method="PUT")
         urllib.request.urlopen(request, timeout=10).close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

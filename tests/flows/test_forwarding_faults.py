@@ -26,6 +26,7 @@ from tests.dicom_router.peers import StoringPeer, storing_peer
 from tests.dicom_router.wire import CT, EXPLICIT
 from tests.support.certificates import Authority
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
+from tests.support.ports import free_port
 from tests.support.tools import require_tool
 
 HASTY = SendLimits(connect_s=2.0, answer_s=1.5, patience_s=1.5)
@@ -224,8 +225,7 @@ class StoreScp:
 def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
     require_tool("storescp")
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["storescp", "+B", "-od", str(folder), *options, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

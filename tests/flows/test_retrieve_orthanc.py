@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
 import requests
@@ -16,13 +15,8 @@ import requests
 from tests.dicom_router.conftest import running_node, until
 from tests.dicom_router.instances import STUDY, ct, part10
 from tests.dicom_router.retrieving import store
+from tests.support.ports import free_port
 from tests.support.tools import require_tool
-
-
-def free_port() -> int:
-    with create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import create_server
 
 import psutil
 import pytest
@@ -21,6 +20,7 @@ from tests.dicom_router.instances import STUDY, ct, encoded
 from tests.dicom_router.retrieving import store
 from tests.dicom_router.test_commitment import HERE, ask_and_leave, listening
 from tests.dicom_router.wire import CT, EXPLICIT
+from tests.support.ports import free_port
 from tests.support.serving_hub import eirhub, running_hub
 from tests.support.tools import require_tool
 
@@ -42,8 +42,7 @@ def run(*command: object) -> "subprocess.CompletedProcess[str]":
 @contextmanager
 def storescp(folder: Path) -> Iterator[int]:
     """DCMTK's storage SCP on a free port, writing to `folder`."""
-    with create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [require_tool("storescp"), "--output-directory", folder, "+B", "-aet", "DEST", port]
     process = subprocess.Popen(
         [str(one) for one in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -25,17 +25,12 @@ from pydicom.data import get_testdata_file
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove
 
+from tests.support.ports import free_port
 from tests.support.serving_hub import ROOT, eirhub
 from tests.support.tools import require_tool
 
 _START_S = 90
 _PATIENCE_S = 30
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ def township(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Township]:
         yield Township(folder, int(secure[1]), https[1])
 
 
-_MOVE_PORT = _free_port()
+_MOVE_PORT = free_port()
 _DESTINATIONS = f"""
 [[router.destinations]]
 name = "reader"
@@ -296,10 +291,10 @@ def _moved(township: Township) -> int:
 
 def test_orthanc_sends_over_dicom_tls(township: Township) -> None:
     pair = township.folder / "sijing-certificate"
-    port = _free_port()
+    port = free_port()
     config = {
         "Name": "township", "StorageDirectory": str(township.folder / "orthanc"),
-        "HttpPort": port, "DicomPort": _free_port(), "DicomAet": "SIJING_CT",
+        "HttpPort": port, "DicomPort": free_port(), "DicomAet": "SIJING_CT",
         "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": [],
         "DicomTlsEnabled": True, "DicomTlsCertificate": str(pair / "certificate.pem"),
         "DicomTlsPrivateKey": str(pair / "key.pem"),

@@ -439,7 +439,7 @@ def test_a_hub_that_stops_waits_no_longer_for_an_acknowledgement(
 
     def reads_nothing(connection: ssl.SSLSocket, _: Receiver) -> bool:
         connection.settimeout(0)
-        with suppress(ssl.SSLWantReadError):
+        with suppress(ssl.SSLError):  # it wants to read, or meets bytes sent meanwhile
             connection.unwrap()
         may_end.wait(60)
         return False

@@ -5,7 +5,6 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -197,12 +196,6 @@ def slices(
         files.append(folder / f"{study}.{number}.dcm")
         files[-1].write_bytes(part10(ct(number, study, PixelData=pixels)))
     return files
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _first_line(process: "subprocess.Popen[str]") -> str:

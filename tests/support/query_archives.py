@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from tests.support.ports import free_port
 from tests.support.tools import require_tool
 
 _START_S = 60.0
@@ -60,8 +61,7 @@ def pynetdicom_qrscp(folder: Path) -> Iterator[QueryArchive]:
 
 def _new_archive(ae_title: str, folder: Path) -> QueryArchive:
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return QueryArchive(ae_title, probe.getsockname()[1], folder)
+    return QueryArchive(ae_title, free_port(), folder)
 
 
 @contextmanager

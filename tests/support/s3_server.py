@@ -4,11 +4,10 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import files
 from pathlib import Path
@@ -17,6 +16,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from image_archive.backends.s3 import Bucket
+from tests.support.ports import free_port
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "hub", "secret-of-the-tests"
 _START_S = 60.0
@@ -136,11 +136,7 @@ def _program() -> str:
 
 def _free_ports() -> dict[str, int]:
     names = [name for part in _PARTS for name in (f"{part}.port", f"{part}.port.grpc")]
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in names]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
+    return {name: free_port() for name in names}
 
 
 _IDENTITIES = {

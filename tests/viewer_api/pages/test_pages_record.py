@@ -113,7 +113,7 @@ def test_the_number_of_queries_does_not_grow_with_the_record(
         browser.page(f"/patients/{person}")
     with counted(region) as short_record:
         browser.page(f"/patients/{namesake}")
-    assert len(long_record) == len(short_record)
+    assert len(long_record) <= len(short_record)
     assert 0 < len(long_record) <= MOST_QUERIES, "\n".join(long_record)
 
 
