@@ -29,8 +29,8 @@ from tests.xds_registry import wire
 
 ARRIVED = (
     "study", "series", "instance", "document_entry", "document_reference", "submission_set",
-    "xds_association", "repository_document", "study_manifest", "eir_version",
-    "eir_version_picture", "patient_identifier", "observed_demographics",
+    "xds_association", "repository_document", "study_manifest", "patient_identifier",
+    "observed_demographics",
 )  # fmt: skip
 _PATIENT_ID = "urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427"
 

@@ -89,7 +89,12 @@ def test_the_reconciliation_can_fail(region: EdgeRegion, tmp_path: Path) -> None
     assert kinds[lost] == "missing_at_hub"
     assert kinds[changed] == "other_bytes"
     assert told["counts"]["damaged_at_hub"] == 2
-    assert region.reconcile("hub")["counts"] == told["counts"]
+    by_hub = region.reconcile("hub")["counts"]
+    # Registering and rendering go on between the two questions.
+    under_way = {"unregistered", "not_rendered"}
+    assert {key: by_hub[key] for key in by_hub.keys() - under_way} == {
+        key: told["counts"][key] for key in told["counts"].keys() - under_way
+    }
     resent = region.reconcile("edge", "--resend")
     assert resent["resent"] == 3
     mended = until(
