@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -223,7 +223,8 @@ def serve(application: Callable[..., Any]) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}/fhir"
     server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-    server.trigger.pull_trigger(lambda: [channel.close() for channel in list(channels.values())])
+    with suppress(OSError):  # woken by the shutdown, the loop may have closed the trigger already
+        server.trigger.pull_trigger(lambda: [one.close() for one in list(channels.values())])
     thread.join()
 
 
