@@ -6,6 +6,7 @@ import ssl
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +129,10 @@ class HttpServer:
     def stop(self) -> None:
         """Let requests under way finish, then close every connection and the port."""
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-        # The event loop closes its own sockets: from another thread it would trip over them.
-        self._server.trigger.pull_trigger(self._close_everything)
+        # The event loop closes its own sockets: from another thread it would trip over them. Woken
+        # by the shutdown it may have done so, its trigger's too, before this one is pulled.
+        with suppress(OSError):
+            self._server.trigger.pull_trigger(self._close_everything)
         if self._thread is not None:
             self._thread.join()
 

@@ -7,7 +7,7 @@ with `whole` it holds every body in memory first.
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -145,9 +145,8 @@ def served(application: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-        server.trigger.pull_trigger(
-            lambda: [channel.close() for channel in list(channels.values())]
-        )
+        with suppress(OSError):  # woken by the shutdown, the loop may have closed it already
+            server.trigger.pull_trigger(lambda: [one.close() for one in list(channels.values())])
         thread.join()
 
 
