@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from access_control.authority import CA_CERTIFICATE, SERVER_CERTIFICATE, certificate_end
 from access_control.certificates import END_UNKNOWN, MachineCertificate, MachineCertificates
@@ -14,10 +13,8 @@ from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob
+from hub_runtime.hub import Hub
 from hub_runtime.own_tls import trust_folder
-
-if TYPE_CHECKING:
-    from hub_runtime.bootstrap import Hub
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +112,6 @@ class CertificateWatch:
         return int((end - self.clock.now()).total_seconds() // _DAY_S)
 
 
-def certificate_watch(hub: "Hub") -> CertificateWatch:
+def certificate_watch(hub: Hub) -> CertificateWatch:
     """Return the watch over the certificates of a hub."""
     return CertificateWatch(hub.settings, hub.database, hub.base.clock, hub.base.metrics)

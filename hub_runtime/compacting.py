@@ -1,28 +1,25 @@
 """Compaction as a hub does it: who makes masters, and what it does by itself from time to time."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from eir_versions.errors import DecoderPoolStoppedError
 from eir_versions.master_making import HtMasterMaker
 from eir_versions.master_reading import HtMasterReader
 from hub_kernel.tasks import PeriodicJob
+from hub_runtime.hub import Hub
 from image_archive.compaction import Compaction, CompactionParts, CompactionPolicy
 from image_archive.errors import CompactionRunningError
-
-if TYPE_CHECKING:
-    from hub_runtime.bootstrap import Hub
 
 _EVERY_S = 60.0
 
 
-def compaction(hub: "Hub") -> Compaction:
+def compaction(hub: Hub) -> Compaction:
     """Return what compacts the archive of `hub`."""
     maker = HtMasterMaker(hub.pool)
     return Compaction(CompactionParts(hub.database, hub.base.backend, HtMasterReader(), maker))
 
 
-def compaction_jobs(hub: "Hub") -> list[PeriodicJob]:
+def compaction_jobs(hub: Hub) -> list[PeriodicJob]:
     """Return the job that compacts by policy; none where `archive.compact_after_days` is 0."""
     wanted = hub.settings.archive
     if not wanted.compact_after_days:

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from hub_kernel.metrics import Metrics
 from hub_kernel.tasks import PeriodicJob
 from hub_runtime.certificate_watch import certificate_watch
+from hub_runtime.hub import Hub
 from image_archive.conflict_resolving import ConflictResolver
 from image_archive.model import QuarantineReason
-
-if TYPE_CHECKING:
-    from hub_runtime.bootstrap import Hub
 
 _MEASURED_EVERY_S = 10.0
 _FINISHED_EVERY_S = 60.0
@@ -46,7 +43,7 @@ class ConflictRoom:
             pass
 
 
-def conflict_room(hub: "Hub") -> ConflictRoom:
+def conflict_room(hub: Hub) -> ConflictRoom:
     """Return the conflict desk of a hub."""
     return ConflictRoom(
         ConflictResolver(hub.database, hub.archive),
@@ -55,7 +52,7 @@ def conflict_room(hub: "Hub") -> ConflictRoom:
     )
 
 
-def site_jobs(hub: "Hub") -> list[PeriodicJob]:
+def site_jobs(hub: Hub) -> list[PeriodicJob]:
     """Return what a hub does by itself about its sites: conflicts, certificates, usage."""
     return [
         *conflict_room(hub).jobs(),

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -29,10 +28,8 @@ from eir_versions.recipes import PUBLIC, BurnedIn
 from eir_versions.wire import InstanceFacts
 from hub_kernel.errors import NotFoundError
 from hub_runtime.foundation import Foundation
+from hub_runtime.hub import Hub
 from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
-
-if TYPE_CHECKING:
-    from hub_runtime.bootstrap import Hub
 
 _KEY = "deidentification"
 _REMEMBERED_HEADERS = 8
@@ -45,7 +42,7 @@ def text_gate(base: Foundation) -> TextGate:
     return TextGate(base.database, finder)
 
 
-def order(hub: "Hub", project: str, profile: Profile, folder: Path, by: Subject) -> ExportOrder:
+def order(hub: Hub, project: str, profile: Profile, folder: Path, by: Subject) -> ExportOrder:
     """Return an order for `project`, whose key follows from this hub's own.
 
     Raises:
@@ -60,7 +57,7 @@ def order(hub: "Hub", project: str, profile: Profile, folder: Path, by: Subject)
     return ExportOrder(key, profile, folder, by.subject_id)
 
 
-def export(hub: "Hub", study_uid: str, wanted: ExportOrder, by: Subject) -> StudyExport:
+def export(hub: Hub, study_uid: str, wanted: ExportOrder, by: Subject) -> StudyExport:
     """Export one study when `by` may; the export, or its refusal, is on record.
 
     Raises:
@@ -87,7 +84,7 @@ def export(hub: "Hub", study_uid: str, wanted: ExportOrder, by: Subject) -> Stud
     )
 
 
-def _contents(hub: "Hub", study: StudyRecord) -> StudyContents:
+def _contents(hub: Hub, study: StudyRecord) -> StudyContents:
     uid = study.study_instance_uid
     series = [
         (one, hub.index.instances_of(uid, one.series_instance_uid))
@@ -96,11 +93,11 @@ def _contents(hub: "Hub", study: StudyRecord) -> StudyContents:
     return StudyContents(study, series)
 
 
-def _person(hub: "Hub") -> Callable[[StudyRecord], str]:
+def _person(hub: Hub) -> Callable[[StudyRecord], str]:
     return lambda study: hub.patients.resolve(study.patient) or study.patient.cx
 
 
-def _resource(hub: "Hub", study: StudyRecord) -> Resource:
+def _resource(hub: Hub, study: StudyRecord) -> Resource:
     global_id = hub.patients.resolve(study.patient)
     known = hub.patients.identifiers_of(global_id) if global_id else ()
     return Resource(
@@ -112,7 +109,7 @@ def _resource(hub: "Hub", study: StudyRecord) -> Resource:
     )
 
 
-def _masks(hub: "Hub", wanted: ExportOrder) -> PixelCheck:
+def _masks(hub: Hub, wanted: ExportOrder) -> PixelCheck:
     recipe = hub.eir.recipes.get(PUBLIC)
     exclusion = recipe.exclusion
     if exclusion is None:
@@ -148,9 +145,7 @@ def _masks(hub: "Hub", wanted: ExportOrder) -> PixelCheck:
     return masks
 
 
-def _record(
-    hub: "Hub", session: Session, by: Subject, study: StudyRecord, done: StudyExport
-) -> None:
+def _record(hub: Hub, session: Session, by: Subject, study: StudyRecord, done: StudyExport) -> None:
     project = done.subject_id.rsplit("-", 1)[0]
     detail = f"{project}: {len(done.files)} images, content {done.content_sha256[:16]}"
     hub.access.audit.record(session, _event(by, study.study_instance_uid, "success", detail))

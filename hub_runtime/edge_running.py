@@ -7,9 +7,10 @@ from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
 from hub_runtime.archive_room import ArchiveRoom
-from hub_runtime.bootstrap import Hub, Wsgi, build_hub
+from hub_runtime.bootstrap import build_hub
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.edge import EdgeSpan, edge_span
+from hub_runtime.hub import Hub, Wsgi
 from viewer_api.app import create_edge_app
 from viewer_api.edge_services import EdgeServices
 

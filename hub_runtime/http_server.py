@@ -16,8 +16,8 @@ from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_kernel.tls import TlsFiles, server_context
-from hub_runtime.bootstrap import Wsgi
 from hub_runtime.http_tls import TlsChannel
+from hub_runtime.hub import Wsgi
 
 _CLEANUP_S = 30
 

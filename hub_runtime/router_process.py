@@ -12,7 +12,8 @@ import click
 
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from hub_runtime.serving import EndRequest, running
 
 _SAY_S = 1.0

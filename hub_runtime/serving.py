@@ -13,8 +13,9 @@ from typing import TypeVar
 from access_control.atna_application import application_started, application_stopped
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer, LargeBodies
+from hub_runtime.hub import Hub
+from hub_runtime.jobs import task_engine
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from hub_runtime.router_processes import RouterProcesses
 from hub_runtime.sharing import body_limits
@@ -81,7 +82,7 @@ def running(
             hub.address.url = hub.settings.web.public_url or http
             viewer = _open_viewer(hub, stack)
         if "worker" in roles:
-            engine = hub.task_engine()
+            engine = task_engine(hub)
             engine.start()
             stack.callback(engine.stop)
             hub.forwarding.service.start()

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub
 from hub_runtime.http_server import HttpServer
+from hub_runtime.hub import Hub
 from hub_runtime.own_tls import web_tls_files
 from viewer_api.viewer_origin import create_viewer_app, installed_viewer
 

@@ -11,7 +11,8 @@ from eir_versions.deidentification.boxes import parse_boxes
 from eir_versions.deidentification.burned_in import Case, CaseState, Verdict
 from eir_versions.deidentification.desk import Decision
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 
 

@@ -13,8 +13,9 @@ from access_control.authority import (
 )
 from access_control.certificates import END_UNKNOWN, MachineCertificate, MachineCertificates
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.commands.people import role_set, roles_option, site_set, sites_option
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.own_tls import certificate_authority, trust_folder
 

@@ -8,8 +8,9 @@ import click
 from access_control.audit_message import AuditEvent
 from access_control.model import Subject, SubjectKind
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.conflict_room import conflict_room
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from image_archive.conflict_words import CaseStatus, Decided, Decision, DecisionState, Verdict
 from image_archive.conflicts import CaseQuery, ConflictCase, Parked

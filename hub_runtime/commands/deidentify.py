@@ -9,8 +9,9 @@ from access_control.model import Subject
 from eir_versions.deidentification.exporting import StudyExport
 from eir_versions.deidentification.profile import EDITION, Option, Profile
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.deidentifying import export, order
+from hub_runtime.hub import Hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 
 

@@ -10,8 +10,9 @@ from eir_versions.deidentification.burned_in import CaseState
 from hub_kernel.errors import NotFoundError
 from hub_kernel.settings import Settings
 from hub_runtime import schema
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.certificate_watch import certificate_watch
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.viewer_port import viewer_folder
 from image_archive.errors import ArchiveError

@@ -11,8 +11,9 @@ from eir_versions.reports.ledger import WaitingReport
 from eir_versions.reports.model import ShownReport
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.commands.burned_in import burned_in
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 
 

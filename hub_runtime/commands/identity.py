@@ -14,7 +14,8 @@ from access_control.model import Subject, SubjectKind
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.hub import Hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 from patient_index.domains import DomainDirectory
 from patient_index.global_ids import is_global_id

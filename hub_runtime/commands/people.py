@@ -8,7 +8,8 @@ import click
 from access_control.model import Role
 from hub_kernel.errors import InvalidValueError
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 
 roles_option = click.option(

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from eir_versions.tables import EirVersionPictureRow
 from hub_kernel.database import Database
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
+from hub_runtime.hub import Hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 from xds_registry.verification import (
     LedgerPicture,

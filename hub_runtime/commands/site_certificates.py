@@ -13,8 +13,9 @@ from access_control.errors import CertificateAuthorityError
 from access_control.model import Site
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, opened_hub
+from hub_runtime.bootstrap import opened_hub
 from hub_runtime.commands.certificates import line, told
+from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.own_tls import certificate_authority
 

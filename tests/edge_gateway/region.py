@@ -25,8 +25,9 @@ from hub_kernel.settings import (
 )
 from hub_kernel.tasks import deliver_all_due
 from hub_kernel.tls import TlsFiles
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
 from hub_runtime.http_server import HttpServer
+from hub_runtime.hub import Hub
 from tests.dicom_router.instances import ct, encoded
 
 SITES = ("sijing", "jiuting")

@@ -22,7 +22,7 @@ from access_control.shared_links import NewLink, ShareRequest
 from hub_kernel.database import Base
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub
+from hub_runtime.hub import Hub
 from tests.support.serving_hub import eirhub
 from tests.viewer_api.region import Shown, sample, settle, store
 from tests.xds_registry import wire

@@ -24,7 +24,8 @@ from access_control.model import Role
 from dicom_router.node import DicomNode
 from hub_kernel.person_names import decode_person_name, encodable, encode_text, name_keys
 from hub_kernel.settings import HubSettings, RouterSettings, Settings
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from tests.dicom_router.instances import ct, part10
 from tests.support.name_cases import CASES, Case
 from tests.support.tools import require_tool

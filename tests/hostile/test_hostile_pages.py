@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from access_control.model import Role
-from hub_runtime.bootstrap import Hub
+from hub_runtime.hub import Hub
 from image_archive.file_meta import write_file_meta
 from image_archive.model import IncomingHeader
 from tests.hostile.cases_text import in_every_text

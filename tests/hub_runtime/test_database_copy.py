@@ -12,8 +12,9 @@ from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import DatabaseSettings, HubSettings, Settings, StudySettings
 from hub_runtime import schema
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
 from hub_runtime.database_copy import DatabaseCopyError, copy_database
+from hub_runtime.hub import Hub
 from tests.support.clock import FixedClock
 from tests.support.postgresql import PostgresqlServer
 from tests.viewer_api.region import new_hub, sample, settle, site, store

@@ -12,8 +12,9 @@ from access_control.audit import AuditQuery
 from access_control.model import Role, Site
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.settings import Settings
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
 from hub_runtime.http_server import HttpServer
+from hub_runtime.hub import Hub
 from tests.patient_index.hl7v2.messages import adt, merge
 from tests.patient_index.hl7v2.wire import connected, value
 

@@ -13,7 +13,8 @@ from access_control.model import Site
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.settings import Settings
 from hub_runtime import hl7_node
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from patient_index.model import Decided
 from tests.patient_index.hl7v2.messages import adt, pdq, pix
 from tests.patient_index.hl7v2.wire import Sender, connected, count, repetitions, value

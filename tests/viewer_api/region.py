@@ -15,7 +15,8 @@ from access_control.model import Site
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.settings import HubSettings, Settings, StudySettings
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from patient_index.model import Decided
 

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from access_control.model import Role
-from hub_runtime.bootstrap import Hub
+from hub_runtime.hub import Hub
 from image_archive.errors import ArchiveError
 from tests.viewer_api.multipart import parts_of
 from tests.viewer_api.region import new_hub, origin_of, part10, web_app

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence as DicomSequence
 
 from access_control.model import Role
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub
+from hub_runtime.hub import Hub
 from image_archive.model import KEY_OBJECT_SELECTION
 from tests.viewer_api.region import new_hub, origin_of, part10, web_app
 from tests.viewer_api.test_dicomweb_hostile import honest

@@ -23,7 +23,8 @@ from hub_kernel.settings import (
     StudySettings,
 )
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from image_archive.exporting import ExportedInstance
 from image_archive.model import InstanceOrigin, InstanceRecord
 from patient_index.model import Decided

@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian
 
 from access_control.model import Site
-from hub_runtime.bootstrap import Hub
+from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 
 SCROLL_CT, PRIOR_CT, CINE, SLIDE, PAPERS, BROKEN, OTHER_PERSON = (f"2.25.9057{n}" for n in range(7))

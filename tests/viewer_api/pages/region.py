@@ -25,7 +25,8 @@ from hub_kernel.settings import (
     WebSettings,
 )
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from tests.support.tables import create_tables
 

@@ -16,7 +16,8 @@ from hub_kernel.events import StudyCompleted, new_event
 from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import deliver_all_due
-from hub_runtime.bootstrap import Hub, build_hub
+from hub_runtime.bootstrap import build_hub
+from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from tests.eir_versions.builders import part10
 from tests.eir_versions.documents import PDF, pdf_report, report

@@ -14,9 +14,9 @@ from access_control.model import Role, Site
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
-from hub_runtime.bootstrap import Hub
 from hub_runtime.conflict_room import conflict_room
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights
+from hub_runtime.hub import Hub
 from patient_index.domains import Domain, DomainDirectory
 from patient_index.feed import PatientFeed
 from patient_index.hl7v2.exchange import Hl7Parts

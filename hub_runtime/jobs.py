@@ -1,0 +1,56 @@
+"""What a hub does by itself: its periodic jobs, and the engine that runs them and its outbox."""
+
+from collections.abc import Callable, Mapping
+
+from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
+from hub_runtime.archive_room import ArchiveRoom
+from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
+from hub_runtime.compacting import compaction_jobs
+from hub_runtime.conflict_room import site_jobs
+from hub_runtime.hub import Hub
+from hub_runtime.sharing import registry_jobs
+
+
+def task_engine(hub: Hub) -> TaskEngine:
+    """Return the configured engine over the hub's outbox and periodic jobs."""
+    return TASK_ENGINES[hub.settings.tasks.engine](hub)
+
+
+def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
+    """Return what a hub does by itself from time to time."""
+    completion_s = min(5.0, hub.settings.study.quiet_period_s / 4)
+    return [
+        PeriodicJob("study-completion", completion_s, hub.archive.complete_quiet_studies),
+        PeriodicJob("outbox-purge", 60.0, lambda: hub.base.outbox.purge(hub.database)),
+        PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub)),
+        PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
+        PeriodicJob("link-purge", 600.0, hub.access.links.purge),
+        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
+        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
+        *site_jobs(hub),
+        *compaction_jobs(hub),
+        *hub.trust.jobs,
+        *registry_jobs(hub.registry),
+        *hub.edges.jobs(),
+        *hub.forwarding.jobs(),
+        *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),
+    ]
+
+
+def _measure_outbox(hub: Hub) -> None:
+    with hub.database.read() as session:
+        status = hub.base.outbox.status(session)
+    hub.base.metrics.outbox.labels("pending").set(status.pending)
+    hub.base.metrics.outbox.labels("parked").set(status.parked)
+
+
+def _threads(hub: Hub) -> TaskEngine:
+    engine = ThreadTaskEngine(
+        hub.database, hub.base.outbox, periodic_jobs(hub), workers=hub.settings.tasks.workers
+    )
+    hub.database.on_published = engine.wake
+    return engine
+
+
+# The seam: a new engine is its module and one row here.
+TASK_ENGINES: Mapping[str, Callable[[Hub], TaskEngine]] = {"threads": _threads}
