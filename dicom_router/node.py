@@ -35,9 +35,9 @@ from dicom_router.tls import SecureReception
 from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
+from hub_kernel.leases import is_dead_here
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
-from hub_kernel.tasks import is_dead_here
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 

@@ -21,6 +21,11 @@ class Event:
     event_id: str
     occurred_at: datetime
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether what follows from it goes before everything else: an emergency."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedPatient:

@@ -3,8 +3,13 @@
 An event row and one delivery row per subscriber are written in the transaction that made the event
 true. A task engine then carries each delivery at least once; the tables, not the engine, are the
 truth.
+
+A delivery is claimed for a lease, which its worker extends while it works. A worker that dies lets
+its leases run out; that was an attempt like one that raised. What was tried before is handed out
+alone: a delivery that kills its worker takes no other with it twice.
 """
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +18,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    ForeignKey,
-    Index,
-    String,
-    Text,
     delete,
     func,
     insert,
@@ -24,14 +25,17 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from hub_kernel.database import Base, Database, UtcDateTime
+from hub_kernel.database import Database
 from hub_kernel.events import Event, decode_event, encode_event
+from hub_kernel.outbox_tables import PARKED, PENDING, OutboxDelivery, OutboxEvent
 
-PENDING = "pending"
-PARKED = "parked"
+log = logging.getLogger(__name__)
+
+LEASE_S = 60.0
 _BACKOFF_CAP_S = 300.0
+_ENDED = "its worker ended while delivering it"
 # Farther ahead than any lease or delay: written by a clock that has been set back since.
 _FAR_AHEAD = timedelta(days=1)
 
@@ -60,33 +64,6 @@ class Subscriber:
         return self.news(concerned) if self.news and concerned else concerned
 
 
-class OutboxEvent(Base):
-    """One published event."""
-
-    __tablename__ = "outbox_event"
-
-    event_id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(40))
-    payload: Mapped[str] = mapped_column(Text)
-    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-
-
-class OutboxDelivery(Base):
-    """One event still owed to one subscriber; the row goes when the subscriber is done."""
-
-    __tablename__ = "outbox_delivery"
-    __table_args__ = (Index("ix_outbox_delivery_due", "state", "due_at", "delivery_id"),)
-
-    delivery_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    event_id: Mapped[str] = mapped_column(ForeignKey("outbox_event.event_id"), index=True)
-    subscriber: Mapped[str] = mapped_column(String(80))
-    state: Mapped[str] = mapped_column(String(10), default=PENDING)
-    attempts: Mapped[int] = mapped_column(default=0)
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    claimed_by: Mapped[str] = mapped_column(String(200), default="")
-    reason: Mapped[str] = mapped_column(Text, default="")
-
-
 _OWED = select(
     OutboxDelivery.delivery_id,
     OutboxDelivery.subscriber,
@@ -106,16 +83,23 @@ class Delivery:
     subscriber: str
     attempts: int
     event: Event
+    worker: str
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker asks for. `heavy` None means both quick and heavy work."""
+    """What a worker asks for.
+
+    `heavy` None means both quick and heavy work; `urgent_only` means emergencies alone; of `only`,
+    where there is any, those that are due are wanted.
+    """
 
     worker: str
     limit: int = 64
-    lease_s: float = 600.0
+    lease_s: float = LEASE_S
     heavy: bool | None = None
+    urgent_only: bool = False
+    only: tuple[int, ...] | None = None
 
     def takes(self, subscriber: Subscriber) -> bool:
         """Tell whether this claim is for that subscriber's deliveries."""
@@ -170,23 +154,26 @@ class Outbox:
         return {type(one) for one in written}
 
     def claim(self, database: Database, wanted: Claim) -> list[Delivery]:
-        """Take due deliveries, oldest first; they are ours until the lease runs out.
+        """Take due deliveries, urgent and old ones first; they are ours until the lease runs out.
 
-        A worker that dies lets its lease run out, or loses it at the next start on its machine
-        (`release_dead`).
+        Of several that ask at once each gets others. A worker that dies lets its leases run out, or
+        loses them at the next start on its machine (`release_dead`); what has killed its workers as
+        often as its subscriber may fail is parked.
         """
-        names = [s.name for s in self.subscribers.values() if wanted.takes(s)]
-        if not self._something_is_due(database, names):
+        asked = self._asked(wanted)
+        if not self._something_is_due(database, asked):
             return []
         with database.unit_of_work() as work:
             now = work.clock.now()
-            due = work.session.execute(
-                _OWED.where(OutboxDelivery.state == PENDING, _is_due(now))
-                .where(OutboxDelivery.subscriber.in_(names))
-                .order_by(OutboxDelivery.delivery_id)
+            found = work.session.execute(
+                _OWED.where(OutboxDelivery.state == PENDING, _is_due(now), *asked)
+                .order_by(OutboxDelivery.urgent.desc(), OutboxDelivery.delivery_id)
                 .limit(wanted.limit)
                 .with_for_update(skip_locked=True, of=OutboxDelivery)
             ).all()
+            due = self._without_killers(work.session, found)
+            # What was tried before goes alone: it may be what ended its worker.
+            due = due[:1] if due and due[0].attempts else [row for row in due if not row.attempts]
             work.session.execute(
                 update(OutboxDelivery)
                 .where(OutboxDelivery.delivery_id.in_([row.delivery_id for row in due]))
@@ -194,6 +181,7 @@ class Outbox:
                     due_at=now + timedelta(seconds=wanted.lease_s),
                     claimed_by=wanted.worker,
                     attempts=OutboxDelivery.attempts + 1,
+                    handed_at=None,
                 )
                 .execution_options(synchronize_session=False)
             )
@@ -203,9 +191,20 @@ class Outbox:
                 subscriber=row.subscriber,
                 attempts=row.attempts + 1,
                 event=decode_event(row.kind, row.payload),
+                worker=wanted.worker,
             )
             for row in due
         ]
+
+    def extend(self, database: Database, worker: str, held: Iterable[int]) -> None:
+        """Keep the leases of deliveries that `worker` is still at."""
+        with database.unit_of_work() as work:
+            work.session.execute(
+                update(OutboxDelivery)
+                .where(OutboxDelivery.delivery_id.in_(list(held)))
+                .where(OutboxDelivery.claimed_by == worker)
+                .values(due_at=work.clock.now() + timedelta(seconds=LEASE_S))
+            )
 
     def settle(self, database: Database, done: Iterable[int]) -> None:
         """Forget deliveries whose subscribers have done their work."""
@@ -217,15 +216,16 @@ class Outbox:
     def postpone(self, database: Database, delivery: Delivery, reason: str) -> bool:
         """Put a failed delivery back with growing delay, or park it; tell whether it was parked."""
         parked = delivery.attempts >= self.subscribers[delivery.subscriber].attempts
-        delay_s = min(_BACKOFF_CAP_S, 0.5 * 2 ** min(delivery.attempts, 10))
         with database.unit_of_work() as work:
             work.session.execute(
                 update(OutboxDelivery)
                 .where(OutboxDelivery.delivery_id == delivery.delivery_id)
+                # Whose lease has run out has nothing to say any more.
+                .where(OutboxDelivery.claimed_by == delivery.worker)
                 .values(
                     state=PARKED if parked else PENDING,
                     claimed_by="",
-                    due_at=work.clock.now() + timedelta(seconds=delay_s * random.uniform(0.8, 1.2)),  # noqa: S311 (jitter)
+                    due_at=work.clock.now() + _delay(delivery.attempts),
                     reason=reason[:2000],
                 )
             )
@@ -259,23 +259,59 @@ class Outbox:
         return len(stale)
 
     def release_dead(self, database: Database, is_dead: Callable[[str], bool]) -> int:
-        """Make deliveries of dead workers due again; `is_dead` judges a worker's name."""
+        """Make deliveries of dead workers due again; `is_dead` judges a worker's name.
+
+        The first time at once; what has ended several workers waits longer each time.
+        """
         with database.unit_of_work() as work:
-            claimed = work.session.scalars(
-                select(OutboxDelivery.claimed_by)
-                .where(OutboxDelivery.claimed_by != "", OutboxDelivery.state == PENDING)
-                .distinct()
+            held = work.session.execute(
+                select(
+                    OutboxDelivery.delivery_id, OutboxDelivery.claimed_by, OutboxDelivery.attempts
+                ).where(OutboxDelivery.claimed_by != "", OutboxDelivery.state == PENDING)
             ).all()
-            dead = [worker for worker in claimed if is_dead(worker)]
-            released = work.session.execute(
-                update(OutboxDelivery)
-                .where(OutboxDelivery.claimed_by.in_(dead), OutboxDelivery.state == PENDING)
-                .values(due_at=work.clock.now(), claimed_by="")
-                .returning(OutboxDelivery.delivery_id)
-            ).all()
+            dead = {worker for worker in {row.claimed_by for row in held} if is_dead(worker)}
+            released = [row for row in held if row.claimed_by in dead]
+            now = work.clock.now()
+            for row in released:
+                work.session.execute(
+                    update(OutboxDelivery)
+                    .where(OutboxDelivery.delivery_id == row.delivery_id)
+                    .where(OutboxDelivery.claimed_by == row.claimed_by)
+                    .values(
+                        due_at=now if row.attempts <= 1 else now + _delay(row.attempts),
+                        claimed_by="",
+                        reason=_ENDED,
+                    )
+                )
         return len(released)
 
-    def _something_is_due(self, database: Database, names: list[str]) -> bool:
+    def _asked(self, wanted: Claim) -> list[ColumnElement[bool]]:
+        names = [s.name for s in self.subscribers.values() if wanted.takes(s)]
+        asked: list[ColumnElement[bool]] = [OutboxDelivery.subscriber.in_(names)]
+        if wanted.urgent_only:
+            asked.append(OutboxDelivery.urgent.is_(True))
+        if wanted.only is not None:
+            asked.append(OutboxDelivery.delivery_id.in_(wanted.only))
+        return asked
+
+    def _without_killers(self, session: Session, found: Sequence[Any]) -> list[Any]:
+        """Park what has been tried as often as may be and never came back with a reason."""
+        over = [row for row in found if row.attempts >= self.subscribers[row.subscriber].attempts]
+        if over:
+            session.execute(
+                update(OutboxDelivery)
+                .where(OutboxDelivery.delivery_id.in_([row.delivery_id for row in over]))
+                .values(state=PARKED, claimed_by="", reason=_ENDED)
+                .execution_options(synchronize_session=False)
+            )
+            for row in over:
+                log.error(
+                    "delivery parked",
+                    extra={"subscriber": row.subscriber, "event": row.kind, "reason": _ENDED},
+                )
+        return [row for row in found if row not in over]
+
+    def _something_is_due(self, database: Database, asked: list[ColumnElement[bool]]) -> bool:
         """Look without a write lock: an idle worker must not disturb the receive path."""
         with database.read() as session:
             return (
@@ -284,12 +320,17 @@ class Outbox:
                     .where(
                         OutboxDelivery.state == PENDING,
                         _is_due(database.clock.now()),
-                        OutboxDelivery.subscriber.in_(names),
+                        *asked,
                     )
                     .limit(1)
                 )
                 is not None
             )
+
+
+def _delay(attempts: int) -> timedelta:
+    delay_s = min(_BACKOFF_CAP_S, 0.5 * 2 ** min(attempts, 10))
+    return timedelta(seconds=delay_s * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
@@ -314,4 +355,6 @@ def _delivery_values(occurred: Event, subscriber: str) -> dict[str, Any]:
         "due_at": occurred.occurred_at,
         "claimed_by": "",
         "reason": "",
+        "urgent": occurred.is_urgent,
+        "handed_at": None,
     }

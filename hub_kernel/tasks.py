@@ -1,35 +1,23 @@
 """Carry outbox deliveries to their subscribers: in this process, by threads, at least once."""
 
 import logging
-import os
-import socket
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hub_kernel.database import Database
 from hub_kernel.events import Event
-from hub_kernel.outbox import Claim, Delivery, Outbox
+from hub_kernel.leases import Leases, is_dead_here, process_name
+from hub_kernel.outbox import LEASE_S, Claim, Delivery, Outbox
+from hub_kernel.periodic_jobs import PeriodicJob, PeriodicJobs
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 1.0
 _GATHER_S = 0.2
-
-
-@dataclass(frozen=True)
-class PeriodicJob:
-    """Something to be done every `interval_s` seconds, never twice at once.
-
-    `interrupt` is called when the engine stops, from another thread than `run`: it cuts a long wait
-    short, and every later one.
-    """
-
-    name: str
-    interval_s: float
-    run: Callable[[], object]
-    interrupt: Callable[[], object] = lambda: None
+_KEEP_S = LEASE_S / 4
 
 
 class TaskEngine(Protocol):
@@ -53,6 +41,7 @@ class ThreadTaskEngine:
 
     Rendering a study takes minutes, resolving a patient milliseconds; each has its own lane so that
     the second never waits for the first. Subscribers must not rely on order: a retry comes late.
+    Several such engines, in processes or on machines of their own, share one outbox.
     """
 
     def __init__(
@@ -62,11 +51,13 @@ class ThreadTaskEngine:
         jobs: Iterable[PeriodicJob] = (),
         *,
         workers: int = 2,
+        worker: str = "",
     ) -> None:
         self._database = database
         self._outbox = outbox
-        self._jobs = list(jobs)
-        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._worker = worker or process_name()
+        self._jobs = PeriodicJobs(jobs, Leases(database, self._worker, is_dead=is_dead_here))
+        self._delivering = Delivering(database, outbox, self._worker)
         self._stopping = threading.Event()
         quick = _Lane("quick", Claim(self._worker, limit=256, heavy=False))
         self._lanes = [quick] + [
@@ -79,27 +70,25 @@ class ThreadTaskEngine:
         """Take back what dead predecessors held, then begin to deliver."""
         self._stopping.clear()
         self._outbox.release_dead(self._database, is_dead_here)
+        self._delivering.start()
         self._threads = [
             threading.Thread(target=self._deliver_forever, args=(lane,), name=f"outbox-{lane.name}")
             for lane in self._lanes
         ]
-        self._threads += [
-            threading.Thread(target=self._repeat, args=(job,), name=f"job-{job.name}")
-            for job in self._jobs
-        ]
         for thread in self._threads:
             thread.start()
+        self._jobs.start()
 
     def stop(self) -> None:
         """Let what is under way finish, then stop."""
         self._stopping.set()
-        for job in self._jobs:
-            job.interrupt()
         for lane in self._lanes:
             lane.due.set()
+        self._jobs.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []
+        self._delivering.stop()
 
     def wake(self, published: frozenset[type[Event]]) -> None:
         """Look at the outbox now instead of at the next poll, in the lanes these events are for."""
@@ -114,7 +103,7 @@ class ThreadTaskEngine:
             lane.due.clear()
             try:
                 claimed = self._outbox.claim(self._database, lane.claim)
-                deliver(self._database, self._outbox, claimed)
+                self._delivering.deliver(claimed)
             except Exception:  # worker loop: a database that is away comes back
                 log.exception("the outbox cannot be reached; trying again")
                 claimed = []
@@ -124,19 +113,60 @@ class ThreadTaskEngine:
                 # Gather a moment: under load one claim then carries many deliveries.
                 self._stopping.wait(_GATHER_S)
 
-    def _repeat(self, job: PeriodicJob) -> None:
-        while not self._stopping.wait(job.interval_s):
-            try:
-                job.run()
-            except Exception:  # outermost edge of a background job: it must come back
-                log.exception("periodic job failed", extra={"job": job.name})
-
 
 @dataclass
 class _Lane:
     name: str
     claim: Claim
     due: threading.Event = field(default_factory=threading.Event)
+
+
+class Delivering:
+    """Delivers what `worker` has claimed, and extends the leases of what takes long."""
+
+    def __init__(self, database: Database, outbox: Outbox, worker: str) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._worker = worker
+        self._held: dict[int, float] = {}
+        self._holding = threading.Lock()
+        self._stopping = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look after leases."""
+        self._stopping.clear()
+        self._keeper = threading.Thread(target=self._keep, name="outbox-leases")
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Cease to; call it when nothing is being delivered any more."""
+        self._stopping.set()
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
+
+    def deliver(self, batch: list[Delivery]) -> None:
+        """Hand each delivery to its subscriber; settle what succeeded, postpone what raised."""
+        with self._holding:
+            self._held |= {one.delivery_id: time.monotonic() for one in batch}
+        try:
+            deliver(self._database, self._outbox, batch)
+        finally:
+            with self._holding:
+                for one in batch:
+                    self._held.pop(one.delivery_id, None)
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(_KEEP_S):
+            long_ago = time.monotonic() - _KEEP_S
+            with self._holding:
+                held = [one for one, since in self._held.items() if since <= long_ago]
+            try:
+                if held:
+                    self._outbox.extend(self._database, self._worker, held)
+            except Exception:  # background loop: a database that is away comes back
+                log.exception("leases cannot be extended; trying again")
 
 
 def deliver(database: Database, outbox: Outbox, batch: list[Delivery]) -> None:
@@ -174,19 +204,3 @@ def _postpone(database: Database, outbox: Outbox, delivery: Delivery, error: Exc
         },
         exc_info=error,
     )
-
-
-def is_dead_here(worker: str) -> bool:
-    """Tell whether `worker` (host:pid) was on this machine and is gone."""
-    host, _, pid = worker.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    if int(pid) == os.getpid():
-        return True  # this process has not begun: the name is a predecessor's
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -28,8 +28,8 @@ from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.metrics import Metrics
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
-from hub_kernel.tasks import PeriodicJob
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from access_control.certificates import END_UNKNOWN, MachineCertificate, Machine
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 from hub_kernel.metrics import Metrics
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
-from hub_kernel.tasks import PeriodicJob
 from hub_runtime.hub import Hub
 from hub_runtime.own_tls import trust_folder
 
@@ -55,7 +55,7 @@ class CertificateWatch:
 
     def job(self) -> PeriodicJob:
         """Return the watch as a periodic job."""
-        return PeriodicJob("certificate-watch", _EVERY_S, self.watch)
+        return PeriodicJob("certificate-watch", _EVERY_S, self.watch, everywhere=True)
 
     def watch(self) -> None:
         """Measure, and warn of what ends soon."""

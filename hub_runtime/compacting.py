@@ -5,7 +5,7 @@ from contextlib import suppress
 from eir_versions.errors import DecoderPoolStoppedError
 from eir_versions.master_making import HtMasterMaker
 from eir_versions.master_reading import HtMasterReader
-from hub_kernel.tasks import PeriodicJob
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.hub import Hub
 from image_archive.compaction import Compaction, CompactionParts, CompactionPolicy
 from image_archive.errors import CompactionRunningError

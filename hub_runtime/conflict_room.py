@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from hub_kernel.metrics import Metrics
-from hub_kernel.tasks import PeriodicJob
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.hub import Hub
 from image_archive.conflict_resolving import ConflictResolver
@@ -27,7 +27,7 @@ class ConflictRoom:
     def jobs(self) -> list[PeriodicJob]:
         """Return what measures, finishes and tidies up."""
         return [
-            PeriodicJob("conflict-count", _MEASURED_EVERY_S, self.measure),
+            PeriodicJob("conflict-count", _MEASURED_EVERY_S, self.measure, everywhere=True),
             PeriodicJob("conflict-finish", _FINISHED_EVERY_S, self.resolver.finish_pending),
             PeriodicJob("conflict-discard", _DISCARDED_EVERY_S, self._discard),
         ]
@@ -57,5 +57,5 @@ def site_jobs(hub: Hub) -> list[PeriodicJob]:
     return [
         *conflict_room(hub).jobs(),
         certificate_watch(hub).job(),
-        PeriodicJob("site-usage", _USAGE_EVERY_S, hub.usage.flush),
+        PeriodicJob("site-usage", _USAGE_EVERY_S, hub.usage.flush, everywhere=True),
     ]

@@ -19,9 +19,9 @@ from edge_gateway.reporting import Reporter
 from edge_gateway.spool import Spool, SpoolRule
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
 from hub_kernel.settings_edge import EdgeSettings
-from hub_kernel.tasks import PeriodicJob
 from hub_runtime.edge_queue import HUB, EdgeQueue
 from image_archive.service import ArchiveService
 

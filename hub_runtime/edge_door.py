@@ -15,8 +15,8 @@ from edge_gateway.partials import PartialLimits, PartialUploads
 from edge_gateway.wsgi import EdgeDoor, EdgeDoorParts
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
-from hub_kernel.tasks import PeriodicJob
 from hub_runtime.machine_authentication import Authenticate
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService

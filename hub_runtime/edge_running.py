@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from edge_gateway.errors import EdgeError
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
-from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
+from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.certificate_watch import certificate_watch

@@ -31,11 +31,12 @@ from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.leases import is_dead_here
 from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Subscriber
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import Settings
 from hub_kernel.settings_destinations import RateSettings, WebDestinationSettings
-from hub_kernel.tasks import PeriodicJob, is_dead_here
 from hub_runtime.edge import RULE, hub_destination
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
@@ -95,7 +96,7 @@ class ForwardingWiring:
         if not self.service.destinations:
             return []
         return [
-            PeriodicJob("forwarding-status", _MEASURE_S, self.service.measure),
+            PeriodicJob("forwarding-status", _MEASURE_S, self.service.measure, everywhere=True),
             PeriodicJob("forwarding-commitment", _COMMIT_S, self.service.ask_commitments),
         ]
 

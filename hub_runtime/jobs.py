@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from hub_kernel.tasks import PeriodicJob, TaskEngine, ThreadTaskEngine
+from hub_kernel.periodic_jobs import PeriodicJob
+from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.compacting import compaction_jobs
@@ -22,11 +23,11 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
     return [
         PeriodicJob("study-completion", completion_s, hub.archive.complete_quiet_studies),
         PeriodicJob("outbox-purge", 60.0, lambda: hub.base.outbox.purge(hub.database)),
-        PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub)),
+        PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub), everywhere=True),
         PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
-        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head),
-        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch),
+        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head, everywhere=True),
+        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch, everywhere=True),
         *site_jobs(hub),
         *compaction_jobs(hub),
         *hub.trust.jobs,

@@ -14,7 +14,7 @@ from access_control.saml.trust import load_trust
 from access_control.tokens import MachineTokens
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
-from hub_kernel.tasks import PeriodicJob
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.machine_authentication import AUTHENTICATIONS, Authenticate, Environ
 
 Vouch = Callable[[etree._Element | None, Environ], Subject | None]  # noqa: SLF001 (its only name)

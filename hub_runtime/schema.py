@@ -17,7 +17,8 @@ import dicom_router.tables
 import edge_gateway.tables
 import eir_versions.deidentification.tables
 import eir_versions.tables
-import hub_kernel.outbox
+import hub_kernel.leases
+import hub_kernel.outbox_tables
 import image_archive.tables
 import patient_index.hl7v2.tables
 import patient_index.tables
@@ -35,7 +36,8 @@ from hub_kernel.errors import ConfigurationError
 
 # Importing a module of tables is what puts them into the metadata.
 TABLES: tuple[ModuleType, ...] = (
-    hub_kernel.outbox,
+    hub_kernel.outbox_tables,
+    hub_kernel.leases,
     access_control.tables,
     access_control.tables_consent,
     access_control.tables_trust,

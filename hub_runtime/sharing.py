@@ -14,8 +14,8 @@ from hub_kernel.config_files import shipped_config
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import RegistrySettings, Settings
-from hub_kernel.tasks import PeriodicJob
 from hub_runtime.machine_trust import MachineTrust
 from image_archive.backend import ArchiveBackend
 from image_archive.exporting import ExportedInstance

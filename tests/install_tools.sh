@@ -19,6 +19,8 @@ ls /usr/lib/*/libopenh264.so.7 /lib/*/libopenh264.so.7 >/dev/null 2>&1 || missin
 need rsyslogd rsyslog
 ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || missing="$missing rsyslog-openssl"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgres postgresql
+need rabbitmq-server rabbitmq-server
+need redis-server redis-server
 [ -n "$(fc-list :lang=zh 2>/dev/null | head -n 1)" ] || missing="$missing fonts-noto-cjk fontconfig"
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "$(printf %s "$missing" | tr -d ' ')" ] || exit 0

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.events import StudyCompleted, new_event
-from hub_kernel.outbox import PENDING, OutboxDelivery, OutboxEvent
+from hub_kernel.outbox_tables import PENDING, OutboxDelivery, OutboxEvent
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
 from image_archive.model import StudyRecord, StudyState

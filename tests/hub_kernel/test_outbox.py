@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 
 from hub_kernel.database import Database
 from hub_kernel.events import Event, StudyCompleted, StudyRegistered, new_event
-from hub_kernel.outbox import Claim, Outbox, OutboxDelivery, OutboxEvent, Subscriber
-from hub_kernel.tasks import PeriodicJob, ThreadTaskEngine, deliver_all_due
+from hub_kernel.outbox import LEASE_S, Claim, Outbox, OutboxDelivery, OutboxEvent, Subscriber
+from hub_kernel.periodic_jobs import PeriodicJob
+from hub_kernel.tasks import ThreadTaskEngine, deliver_all_due
 from tests.support.clock import FixedClock
 
 
@@ -180,6 +181,80 @@ def test_leases_of_dead_workers_are_released_at_once(
     assert outbox.release_dead(hub, lambda worker: worker != "dead") == 0
     assert outbox.release_dead(hub, lambda worker: worker == "dead") == 1
     assert len(outbox.claim(hub, Claim("alive"))) == 1
+
+
+def _claimed(hub: Database, outbox: Outbox, clock: FixedClock) -> list[str]:
+    """What one worker after the other gets; each dies with it."""
+    got = [one.event.study_instance_uid for one in outbox.claim(hub, Claim("dies"))]
+    clock.advance(seconds=LEASE_S + 1)
+    return got
+
+
+def test_what_was_claimed_with_a_dead_worker_is_handed_out_alone(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    for uid in ("1.1", "1.2", "1.3"):
+        _publish(hub, _completed(clock, uid))
+    assert _claimed(hub, outbox, clock) == ["1.1", "1.2", "1.3"]
+    _publish(hub, _completed(clock, "1.4"))
+    assert [_claimed(hub, outbox, clock) for _ in range(2)] == [["1.1"], ["1.1"]]
+
+
+def test_a_delivery_that_kills_its_workers_is_parked_and_the_others_are_delivered(
+    database: Database, clock: FixedClock, handled: list[Event]
+) -> None:
+    outbox = Outbox([Subscriber("collect", StudyCompleted, handled.append, attempts=3)])
+    database._outbox = outbox
+    for uid in ("1.1", "1.2"):
+        _publish(database, _completed(clock, uid))
+    assert _claimed(database, outbox, clock) == ["1.1", "1.2"]
+    for _ in range(2):
+        assert _claimed(database, outbox, clock) == ["1.1"]
+    assert deliver_all_due(database, outbox) == 1
+    assert [one.study_instance_uid for one in handled] == ["1.2"]
+    with database.read() as session:
+        assert (outbox.status(session).pending, outbox.status(session).parked) == (0, 1)
+        assert "worker ended" in session.scalars(select(OutboxDelivery.reason)).one()
+
+
+def test_what_has_ended_several_workers_waits_before_it_is_tried_again(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    for _ in range(4):
+        clock.advance(minutes=10)
+        assert len(outbox.claim(hub, Claim("dead"))) == 1
+        outbox.release_dead(hub, lambda _worker: True)
+    assert outbox.claim(hub, Claim("alive")) == []
+    clock.advance(minutes=10)
+    assert len(outbox.claim(hub, Claim("alive"))) == 1
+
+
+def test_a_lease_is_kept_by_its_holder_alone(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    (held,) = outbox.claim(hub, Claim("holder"))
+    clock.advance(seconds=LEASE_S - 1)
+    outbox.extend(hub, "holder", [held.delivery_id])
+    clock.advance(seconds=LEASE_S - 1)
+    assert outbox.claim(hub, Claim("other")) == []
+    outbox.extend(hub, "other", [held.delivery_id])
+    clock.advance(seconds=2)
+    assert len(outbox.claim(hub, Claim("other"))) == 1
+
+
+def test_who_has_lost_the_lease_postpones_nothing(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    (lost,) = outbox.claim(hub, Claim("slow"))
+    clock.advance(seconds=LEASE_S + 1)
+    (taken,) = outbox.claim(hub, Claim("quick"))
+    outbox.postpone(hub, lost, "too late")
+    assert outbox.claim(hub, Claim("third")) == []
+    outbox.settle(hub, [taken.delivery_id])
+    assert _count(hub, OutboxDelivery) == 0
 
 
 def test_heavy_work_does_not_stand_in_the_way_of_quick_work(

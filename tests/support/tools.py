@@ -28,6 +28,9 @@ PACKAGES = {
     "Orthanc": "orthanc",
     "openssl": "openssl",
     "postgres": "postgresql",
+    "epmd": "rabbitmq-server",
+    "rabbitmq-server": "rabbitmq-server",
+    "redis-server": "redis-server",
     "rsyslogd": "rsyslog rsyslog-openssl",
     "xmlsec1": "xmlsec1",
 }
