@@ -315,19 +315,11 @@ class GroupWriter:
 
 def conflict_record(arrival: Arrival, reason: QuarantineReason) -> QuarantineRecord:
     """Return the quarantine entry of an arrival that contradicts the index."""
-    header, receipt = arrival.header, arrival.receipt
-    return QuarantineRecord(
-        reason=reason,
-        sop_instance_uid=header.sop_instance_uid,
-        study_instance_uid=header.study.study_instance_uid,
-        site_id=receipt.origin.site_id,
-        calling_ae_title=receipt.origin.calling_ae_title,
-        transfer_syntax_uid=receipt.transfer_syntax_uid,
-        dataset_sha256=receipt.dataset_sha256,
-        dataset_bytes=receipt.dataset_bytes,
-        storage_key=receipt.storage_key,
-        received_at=receipt.received_at,
-        detail="",
+    return QuarantineRecord.of(
+        arrival.receipt,
+        reason,
+        arrival.header.sop_instance_uid,
+        study_instance_uid=arrival.header.study.study_instance_uid,
         issuer_oid=arrival.patient.issuer.oid,
         patient_id=arrival.patient.value,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Self
 
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
@@ -215,6 +216,25 @@ class QuarantineRecord:
     detail: str
     issuer_oid: str = ""
     patient_id: str = ""
+
+    @classmethod
+    def of(
+        cls, receipt: Receipt, reason: QuarantineReason, sop_instance_uid: str, **more: str
+    ) -> Self:
+        """Return the record of what `receipt` received; `more` are the fields named after it."""
+        fields: dict[str, str] = {"study_instance_uid": "", "detail": ""} | more
+        return cls(
+            reason=reason,
+            sop_instance_uid=sop_instance_uid,
+            site_id=receipt.origin.site_id,
+            calling_ae_title=receipt.origin.calling_ae_title,
+            transfer_syntax_uid=receipt.transfer_syntax_uid,
+            dataset_sha256=receipt.dataset_sha256,
+            dataset_bytes=receipt.dataset_bytes,
+            storage_key=receipt.storage_key,
+            received_at=receipt.received_at,
+            **fields,
+        )
 
     @property
     def case_key(self) -> str:

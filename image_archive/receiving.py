@@ -294,21 +294,8 @@ class IncomingInstance:
 
     def _keep_unreadable(self, detail: str) -> None:
         receipt = self._receipt(quarantine_key(self._hash.hexdigest()))
-        self._keep(
-            QuarantineRecord(
-                reason=QuarantineReason.UNREADABLE,
-                sop_instance_uid=self._header.sop_instance_uid,
-                study_instance_uid="",
-                site_id=receipt.origin.site_id,
-                calling_ae_title=receipt.origin.calling_ae_title,
-                transfer_syntax_uid=receipt.transfer_syntax_uid,
-                dataset_sha256=receipt.dataset_sha256,
-                dataset_bytes=receipt.dataset_bytes,
-                storage_key=receipt.storage_key,
-                received_at=receipt.received_at,
-                detail=detail,
-            )
-        )
+        uid = self._header.sop_instance_uid
+        self._keep(QuarantineRecord.of(receipt, QuarantineReason.UNREADABLE, uid, detail=detail))
 
     def _keep(self, record: QuarantineRecord) -> None:
         """Make quarantined bytes durable, once for each dataset."""

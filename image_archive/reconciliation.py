@@ -163,7 +163,11 @@ class Reconciliation:
         except (UnreadableInstanceError, InvalidUidError) as error:
             if not quarantined:
                 raise
-            self.recorder.keep_apart(_unreadable(receipt, meta, str(error)))
+            self.recorder.keep_apart(
+                QuarantineRecord.of(
+                    receipt, QuarantineReason.UNREADABLE, meta.sop_instance_uid, detail=str(error)
+                )
+            )
             self.rebuilt += 1
             return
         arrival = Arrival(header, receipt)
@@ -264,20 +268,4 @@ def _receipt(stream: BinaryIO, meta: FileMeta, origin: InstanceOrigin, key: str)
         dataset_sha256=digest.hexdigest(),
         dataset_bytes=size,
         storage_key=key,
-    )
-
-
-def _unreadable(receipt: Receipt, meta: FileMeta, detail: str) -> QuarantineRecord:
-    return QuarantineRecord(
-        reason=QuarantineReason.UNREADABLE,
-        sop_instance_uid=meta.sop_instance_uid,
-        study_instance_uid="",
-        site_id=receipt.origin.site_id,
-        calling_ae_title=receipt.origin.calling_ae_title,
-        transfer_syntax_uid=receipt.transfer_syntax_uid,
-        dataset_sha256=receipt.dataset_sha256,
-        dataset_bytes=receipt.dataset_bytes,
-        storage_key=receipt.storage_key,
-        received_at=receipt.received_at,
-        detail=detail,
     )

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub_runtime.http_server import HttpServer
-from tests.support.tools import require_tool
 from tests.viewer_api.pages.region import (
     PASSWORD,
     RESIDENT_ID,
@@ -29,15 +27,6 @@ from tests.viewer_api.pages.region import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 DISCLAIMER = "软件提供的信息不作为医生诊断和治疗的依据"
@@ -130,25 +119,6 @@ IS_A_PICTURE = """image => {
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     with open_region(tmp_path_factory.mktemp("browser"), SHOWN) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def base(region: Region) -> Iterator[str]:
-    server = HttpServer(region.application, region.hub.settings.web)
-    address = server.start()
-    yield address.replace("127.0.0.1", "localhost")
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = require_tool("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from hub_kernel.settings import Settings, ViewerSettings
 from hub_runtime.http_server import HttpServer
 from hub_runtime.viewer_port import viewer_folder
-from tests.support.tools import require_tool
+from tests.support.browser import chromium_browser
 from tests.viewer_api.pages.region import (
     PASSWORD,
     RESIDENT_ID,
@@ -28,17 +28,11 @@ from viewer_api.viewer_origin import create_viewer_app, installed_viewer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+DRAWING = (
     "--use-gl=angle",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
-)
+)  # WebGL without a graphics card
 CT, MR, CR, US, SOMEBODY = (f"2.25.21{n}" for n in range(5))
 WANG: dict[str, Any] = {
     "name": "Wang^XiaoDong=王^小东",
@@ -95,13 +89,8 @@ def addresses(region: Region) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = require_tool("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+    with chromium_browser(*DRAWING) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

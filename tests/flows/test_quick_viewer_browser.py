@@ -21,9 +21,7 @@ from PIL import Image
 from eir_versions.jobs import PNG
 from eir_versions.model import RenderRequest
 from eir_versions.pixels import Window
-from hub_runtime.http_server import HttpServer
-from tests.flows.test_browser import DESK, FLAGS, PHONE, fits, frame, sign_in, until
-from tests.support.tools import require_tool
+from tests.flows.test_browser import DESK, PHONE, fits, frame, sign_in, until
 from tests.viewer_api.pages import quick_viewer_region as studies
 from tests.viewer_api.pages.region import Region, open_region
 
@@ -43,25 +41,6 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     with open_region(tmp_path_factory.mktemp("quick"), ()) as opened:
         studies.store(opened.hub, opened.hub.access.sites.get("sijing"), studies.everything())
         yield opened
-
-
-@pytest.fixture(scope="module")
-def base(region: Region) -> Iterator[str]:
-    server = HttpServer(region.application, region.hub.settings.web)
-    address = server.start()
-    yield address.replace("127.0.0.1", "localhost")
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = require_tool("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

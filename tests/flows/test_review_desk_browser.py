@@ -11,8 +11,6 @@ import pytest
 from tests.flows.test_browser import (
     DESK,
     PHONE,
-    base,
-    chromium,
     fits,
     screenshot,
     window,
@@ -23,7 +21,7 @@ from tests.viewer_api.pages.region import PASSWORD, Region
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["base", "chromium", "screenshot", "window"]
+__all__ = ["screenshot", "window"]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ from patient_index.tables_feed import (  # noqa: E402
     MatchKey,
     StatedPhone,
 )
+from tests.support.kill_steps import in_child  # noqa: E402
 
 ROOT = Path(sys.argv[1])
 TORN = "torn" in sys.argv[2:]
@@ -208,24 +210,6 @@ def _decided_about(hub: Opened, identifier: PatientIdentifier) -> str | None:
     return last.global_id if made is not None and identifier in made.moved else "no decision"
 
 
-def in_child(path: Path, change: Callable[[Opened], None], kill_at: int | None) -> bool:
-    """Carry the change out in a child that dies before write number `kill_at`; was it killed?"""
-    child = os.fork()
-    if child == 0:
-        try:
-            _dying(path, change, kill_at)
-        except BaseException as error:  # noqa: BLE001 (a forked child must end here)
-            print(repr(error), file=sys.stderr)  # noqa: T201
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.WEXITSTATUS(status):
-        sys.exit("a child failed")
-    return False
-
-
 def _dying(path: Path, change: Callable[[Opened], None], kill_at: int | None) -> None:
     hub = opened(path, 100)
     writes = iter(range(1, 10_000))
@@ -269,7 +253,7 @@ def tried(name: str) -> tuple[int, ...]:
     base, change = prepared(name), CHANGES[name][1]
     whole = ROOT / f"{name}-whole.sqlite"
     shutil.copy(base, whole)
-    in_child(whole, change, None)
+    in_child(partial(_dying, whole, change, None))
     before, after = snapshot(base), snapshot(whole)
     if before == after:
         sys.exit(f"{name} changed nothing")
@@ -277,7 +261,7 @@ def tried(name: str) -> tuple[int, ...]:
     for kill_at in range(1, MOST_WRITES):
         path = ROOT / f"{name}-{kill_at}.sqlite"
         shutil.copy(base, path)
-        if not in_child(path, change, kill_at):
+        if not in_child(partial(_dying, path, change, kill_at)):
             break
         killed += 1
         left = snapshot(path)
@@ -286,7 +270,8 @@ def tried(name: str) -> tuple[int, ...]:
         torn += left not in (before, after)
         disagreeing += bool(disagreements(path))
         if not TORN:
-            in_child(path, change, None)  # the sender has no answer and sends it again
+            # The sender has no answer and sends it again.
+            in_child(partial(_dying, path, change, None))
             if snapshot(path) != after:
                 sys.exit(f"{name}: kill point {kill_at} was not made good")
     return killed, untouched, complete, torn, disagreeing

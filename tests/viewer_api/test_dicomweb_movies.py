@@ -4,9 +4,9 @@ import base64
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import sync_playwright
 
-from tests.support.tools import require_openh264, require_tool
+from tests.support.browser import chromium_browser
+from tests.support.tools import require_openh264
 from tests.viewer_api.region import Region
 
 _PLAYED = """async (data) => {
@@ -76,14 +76,11 @@ def test_a_movie_is_for_those_who_may_see_the_study(region: Region, anybody: Fla
 
 @pytest.mark.long  # a browser's start
 def test_a_browser_plays_it(region: Region, radiologist: FlaskClient) -> None:
-    chromium = require_tool("chromium")
     movie = radiologist.get(f"{region.us_colour.url}/rendered", headers=as_movie(region)).data
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium_browser() as browser:
         page = browser.new_page()
         page.set_content("<video id=v muted></video>")
         width, height, seconds, brightest = page.evaluate(_PLAYED, base64.b64encode(movie).decode())
-        browser.close()
     dataset = region.us_colour.dataset
     assert (width, height) == (dataset.Columns, dataset.Rows)
     assert seconds == pytest.approx(dataset.NumberOfFrames * float(dataset.FrameTime) / 1000, 0.02)

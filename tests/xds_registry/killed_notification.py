@@ -30,7 +30,7 @@ from hub_kernel.tasks import deliver_all_due  # noqa: E402
 from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
-from tests.support.killed_child import was_killed  # noqa: E402
+from tests.support.kill_steps import in_child  # noqa: E402
 from tests.xds_registry.samples import LOCAL  # noqa: E402
 from tests.xds_registry.submitted import of  # noqa: E402
 from xds_registry import store  # noqa: E402
@@ -104,7 +104,7 @@ def work(number: int, cx: str, kill_at: int | None) -> None:
 
 def run(number: int, cx: str, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    return was_killed(lambda: work(number, cx, kill_at))
+    return in_child(lambda: work(number, cx, kill_at))
 
 
 def prepare() -> str:

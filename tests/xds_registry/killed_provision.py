@@ -20,7 +20,7 @@ from sqlalchemy import event, func, select  # noqa: E402
 
 from hub_kernel.errors import NotFoundError  # noqa: E402
 from image_archive.backends import filesystem  # noqa: E402
-from tests.support.killed_child import was_killed  # noqa: E402
+from tests.support.kill_steps import in_child  # noqa: E402
 from tests.xds_registry import provided  # noqa: E402
 from tests.xds_registry.provided import Sent, described  # noqa: E402
 from tests.xds_registry.trial import Trial, trial  # noqa: E402
@@ -123,7 +123,7 @@ def provide(number: int, kill_at: int | None) -> None:
 
 def run(number: int, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    return was_killed(lambda: provide(number, kill_at))
+    return in_child(lambda: provide(number, kill_at))
 
 
 def state(here: Trial) -> State:

@@ -25,7 +25,7 @@ from hub_kernel.settings import IdentitySettings  # noqa: E402
 from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
-from tests.support.killed_child import was_killed  # noqa: E402
+from tests.support.kill_steps import in_child  # noqa: E402
 from xds_registry.affinity_domain import load_affinity_domain  # noqa: E402
 from xds_registry.service import Registry, RegistryNames, RegistryParts  # noqa: E402
 from xds_registry.tables import (  # noqa: E402
@@ -89,7 +89,7 @@ def register(generation: int, kill_at: int | None) -> None:
 
 def run(generation: int, kill_at: int | None) -> bool:
     """Return whether the child was killed."""
-    return was_killed(lambda: register(generation, kill_at))
+    return in_child(lambda: register(generation, kill_at))
 
 
 def state() -> tuple[int, ...]:
