@@ -4,6 +4,7 @@ import os
 
 import click
 
+from hub_runtime.commands.backup import backup, restore
 from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance
 from hub_runtime.commands.deidentify import deidentify
@@ -54,6 +55,8 @@ for command in (
     conformance,
     identity,
     doctor,
+    backup,
+    restore,
     viewer,
 ):
     main.add_command(command)

@@ -6,21 +6,25 @@ each table's rows, in the order of their keys, must give the digest that the ori
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy import Connection, Table, insert
 from sqlalchemy.exc import DBAPIError
 
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError, HubError
 from hub_runtime import schema
-
-_ROWS = 1_000
+from hub_runtime.table_rows import (
+    ROWS,
+    batched,
+    begin_snapshot,
+    canonical,
+    count,
+    rows_of,
+    set_sequences,
+)
 
 
 class DatabaseCopyError(HubError):
@@ -52,15 +56,15 @@ def copy_database(
     schema.upgrade(target)
     tables = list(schema.METADATA.sorted_tables)
     with source.engine.connect() as reading, target.engine.begin() as writing:
-        _begin_snapshot(reading)
+        begin_snapshot(reading)
         _require_empty(writing, tables)
-        counts = {table.name: _count(reading, table) for table in tables}
+        counts = {table.name: count(reading, table) for table in tables}
         steps = _Steps(progress, 2 * sum(counts.values()))
         digests = {table.name: _copy_table(reading, writing, table, steps) for table in tables}
         for table in tables:
-            if _digest(_rows(writing, table), steps) != digests[table.name]:
+            if _digest(rows_of(writing, table), steps) != digests[table.name]:
                 raise DatabaseCopyError(f"{table.name}: what was written reads back differently")
-        _set_sequences(writing, tables)
+        set_sequences(writing, tables)
         _require_unchanged(source, counts)
     return [CopiedTable(table.name, counts[table.name], digests[table.name]) for table in tables]
 
@@ -81,27 +85,17 @@ def _require_current(source: Database) -> None:
         raise ConfigurationError("the database to copy is of an older version: eirhub db upgrade")
 
 
-def _begin_snapshot(reading: Connection) -> None:
-    """Let everything read through this connection be of one moment."""
-    if reading.dialect.name == "postgresql":
-        reading.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-
-
 def _require_empty(writing: Connection, tables: list[Table]) -> None:
     for table in tables:
-        if _count(writing, table):
+        if count(writing, table):
             raise DatabaseCopyError(f"the target is not empty: {table.name} has rows")
-
-
-def _count(connection: Connection, table: Table) -> int:
-    return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def _copy_table(reading: Connection, writing: Connection, table: Table, steps: _Steps) -> str:
     digest = hashlib.sha256()
-    for rows in _batched(_rows(reading, table), _ROWS):
+    for rows in batched(rows_of(reading, table), ROWS):
         for row in rows:
-            digest.update(_canonical(row))
+            digest.update(canonical(row))
         try:
             writing.execute(insert(table), [dict(row) for row in rows])
         except DBAPIError as error:
@@ -115,55 +109,17 @@ def _copy_table(reading: Connection, writing: Connection, table: Table, steps: _
 
 def _digest(rows: Iterator[Any], steps: _Steps) -> str:
     digest = hashlib.sha256()
-    for some in _batched(rows, _ROWS):
+    for some in batched(rows, ROWS):
         for row in some:
-            digest.update(_canonical(row))
+            digest.update(canonical(row))
         steps.add(len(some))
     return digest.hexdigest()
-
-
-def _rows(connection: Connection, table: Table) -> Iterator[Any]:
-    """Yield the rows in the order of their keys, a thousand in memory at a time."""
-    in_order = select(table).order_by(*table.primary_key.columns)
-    with connection.execute(in_order.execution_options(yield_per=_ROWS)) as found:
-        yield from found.mappings()
-
-
-def _batched(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while some := list(islice(rows, size)):
-        yield some
-
-
-def _canonical(row: Any) -> bytes:
-    values = {name: _plain(value) for name, value in row.items()}
-    return json.dumps(values, sort_keys=True, ensure_ascii=True).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    return value
-
-
-def _set_sequences(writing: Connection, tables: list[Table]) -> None:
-    """Let numbers go on behind the copied ones, where the database keeps them apart from rows."""
-    if writing.dialect.name != "postgresql":
-        return
-    for table in tables:
-        column = table.autoincrement_column
-        if column is None:
-            continue
-        sequence = func.pg_get_serial_sequence(table.name, column.name)
-        last = select(func.max(column)).scalar_subquery()
-        writing.execute(select(func.setval(sequence, func.coalesce(last, 1), last.is_not(None))))
 
 
 def _require_unchanged(source: Database, counts: dict[str, int]) -> None:
     with source.engine.connect() as again:
         for table in schema.METADATA.sorted_tables:
-            if _count(again, table) != counts[table.name]:
+            if count(again, table) != counts[table.name]:
                 raise DatabaseCopyError(
                     f"{table.name} was written to meanwhile: stop every process of the hub, then "
                     "copy again"

@@ -20,6 +20,7 @@ from hub_kernel.errors import ConfigurationError
 from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
+from hub_runtime.backup.marker import refuse_half_restored
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.s3 import Bucket, S3Backend
@@ -58,8 +59,9 @@ def foundation(settings: Settings) -> Foundation:
     """Return what everything else of the hub of `settings` is built on.
 
     Raises:
-        ConfigurationError: the data folder cannot be made.
+        ConfigurationError: the data folder cannot be made, or is half restored.
     """
+    refuse_half_restored(settings)
     data = settings.hub.data_dir
     try:
         data.mkdir(parents=True, exist_ok=True)

@@ -89,8 +89,13 @@ def head() -> str:
 
 def is_current(database: Database) -> bool:
     """Say whether every migration this version knows has been applied."""
+    return revision_of(database) == head()
+
+
+def revision_of(database: Database) -> str | None:
+    """Return the revision of a database; None for one without tables."""
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head()
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def differences(database: Database) -> list[object]:

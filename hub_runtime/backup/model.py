@@ -1,0 +1,93 @@
+"""What a backup consists of, and what can be wrong with one."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hub_kernel.errors import HubError
+
+FORMAT = 1
+
+
+class BackupError(HubError):
+    """A backup cannot be taken, read or restored; the message says why."""
+
+
+class DamagedBackupError(BackupError):
+    """Something in a backup is not what was written; nothing of it has been restored."""
+
+
+@dataclass(frozen=True)
+class HeldTable:
+    """One table: its columns, how many rows, and the SHA-256 of all of them."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HeldObject:
+    """One object of the archive: its key, its length, and the SHA-256 of its bytes."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """One file of a backup beside the objects: its name, its length, its SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One backup: everything it consists of, with digests.
+
+    `taken_at` is ISO 8601 in UTC; `damaged` names keys whose bytes were not those once received,
+    `missing` instances whose bytes were gone already when the backup was taken.
+    """
+
+    taken_at: str
+    version: str
+    revision: str
+    hub: str
+    tables: tuple[HeldTable, ...]
+    files: tuple[HeldFile, ...]
+    objects: int
+    object_bytes: int
+    encrypted: bool
+    damaged: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def rows(self) -> int:
+        """How many rows all tables have."""
+        return sum(table.rows for table in self.tables)
+
+    def told(self) -> dict[str, Any]:
+        """Return the manifest as what JSON can say."""
+        return asdict(self)
+
+
+def manifest_of(said: dict[str, Any]) -> Manifest:
+    """Return the manifest that `Manifest.told` gave.
+
+    Raises:
+        BackupError: a later version of the hub wrote it.
+    """
+    if said.get("format") != FORMAT:
+        raise BackupError(f"this backup has format {said.get('format')}, not {FORMAT}")
+    tables = tuple(
+        HeldTable(one["name"], tuple(one["columns"]), one["rows"], one["sha256"])
+        for one in said["tables"]
+    )
+    files = tuple(HeldFile(**one) for one in said["files"])
+    rest = {"tables": tables, "files": files}
+    lists = {name: tuple(said[name]) for name in ("damaged", "missing")}
+    return Manifest(**{**said, **rest, **lists})
