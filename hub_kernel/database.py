@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from hub_kernel.clock import Clock, SystemClock
+from hub_kernel.database_version import DatabaseVersion
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.events import Event
 
@@ -100,6 +101,7 @@ class Database:
 
     `outbox` writes published events; `on_published` is told after a commit, outside the
     transaction, which types of event became true with it, so that waiting workers can be woken.
+    `version` tells whether anything has been committed since, by any process.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Database:
         self.engine = _engine(url, pool_size)
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
+        self.version = DatabaseVersion(self.engine)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._of_thread = threading.local()
 
@@ -164,7 +167,8 @@ class Database:
         Base.metadata.create_all(self.engine)
 
     def dispose(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection."""
+        self.version.close()
         self.engine.dispose()
 
 

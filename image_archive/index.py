@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Row, exists, func, select
+from sqlalchemy import Row, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
@@ -47,6 +47,11 @@ _INSTANCES = (
 )
 _SERIES_ORDER = (SERIES.c.series_number, SERIES.c.id)
 _INSTANCE_ORDER = (*_SERIES_ORDER, INSTANCE.c.instance_number, INSTANCE.c.id)
+# Asked with every picture and frame: made once.
+_STUDY = select(STUDY).where(STUDY.c.study_instance_uid == bindparam("uid"))
+_STUDY_SHOWN = _STUDY.where(VISIBLE_STUDY)
+_INSTANCE = _INSTANCES.where(INSTANCE.c.sop_instance_uid == bindparam("uid"))
+_INSTANCE_SHOWN = _INSTANCE.where(VISIBLE_INSTANCE)
 
 
 class ArchiveIndex:
@@ -62,9 +67,9 @@ class ArchiveIndex:
 
     def study(self, study_instance_uid: str, *, with_rejected: bool = False) -> StudyRecord | None:
         """Return a study, None when there is none of that UID."""
-        wanted = select(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid)
+        wanted = _STUDY if with_rejected else _STUDY_SHOWN
         with self._snapshot() as session:
-            row = session.execute(wanted if with_rejected else wanted.where(VISIBLE_STUDY)).first()
+            row = session.execute(wanted, {"uid": study_instance_uid}).first()
             return study_record(row) if row else None
 
     def series_of(self, study_instance_uid: str) -> list[SeriesRecord]:
@@ -93,10 +98,9 @@ class ArchiveIndex:
         self, sop_instance_uid: str, *, with_rejected: bool = False
     ) -> InstanceRecord | None:
         """Return an instance, None when there is none of that UID."""
-        wanted = _INSTANCES.where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
+        wanted = _INSTANCE if with_rejected else _INSTANCE_SHOWN
         with self._snapshot() as session:
-            visible = wanted if with_rejected else wanted.where(VISIBLE_INSTANCE)
-            row = session.execute(visible).first()
+            row = session.execute(wanted, {"uid": sop_instance_uid}).first()
             return _instance(row) if row else None
 
     def studies_of(self, identifiers: Collection[PatientIdentifier]) -> list[StudyRecord]:

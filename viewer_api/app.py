@@ -15,6 +15,7 @@ from viewer_api.security.access import install_access
 from viewer_api.security.converters import install_converters
 from viewer_api.security.csrf import install_csrf
 from viewer_api.security.headers import install_headers
+from viewer_api.security.remembered import install_memory
 from viewer_api.security.subjects import install_sign_in
 from viewer_api.services import install_services
 
@@ -69,6 +70,7 @@ def _secured(services: ViewerServices, blueprints: Iterable[Blueprint]) -> Flask
     operations.install_timing(app)
     install_headers(app)
     install_access(app)
+    install_memory(app)
     install_sign_in(app)
     install_csrf(app)
     Babel(app, locale_selector=asker_language)

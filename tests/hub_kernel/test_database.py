@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from hub_kernel.database import Database, UtcDateTime
 from hub_kernel.events import Event
+from tests.support.postgresql import PostgresqlServer
 
 
 class TestBase(DeclarativeBase):
@@ -143,3 +144,36 @@ def test_reads_of_a_thread_join_the_snapshot_they_are_told_to_and_other_threads_
             other.join()
         assert count() == 1
     assert seen == [1]
+
+
+def test_the_version_changes_with_every_commit_and_with_nothing_else(database: Database) -> None:
+    _tells_commits_apart(database)
+
+
+def test_postgresql_tells_versions_apart_as_well(postgresql: PostgresqlServer) -> None:
+    with postgresql.bare_database() as url:
+        database = Database(url)
+        TestBase.metadata.create_all(database.engine)
+        _tells_commits_apart(database)
+        database.dispose()
+
+
+def _tells_commits_apart(database: Database) -> None:
+    other = Database(database.engine.url.render_as_string(hide_password=False))
+    before = database.version.current()
+    with other.unit_of_work() as work:
+        work.session.add(Probe(name="v", count=1, at=NOON))
+        work.session.flush()
+        during = database.version.current()
+    after = database.version.current()
+    with other.read() as session:
+        session.execute(select(Probe))
+    assert after not in {before, during}
+    assert database.version.current() == after
+    with database.unit_of_work() as work:  # its own commits count as anybody's
+        work.session.add(Probe(name="w", count=1, at=NOON))
+    last = database.version.current()
+    assert last != after
+    database.version.close()
+    assert database.version.current() != last  # of a new connection: nothing can be said
+    other.dispose()

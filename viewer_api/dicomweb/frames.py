@@ -11,6 +11,12 @@ from flask import Blueprint, Response, abort
 
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.decoded_frames import decoded_frames
+from viewer_api.dicomweb.frame_places import (
+    FramePlaces,
+    find_places,
+    install_places,
+    known_places,
+)
 from viewer_api.dicomweb.located import dicomweb_root, located_instance
 from viewer_api.dicomweb.media_types import Representation, frame_representation
 from viewer_api.dicomweb.multipart import Part, multipart_response, single_response
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from image_archive.model import InstanceRecord
 
 blueprint = Blueprint("dicomweb_frames", __name__, url_prefix="/dicom-web")
+blueprint.record(install_places)
 
 
 @blueprint.get(
@@ -79,8 +86,37 @@ def _bodies(given: ViewerServices, wanted: FrameRequest) -> Iterator[bytes]:
 def _opened_parts(
     given: ViewerServices, found: InstanceRecord, numbers: list[int], chosen: Representation
 ) -> Iterator[Part]:
-    stored = open_stored(given, found)
-    return frame_parts(given, FrameRequest(found, stored, numbers, chosen, dicomweb_root()))
+    root = dicomweb_root()
+    if chosen.decoded:
+        stored = open_stored(given, found)
+        return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
+    places = known_places(found)
+    if places is None:
+        stored = open_stored(given, found)
+        places = find_places(found, stored)
+        if places is None:
+            return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
+        stored.file.close()
+    return _placed_parts(given, FoundFrames(found, places, numbers), chosen, root)
+
+
+@dataclass(frozen=True)
+class FoundFrames:
+    """Which frames of an instance are sent as they are stored, and where they are."""
+
+    record: InstanceRecord
+    places: FramePlaces
+    numbers: Sequence[int]
+
+
+def _placed_parts(
+    given: ViewerServices, wanted: FoundFrames, chosen: Representation, root: str
+) -> Iterator[Part]:
+    address = instance_address(wanted.record, root)
+    with closing(given.archive.backend.open(wanted.record.storage_key)) as file:
+        for number in wanted.numbers:
+            body = wanted.places.frame(file, wanted.record.dataset_bytes, number)
+            yield Part(chosen.content_type, [body], f"{address}/frames/{number}")
 
 
 def open_stored(given: ViewerServices, found: InstanceRecord) -> StoredObject:

@@ -9,6 +9,7 @@ from flask import abort, request
 
 from access_control.model import Action
 from viewer_api.security import public_root, require_study
+from viewer_api.security.remembered import remembered
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def located_instance(
     An instance of another study or series is not at this address: 404.
     """
     require_study(study_uid, action)
-    instance = services().index.instance(instance_uid)
+    instance = remembered(
+        ("instance", instance_uid), lambda: services().index.instance(instance_uid), timeless=True
+    )
     if instance is None or (instance.study_instance_uid, instance.series_instance_uid) != (
         study_uid,
         series_uid,

@@ -120,32 +120,33 @@ def _aligned_bits(raw: bytes, skip: int, count: int) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
+def fragments_by_frame(stored: StoredObject) -> list[list[tuple[int, int]]]:
+    """Return (offset, length) of the fragments of each frame of encapsulated pixels.
+
+    Raises:
+        UnusableBytesError: what is stored does not say which fragments are whose.
+    """
+    frames, fragments = number_of_frames(stored.dataset), fragments_of(stored)
+    if frames == 1:
+        return [fragments]
+    if len(fragments) == frames:
+        # One fragment a frame: the offset table has nothing to add and may lie.
+        return [[fragment] for fragment in fragments]
+    starts = _frame_starts(stored, fragments, frames)
+    return [fragments[first:last] for first, last in pairwise(starts)]
+
+
 def _encapsulated_frame(stored: StoredObject, number: int) -> bytes:
-    frames = number_of_frames(stored.dataset)
-    if number > frames:
+    by_frame = fragments_by_frame(stored)
+    if number > len(by_frame):
         raise UnusableBytesError("no such frame")
-    fragments = fragments_of(stored)
-    chosen = _fragments_of_frame(stored, fragments, number, frames)
     found = bytearray()
-    for offset, length in chosen:
+    for offset, length in by_frame[number - 1]:
         stored.file.seek(offset)
         found += stored.file.read(length)
     if not found:
         raise UnusableBytesError("no such frame")
     return bytes(found)
-
-
-def _fragments_of_frame(
-    stored: StoredObject, fragments: list[tuple[int, int]], number: int, frames: int
-) -> list[tuple[int, int]]:
-    if frames == 1:
-        return fragments
-    if len(fragments) == frames:
-        # One fragment a frame: the offset table has nothing to add and may lie.
-        return [fragments[number - 1]]
-    starts = _frame_starts(stored, fragments, frames)
-    first, last = starts[number - 1], starts[number]
-    return fragments[first:last]
 
 
 def _frame_starts(stored: StoredObject, fragments: list[tuple[int, int]], frames: int) -> list[int]:

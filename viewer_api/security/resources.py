@@ -6,10 +6,12 @@ a reader's site is open to that reader, wherever the pictures were made, unless 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from access_control.model import NO_REFUSALS, Action, Purpose, Resource
+from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource
 from viewer_api.security.access import permitted, refuse, require
+from viewer_api.security.remembered import remembered
 from viewer_api.security.subjects import current_subject
 from viewer_api.services import services
 
@@ -28,23 +30,46 @@ def require_study(
 
     An unknown study and a forbidden one end the request alike: 404, on record.
     """
-    study = services().index.study(study_instance_uid)
-    if study is None:
+    known = remembered(("study", study_instance_uid), lambda: _known_study(study_instance_uid))
+    if known is None:
         refuse(action, Resource(kind="study", resource_id=study_instance_uid), detail="unknown")
-    require(action, study_resource(study), purpose)
-    return study
+    require(action, _resource(known), purpose)
+    return known.study
 
 
 def study_resource(study: StudyRecord) -> Resource:
     """Return the resource `study`: its own site, where the person is known, what they refuse."""
+    return _resource(_known(study))
+
+
+@dataclass(frozen=True)
+class _KnownStudy:
+    """A study, every identifier of its person, and what that person refuses."""
+
+    study: StudyRecord
+    identifiers: tuple[PatientIdentifier, ...]
+    refusals: Refusals
+
+
+def _known_study(study_instance_uid: str) -> _KnownStudy | None:
+    study = services().index.study(study_instance_uid)
+    return None if study is None else _known(study)
+
+
+def _known(study: StudyRecord) -> _KnownStudy:
     identifiers = identifiers_of_person(study.patient)
+    return _KnownStudy(study, identifiers, services().consents.refusals(identifiers))
+
+
+def _resource(known: _KnownStudy) -> Resource:
+    study = known.study
     return Resource(
         kind="study",
         resource_id=study.study_instance_uid,
-        site_ids=known_sites(identifiers) | {study.site_id},
+        site_ids=known_sites(known.identifiers) | {study.site_id},
         origin_site_id=study.site_id,
-        refusals=services().consents.refusals(identifiers),
-        identifiers=frozenset({study.patient, *identifiers}),
+        refusals=known.refusals,
+        identifiers=frozenset({study.patient, *known.identifiers}),
     )
 
 

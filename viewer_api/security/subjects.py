@@ -9,6 +9,7 @@ mark closes a page instead of opening it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from flask import abort, current_app, g, redirect, request
 from access_control.certificates import PEER_CERTIFICATE, Standing
 from access_control.model import ANONYMOUS, Role, Subject, SubjectKind
 from viewer_api.security.cookies import session_token
+from viewer_api.security.remembered import remembered
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -125,15 +127,21 @@ def _identify() -> Subject:
         return ANONYMOUS
     bearer = _bearer()
     if bearer:
-        return services().tokens.subject(bearer) or ANONYMOUS
+        return _remembered("token", bearer, services().tokens.subject)
     token = session_token()
     if token:
-        return services().sessions.subject(token) or ANONYMOUS
+        return _remembered("session", token, services().sessions.subject)
     if isinstance(certified, Subject):
         return certified
     if _machines_need_no_proof():
         return _TRIAL
     return ANONYMOUS
+
+
+def _remembered(kind: str, secret: str, ask: Callable[[str], Subject | None]) -> Subject:
+    """Return whom a secret stands for; the memory holds its digest alone, as the database does."""
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+    return remembered((kind, digest), lambda: ask(secret)) or ANONYMOUS
 
 
 def _certified() -> Subject | Standing | None:

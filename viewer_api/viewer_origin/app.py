@@ -13,6 +13,7 @@ from viewer_api.security.access import install_access
 from viewer_api.security.converters import install_converters
 from viewer_api.security.headers import install_headers
 from viewer_api.security.navigation import PUBLIC_URL
+from viewer_api.security.remembered import install_memory
 from viewer_api.security.subjects import install_sign_in, open_to_everyone
 from viewer_api.services import install_services
 from viewer_api.viewer_origin import door
@@ -47,6 +48,7 @@ def create_viewer_app(services: ViewerServices, files: ViewerFiles) -> Flask:
     operations.install_timing(app)
     install_headers(app)
     install_access(app)
+    install_memory(app)
     install_sign_in(app, door.reader)
     door.install_door(app)
     for one in (*dicomweb.reading_blueprints(), door.blueprint, blueprint):

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, g, jsonify, request
 
 from access_control.model import ANONYMOUS, Subject
 from viewer_api.security.navigation import is_https
+from viewer_api.security.remembered import remembered
 from viewer_api.security.subjects import open_to_everyone
 from viewer_api.services import services
 
@@ -58,7 +59,10 @@ def install_door(app: Flask) -> None:
 def reader() -> Subject:
     """Return the reader whose grant opens the path that is asked for."""
     grant = _grant()
-    return (services().viewer_grants.subject(grant) if grant else None) or ANONYMOUS
+    if grant is None:
+        return ANONYMOUS
+    whom = ("viewer", grant.session, grant.patient)
+    return remembered(whom, lambda: services().viewer_grants.subject(grant)) or ANONYMOUS
 
 
 @blueprint.post("/grants")

@@ -1,0 +1,152 @@
+"""Where the frames of an instance lie in its dataset: found out once, kept by the dataset's digest.
+
+A viewer asks frame after frame, and each time the header would be read and the fragments be walked
+again (PS3.5 A.4). Places count from the first byte of the dataset, which ends the file: file meta
+in front of it may be of another length one day, when the same dataset was received again.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from flask import current_app
+
+from viewer_api.dicomweb.media_types import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+from viewer_api.dicomweb.stored_frames import fragments_by_frame, frame_shape, word_bytes
+from viewer_api.errors import UnusableBytesError
+
+if TYPE_CHECKING:
+    from flask.sansio.blueprints import BlueprintSetupState
+
+    from image_archive.model import InstanceRecord
+    from viewer_api.dicomweb.stored_object import StoredObject
+
+_EXTENSION = "eirhub.frame_places"
+_MOST_FRAGMENTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class FramePlaces:
+    """Fragments in order, and which of them is the first of each frame and one past the last.
+
+    Native frames are one fragment each, all of one size and without a gap: only the first is named.
+    """
+
+    frames: int
+    firsts: array[int]
+    offsets: array[int]
+    lengths: array[int]
+
+    @property
+    def weight(self) -> int:
+        """How much memory it takes, in fragments."""
+        return len(self.offsets) + len(self.firsts)
+
+    def frame(self, file: BinaryIO, dataset_bytes: int, number: int) -> bytes:
+        """Return frame `number` (from 1) out of a file that ends with the dataset.
+
+        Raises:
+            UnusableBytesError: there is no such frame, or the file is shorter than it was.
+        """
+        if not 1 <= number <= self.frames:
+            raise UnusableBytesError("no such frame")
+        start = file.seek(0, io.SEEK_END) - dataset_bytes
+        found = []
+        for offset, length in self._spans(number):
+            file.seek(max(0, start + offset))
+            found.append(file.read(length))
+            if start < 0 or len(found[-1]) < length:
+                raise UnusableBytesError("the pixel data ends before this frame")
+        if not any(found):
+            raise UnusableBytesError("no such frame")
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def _spans(self, number: int) -> Iterator[tuple[int, int]]:
+        if not self.firsts:
+            size = self.lengths[0]
+            yield self.offsets[0] + (number - 1) * size, size
+            return
+        for index in range(self.firsts[number - 1], self.firsts[number]):
+            yield self.offsets[index], self.lengths[index]
+
+
+def install_places(state: BlueprintSetupState) -> None:
+    """Give an application its memory of places, when a blueprint is registered that needs it."""
+    state.app.extensions.setdefault(_EXTENSION, _Known())
+
+
+def known_places(found: InstanceRecord) -> FramePlaces | None:
+    """Return the places of an instance, None where they have not been found out lately."""
+    return _known().get(found.dataset_sha256)
+
+
+def find_places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:
+    """Find out the places in an opened instance and keep them.
+
+    None where frames are not there byte for byte: single bits across bytes, reversed words, pixels
+    inside a deflated dataset; and where they cannot be told.
+    """
+    try:
+        places = _places(found, stored)
+    except UnusableBytesError:
+        return None
+    if places is not None:
+        _known().put(found.dataset_sha256, places)
+    return places
+
+
+def _places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:
+    if stored.pixels is None or stored.transfer_syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        return None
+    start = stored.file.seek(0, io.SEEK_END) - found.dataset_bytes
+    if stored.pixels.length is None:
+        return _encapsulated(fragments_by_frame(stored), start)
+    shape = frame_shape(stored)
+    if shape.bits % 8 or word_bytes(stored) > 1:
+        return None
+    frames = min(shape.frames, stored.pixels.length * 8 // shape.bits)
+    first, size = stored.pixels.offset - start, shape.bits // 8
+    return FramePlaces(frames, array("Q"), array("Q", [first]), array("Q", [size]))
+
+
+def _encapsulated(frames: Sequence[Sequence[tuple[int, int]]], start: int) -> FramePlaces:
+    places = FramePlaces(len(frames), array("Q", [0]), array("Q"), array("Q"))
+    for fragments in frames:
+        places.offsets.extend(offset - start for offset, _ in fragments)
+        places.lengths.extend(length for _, length in fragments)
+        places.firsts.append(len(places.offsets))
+    return places
+
+
+@dataclass
+class _Known:
+    """Places by digest, the least used forgotten first."""
+
+    _places: OrderedDict[str, FramePlaces] = field(default_factory=OrderedDict)
+    _weight: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, digest: str) -> FramePlaces | None:
+        with self._lock:
+            places = self._places.get(digest)
+            if places is not None:
+                self._places.move_to_end(digest)
+            return places
+
+    def put(self, digest: str, places: FramePlaces) -> None:
+        with self._lock:
+            before = self._places.pop(digest, None)
+            self._places[digest] = places
+            self._weight += places.weight - (before.weight if before else 0)
+            while self._weight > _MOST_FRAGMENTS:
+                self._weight -= self._places.popitem(last=False)[1].weight
+
+
+def _known() -> _Known:
+    return cast("_Known", current_app.extensions[_EXTENSION])
