@@ -1,4 +1,4 @@
-"""The tables of trust between machines: client certificates, used assertions, shipped records."""
+"""The tables of trust between machines: certificates, used assertions, shipped records, keys."""
 
 from datetime import datetime
 
@@ -52,3 +52,12 @@ class AuditCursorRow(Base):
     shipped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     held_by: Mapped[str] = mapped_column(String(64))
     held_until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class HubKeyRow(Base):
+    """One key of the hub, by its fingerprint: every machine must hold the same."""
+
+    __tablename__ = "hub_key"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))

@@ -72,6 +72,19 @@ class Connection:
             self._extend_patience(count)
             return count
 
+    def hears(self) -> bool:
+        """Wait for a first byte and leave it unread; False when the peer closes instead.
+
+        For what comes before TLS. Raises as `receive_into`, but for the closing.
+        """
+        while True:
+            try:
+                return bool(self.socket.recv(1, socket.MSG_PEEK))
+            except TimeoutError:
+                self._check_patience()
+            except OSError:
+                return False
+
     def receive_exactly(self, count: int) -> bytes:
         """Return the next `count` bytes; raises as `receive_into`."""
         buffer = memoryview(bytearray(count))

@@ -42,6 +42,10 @@ class TlsRefusedError(DicomRouterError):
     """A TLS handshake failed; the message says why, for the log and the audit trail."""
 
 
+class ProxyHeaderError(DicomRouterError):
+    """A proxy did not say properly for whom it speaks; the message says why."""
+
+
 class PeerAbortedError(PeerGoneError):
     """The peer sent an A-ABORT; there is nothing to answer."""
 

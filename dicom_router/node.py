@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from dicom_router.association import Reception
 from dicom_router.association_audit import AssociationAudit
 from dicom_router.commitment_desk import CommitmentDesk, CommitmentParts
 from dicom_router.commitment_messages import CommitmentReport
+from dicom_router.connection import Connection
 from dicom_router.door import Door, DoorLimits
 from dicom_router.handlers.c_find import FindRules, FindService
 from dicom_router.handlers.c_store import StoreService
@@ -25,6 +27,7 @@ from dicom_router.handlers.retrieve import RetrieveService
 from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
 from dicom_router.presentation import Offer, standard_storage_sop_classes
+from dicom_router.proxied import ProxiedReception
 from dicom_router.selection import Selector
 from dicom_router.sending.delivery import DeliveryParts
 from dicom_router.sending.destinations import destinations_by_ae_title
@@ -37,6 +40,7 @@ from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.leases import is_dead_here
 from hub_kernel.metrics import Metrics
+from hub_kernel.proxies import Proxies
 from hub_kernel.settings import RouterSettings
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
@@ -115,12 +119,12 @@ class DicomNode:
         self._usage = parts.usage
         sockets = iter(inherited)
         plain = ListenAddress(settings.bind, settings.port, next(sockets, None))
-        self._plain = Listener(plain, self._door, self._reception.serve)
+        self._plain = Listener(plain, self._door, self._from_proxies(settings, self._reception))
         self._secure: Listener | None = None
         if tls is not None:
             reception = SecureReception(tls, settings.association_timeout_s, self._reception)
             secure = ListenAddress(settings.bind, settings.tls_port, next(sockets, None))
-            self._secure = Listener(secure, self._door, reception.serve)
+            self._secure = Listener(secure, self._door, self._from_proxies(settings, reception))
 
     def start(self) -> int:
         """Listen; return the port.
@@ -165,6 +169,19 @@ class DicomNode:
         self._desk.stop()
         self._usage.flush()
         self._archive.settled()
+
+    def _from_proxies(
+        self, settings: RouterSettings, reception: Reception | SecureReception
+    ) -> Callable[[Connection], None]:
+        """Return what serves a connection, whether a client's own or one that a proxy passes on."""
+        if not settings.proxies:
+            return reception.serve
+        return ProxiedReception(
+            Proxies.of(settings.proxies),
+            settings.association_timeout_s,
+            reception.serve,
+            self._reception.turned_away,
+        ).serve
 
     def _services(
         self,

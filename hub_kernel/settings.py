@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from hub_kernel.settings_archive import ArchiveSettings, S3Settings
 from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
 from hub_kernel.settings_edge import EdgeSettings, UploadSettings
-from hub_kernel.settings_types import AeTitle, Port, Seconds, Section
+from hub_kernel.settings_types import AeTitle, Network, Port, Seconds, Section
 
 
 class HubSettings(Section):
@@ -94,6 +94,8 @@ class RouterSettings(Section):
     """Associations at once; one more is rejected as transient (local limit exceeded)."""
     max_connections_per_address: Annotated[int, Field(ge=1)] = 256
     """Connections at once from one address."""
+    proxies: tuple[Network, ...] = ()
+    """Networks of proxies that say by the PROXY protocol who calls; from there they must."""
     association_timeout_s: Seconds = 10.0
     """From accepting a connection to its complete A-ASSOCIATE-RQ."""
     idle_timeout_s: Seconds = 60.0
@@ -136,6 +138,8 @@ class WebSettings(Section):
     """HTTP port; 0 takes any free port and the ready line says which."""
     public_url: str = ""
     """The address readers use, when a proxy stands in front; empty means the listening address."""
+    proxies: tuple[Network, ...] = ()
+    """Networks of proxies that are believed when X-Forwarded-For says who asks."""
     threads: Annotated[int, Field(ge=1, le=256)] = 16
     """Requests answered at once."""
     max_request_bytes: Annotated[int, Field(ge=1024)] = 16_777_216

@@ -1,12 +1,20 @@
 """What every section of the settings is made of."""
 
+import ipaddress
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class Section(BaseModel):

@@ -9,7 +9,6 @@ from eir_versions.decoding import DecoderPool, PoolLimits
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.outbox import Outbox
 from hub_kernel.settings import Settings
-from hub_runtime import schema
 from hub_runtime.deidentifying import text_gate
 from hub_runtime.edge_door import edge_side, edge_side_parts
 from hub_runtime.forwarding import ForwardingParts, build_forwarding
@@ -89,8 +88,7 @@ def opened_hub(settings: Settings, *, may_create: bool = False) -> Iterator[Hub]
         raise ConfigurationError(f"no hub in {data}; check --data, or make one with eirhub serve")
     hub = build_hub(settings)
     try:
-        schema.upgrade(hub.database)
-        hub.access.audit.begin()
+        hub.join()
         yield hub
     finally:
         hub.close()

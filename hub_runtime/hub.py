@@ -7,6 +7,7 @@ from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from access_control.shared_keys import require_same_keys
 from access_control.usage import SiteUsage
 from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool
@@ -69,14 +70,23 @@ class Hub:
         """The hub's one database."""
         return self.base.database
 
-    def open(self) -> None:
-        """Bring the schema up to date and make bytes and rows agree.
+    def join(self) -> None:
+        """Bring the schema up to date, and be one of the hub's machines.
 
         Raises:
-            ConfigurationError: the database belongs to a newer version.
+            ConfigurationError: the database belongs to a newer version, or to another hub.
         """
         schema.upgrade(self.database)
+        require_same_keys(self.database, self.base.keys)
         self.access.audit.begin()
+
+    def open(self) -> None:
+        """Join, and make bytes and rows agree.
+
+        Raises:
+            ConfigurationError: as `join`.
+        """
+        self.join()
         report = self.archive.reconcile()
         log.info("archive reconciled", extra={"report": str(report)})
 

@@ -1,5 +1,6 @@
 """Bring a database to the schema this version of the hub works with, by Alembic migrations."""
 
+import logging
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,10 @@ import xds_registry.tables_repository
 import xds_registry.tables_subscriptions
 from hub_kernel.database import Base, Database
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.named_locks import held_alone
+from hub_runtime.schema_steps import is_not_of_steps, note_steps, require_expanded_only
+
+log = logging.getLogger(__name__)
 
 # Importing a module of tables is what puts them into the metadata.
 TABLES: tuple[ModuleType, ...] = (
@@ -60,40 +65,51 @@ TABLES: tuple[ModuleType, ...] = (
 )
 METADATA = Base.metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_PATIENCE_S = 600.0
 
 
 def upgrade(database: Database, revision: str = "head") -> str:
-    """Apply the migrations that are missing up to `revision`; return the newest there is.
+    """Apply the migrations that are missing up to `revision`; return where the database is then.
 
-    Repeating it is harmless.
+    Repeating it is harmless, and of several processes that begin at once one applies them. A
+    database that a newer version of the hub has only expanded is left as it is, and used.
 
     Raises:
-        ConfigurationError: the database belongs to a newer version of the hub.
+        ConfigurationError: the database belongs to a newer version of the hub, and not only by
+            what was added.
     """
-    config = _config()
-    with database.engine.connect() as connection:
-        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
-        connection.rollback()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
+    with held_alone(database, "schema", patience_s=_PATIENCE_S) as held:
+        if not held:
+            raise ConfigurationError("another process is still changing the database's schema")
+        with database.engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+            if _is_newer(current):
+                require_expanded_only(connection, current, head())
+                log.warning("the database is newer than this hub", extra={"revision": current})
+                return str(current)
+            connection.rollback()
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            note_steps(connection, _scripts().walk_revisions())
+            connection.commit()
     return head()
 
 
 def head() -> str:
     """Return the revision that this version of the hub works with."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    revision = _scripts().get_current_head()
     assert revision, "the hub ships with at least one migration"  # noqa: S101
     return revision
 
 
 def is_current(database: Database) -> bool:
-    """Say whether every migration this version knows has been applied."""
+    """Say whether every migration this version knows has been applied, and no other."""
     return revision_of(database) == head()
 
 
 def revision_of(database: Database) -> str | None:
-    """Return the revision of a database; None for one without tables."""
+    """Return the revision the database is at; None for one without a hub's tables."""
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -101,7 +117,8 @@ def revision_of(database: Database) -> str | None:
 def differences(database: Database) -> list[object]:
     """Return what a migrated `database` lacks compared with the models; empty when they agree."""
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        options = {"compare_type": False, "include_name": is_not_of_steps}
+        context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, METADATA))
 
 
@@ -120,10 +137,10 @@ def _config() -> Config:
     return config
 
 
-def _refuse_newer(current: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current is not None and current not in known:
-        raise ConfigurationError(
-            f"the database is at revision {current}, which this version does not know; "
-            "start the version of the hub that last used it, or a newer one"
-        )
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _is_newer(current: str | None) -> bool:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    return current is not None and current not in known

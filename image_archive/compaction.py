@@ -5,7 +5,6 @@ byte and by the recorded hash, published durably, read again, and only then is t
 Until that last step the original is what everybody reads; whatever dies on the way is begun anew.
 """
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -20,6 +19,7 @@ from sqlalchemy import Select, delete, func, insert, select
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
+from hub_kernel.named_locks import held_alone
 from image_archive.errors import (
     CompactionRunningError,
     NotCompactableError,
@@ -38,7 +38,6 @@ DAMAGED = "damaged"
 
 _INSTANCES_PER_QUERY = 200
 _CHUNK_BYTES = 1_048_576
-_LOCK = "compaction"
 
 
 class MasterMaker(Protocol):
@@ -260,11 +259,9 @@ class Compaction:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self._originals.shared_folder / _LOCK).open("wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CompactionRunningError("this archive is being compacted already") from error
+        with held_alone(self._parts.database, "compaction") as held:
+            if not held:
+                raise CompactionRunningError("this archive is being compacted already")
             yield
 
 
