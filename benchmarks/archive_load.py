@@ -96,8 +96,10 @@ def site_id(number: int) -> str:
     return SITES[number].namespace.lower()
 
 
-def fill(database: Database, studies: int, *, processes: int, said: Callable[[str], None]) -> None:
-    """Load studies 0 to `studies` - 1; `said` hears of the progress.
+def fill(
+    database: Database, studies: range, *, processes: int, said: Callable[[str], None]
+) -> None:
+    """Load studies of these numbers; `said` hears of the progress.
 
     The hub is told that bytes and rows were compared just now: there are no bytes.
     """

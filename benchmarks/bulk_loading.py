@@ -42,22 +42,28 @@ class BulkLoad:
 
 
 def load(
-    database: Database, wanted: BulkLoad, count: int, *, processes: int, said: Callable[[str], None]
+    database: Database,
+    wanted: BulkLoad,
+    numbers: range,
+    *,
+    processes: int,
+    said: Callable[[str], None],
 ) -> None:
-    """Load numbers 0 to `count` - 1; `said` hears of the progress."""
+    """Load these numbers; `said` hears of the progress."""
     put: Callable[[Connection, BulkLoad, Rows], None] = _insert
     postgresql = database.engine.dialect.name == "postgresql"
     if postgresql:
         put = _copy
         with database.engine.begin() as connection:
             _strip(connection, wanted.tables)
-    chunks = [range(n, min(n + wanted.chunk, count)) for n in range(0, count, wanted.chunk)]
+    starts = range(numbers.start, numbers.stop, wanted.chunk)
+    chunks = [range(n, min(n + wanted.chunk, numbers.stop)) for n in starts]
     with ProcessPoolExecutor(processes) as pool:
         for done, rows in enumerate(_in_order(pool, wanted.made, chunks, processes), start=1):
             with database.unit_of_work() as work:
                 put(work.session.connection(), wanted, rows)
             if done % 10 == 0 or done == len(chunks):
-                said(f"loaded {min(done * wanted.chunk, count):,} {wanted.what}")
+                said(f"loaded {chunks[done - 1].stop:,} {wanted.what}")
     with database.engine.begin() as connection:
         if postgresql:
             said("making keys and indexes")

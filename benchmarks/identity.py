@@ -152,7 +152,7 @@ def _word(outcome: FeedOutcome) -> str:
 
 def _prepare(url: str, options: argparse.Namespace) -> None:
     def fill_all(database: Database, said: Callable[[str], None]) -> None:
-        fill(database, options.persons, processes=options.loaders, said=said)
+        fill(database, range(options.persons), processes=options.loaders, said=said)
 
     prepare(url, fill_all)
 

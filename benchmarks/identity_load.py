@@ -47,8 +47,10 @@ _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _TODAY = date(2026, 11, 1)
 
 
-def fill(database: Database, persons: int, *, processes: int, said: Callable[[str], None]) -> None:
-    """Load persons 0 to `persons` - 1; `said` hears of the progress."""
+def fill(
+    database: Database, persons: range, *, processes: int, said: Callable[[str], None]
+) -> None:
+    """Load persons of these numbers; `said` hears of the progress."""
     load(database, PERSONS, persons, processes=processes, said=said)
 
 

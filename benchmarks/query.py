@@ -84,20 +84,20 @@ def main() -> None:
         prepare(
             url,
             lambda database, said: fill(
-                database, options.studies, processes=options.loaders, said=said
+                database, range(options.studies), processes=options.loaders, said=said
             ),
         )
         chosen = [study(Random(n).randrange(options.studies)) for n in range(options.questions)]  # noqa: S311
-        with _serving(folder, url, _introduced(url)) as hub:
+        with serving(folder, url, introduced(url)) as hub:
             for name, keys in QUESTIONS.items():
-                for service, ask in (("C-FIND", _by_dimse), ("QIDO-RS", _by_http)):
-                    before = _processor_s(hub.process)
+                for service, ask in (("C-FIND", by_dimse), ("QIDO-RS", by_http)):
+                    before = processor_s(hub.process)
                     measured = ask(hub, chosen, keys)
-                    spent = (_processor_s(hub.process) - before) / (len(measured) + _WARM)
+                    spent = (processor_s(hub.process) - before) / (len(measured) + _WARM)
                     _report(f"{service} by {name}", measured, spent)
 
 
-def _introduced(url: str) -> str:
+def introduced(url: str) -> str:
     """Add a workstation at every site, unless it is there; return a token for the region."""
     database, clock = Database(url), SystemClock()
     directory = SiteDirectory(database, clock)
@@ -126,7 +126,7 @@ def _introduced(url: str) -> str:
 
 
 @contextmanager
-def _serving(folder: Path, url: str, token: str) -> Iterator[Served]:
+def serving(folder: Path, url: str, token: str) -> Iterator[Served]:
     """Run `eirhub serve` on the loaded database, as it is delivered but for the ports."""
     ports = ("router.port=0", "web.port=0", "hl7.port=0", "viewer.port=0", f"database.url={url}")
     command = [sys.executable, "-m", "hub_runtime.cli", "serve", "--data", str(folder)]
@@ -150,9 +150,10 @@ Measured = list[tuple[float, int]]
 """Seconds and number of answers of each question."""
 
 
-def _by_dimse(
+def by_dimse(
     hub: Served, chosen: list[LoadedStudy], keys: Callable[[LoadedStudy], Keys]
 ) -> Measured:
+    """Ask by C-FIND about the chosen, each site's workstation over one association."""
     _config.LOG_HANDLER_LEVEL = "none"
     found: Measured = []
     associations: dict[int, Association] = {}
@@ -183,9 +184,10 @@ def _associated(hub: Served, site_number: int) -> Association:
     return association
 
 
-def _by_http(
+def by_http(
     hub: Served, chosen: list[LoadedStudy], keys: Callable[[LoadedStudy], Keys]
 ) -> Measured:
+    """Ask by QIDO-RS about the chosen, as a machine of the region over one connection."""
     found: Measured = []
     headers = {"Authorization": f"Bearer {hub.token}"}
     connection = http.client.HTTPConnection("127.0.0.1", hub.http_port, timeout=60)
@@ -204,7 +206,7 @@ def _by_http(
     return found[_WARM:]
 
 
-def _processor_s(process: int) -> float:
+def processor_s(process: int) -> float:
     """Return the processor time that a process has used, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -158,7 +158,7 @@ def find_documents(load: Load) -> Measured:
     station, chance = Station(load), Random(f"find{load.worker}")  # noqa: S311
     persons = load.entries // DOCUMENTS_OF_PERSON
     people = [station.global_cx(chance.randrange(persons)) for _ in range(_PEOPLE_ASKED_ABOUT)]
-    messages = [_query(cx, load.return_type) for cx in people]
+    messages = [find_documents_message(cx, load.return_type) for cx in people]
 
     def ask(_turn: int) -> str:
         answer = station.send(chance.choice(messages))
@@ -184,7 +184,8 @@ def register(load: Load) -> Measured:
     return _by_threads(submit, load)
 
 
-def _query(cx: str, return_type: str) -> bytes:
+def find_documents_message(cx: str, return_type: str) -> bytes:
+    """Return the SOAP message that asks for the current documents of the person `cx`."""
     request = etree.Element(f"{{{v.QUERY}}}AdhocQueryRequest", nsmap={"q": v.QUERY, "rim": v.RIM})
     option = etree.SubElement(request, f"{{{v.QUERY}}}ResponseOption")
     option.set("returnComposedObjects", "true")
@@ -277,8 +278,8 @@ def _report(name: str, load: Load, measured: list[Measured]) -> None:
 def _prepare(url: str, options: argparse.Namespace) -> None:
     def fill_all(database: Database, said: Callable[[str], None]) -> None:
         persons = -(-options.entries // DOCUMENTS_OF_PERSON)
-        fill_persons(database, persons, processes=options.loaders, said=said)
-        fill(database, options.entries, processes=options.loaders, said=said)
+        fill_persons(database, range(persons), processes=options.loaders, said=said)
+        fill(database, range(options.entries), processes=options.loaders, said=said)
 
     prepare(url, fill_all)
 

@@ -50,8 +50,10 @@ COLUMNS = {
 }
 
 
-def fill(database: Database, entries: int, *, processes: int, said: Callable[[str], None]) -> None:
-    """Load documents 0 to `entries` - 1; `said` hears of the progress."""
+def fill(
+    database: Database, entries: range, *, processes: int, said: Callable[[str], None]
+) -> None:
+    """Load documents of these numbers; `said` hears of the progress."""
     load(database, DOCUMENTS, entries, processes=processes, said=said)
 
 
