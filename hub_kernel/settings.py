@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
-from hub_kernel.settings_archive import ArchiveSettings, S3Settings
+from hub_kernel.settings_archive import ArchiveSettings, OrthancSettings, S3Settings
 from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
 from hub_kernel.settings_edge import EdgeSettings, UploadSettings
 from hub_kernel.settings_types import AeTitle, Network, Port, Seconds, Section
@@ -337,6 +337,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     s3: S3Settings = S3Settings()
+    orthanc: OrthancSettings = OrthancSettings()
     study: StudySettings = StudySettings()
     tasks: TasksSettings = TasksSettings()
     access: AccessSettings = AccessSettings()

@@ -12,10 +12,10 @@ from hub_kernel.settings_types import Seconds, Section
 class ArchiveSettings(Section):
     """The central archive."""
 
-    backend: Literal["filesystem", "s3"] = "filesystem"
-    """Which implementation of ArchiveBackend holds the bytes: a folder, or a bucket (`[s3]`)."""
+    backend: Literal["filesystem", "s3", "orthanc"] = "filesystem"
+    """What holds the bytes: a folder, a bucket (`[s3]`), or an Orthanc (`[orthanc]`)."""
     path: Path | None = None
-    """Folder of the archive, or of what waits for the bucket; by default `archive` in data_dir."""
+    """Folder of the archive, or of what is not in bucket or Orthanc; else `archive` in data_dir."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 268_435_456
     """With less free space every C-STORE answers A700, so that the database can still write."""
     quarantine_days: Annotated[int, Field(ge=1)] = 90
@@ -56,7 +56,32 @@ class S3Settings(Section):
     @classmethod
     def _is_url(cls, endpoint: str) -> str:
         """Refuse what is no URL of a server alone."""
-        parts = urlsplit(endpoint)
-        if endpoint and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query):
-            raise ValueError("must be a URL as https://objects.example.org")
-        return endpoint
+        return _server_url(endpoint, "https://objects.example.org")
+
+
+class OrthancSettings(Section):
+    """The Orthanc of the archive, with `archive.backend = "orthanc"`."""
+
+    url: str = ""
+    """URL of its REST API, as http://127.0.0.1:8042."""
+    user: str = "eirhub"
+    """Who asks: a name of its `RegisteredUsers`; empty where it asks for none."""
+    password_file: Path | None = None
+    """File with that user's password, which is the hub's token at Orthanc."""
+    timeout_s: Seconds = 60.0
+    """Longest wait for one answer."""
+    uploads: Annotated[int, Field(ge=1, le=64)] = 8
+    """Instances handed over at once."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        """Refuse what is no URL of a server alone."""
+        return _server_url(url, "http://127.0.0.1:8042")
+
+
+def _server_url(url: str, example: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query):
+        raise ValueError(f"must be a URL as {example}")
+    return url

@@ -5,6 +5,7 @@ from contextlib import suppress
 from eir_versions.errors import DecoderPoolStoppedError
 from eir_versions.master_making import HtMasterMaker
 from eir_versions.master_reading import HtMasterReader
+from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.hub import Hub
 from image_archive.compaction import Compaction, CompactionParts, CompactionPolicy
@@ -14,7 +15,13 @@ _EVERY_S = 60.0
 
 
 def compaction(hub: Hub) -> Compaction:
-    """Return what compacts the archive of `hub`."""
+    """Return what compacts the archive of `hub`.
+
+    Raises:
+        ConfigurationError: its originals are Orthanc's.
+    """
+    if hub.settings.archive.backend == "orthanc":
+        raise ConfigurationError("archive.backend: what Orthanc holds is not compacted")
     maker = HtMasterMaker(hub.pool)
     return Compaction(CompactionParts(hub.database, hub.base.backend, HtMasterReader(), maker))
 

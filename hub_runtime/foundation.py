@@ -23,6 +23,8 @@ from hub_kernel.settings import Settings
 from hub_runtime.backup.marker import refuse_half_restored
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.orthanc import OrthancBackend
+from image_archive.backends.orthanc_client import OrthancServer
 from image_archive.backends.s3 import Bucket, S3Backend
 from image_archive.masters import BackendWithMasters
 from patient_index.same_person import SamePerson
@@ -121,7 +123,7 @@ def _s3(settings: Settings) -> ArchiveBackend:
             region=wanted.region,
             prefix=wanted.prefix,
             access_key_id=wanted.access_key_id,
-            secret_access_key=_secret(wanted.secret_access_key_file),
+            secret_access_key=_secret(wanted.secret_access_key_file, "s3.secret_access_key_file"),
             encryption=wanted.encryption,
             kms_key_id=wanted.kms_key_id,
             timeout_s=wanted.timeout_s,
@@ -131,17 +133,36 @@ def _s3(settings: Settings) -> ArchiveBackend:
     )
 
 
-def _secret(file: Path | None) -> str:
+def _orthanc(settings: Settings) -> ArchiveBackend:
+    wanted = settings.orthanc
+    if not wanted.url:
+        raise ConfigurationError('orthanc.url: archive.backend = "orthanc" needs its address')
+    if settings.archive.compact_after_days:
+        raise ConfigurationError(
+            "archive.compact_after_days: originals would leave Orthanc; it must be 0 with it"
+        )
+    server = OrthancServer(
+        url=wanted.url,
+        user=wanted.user,
+        password=_secret(wanted.password_file, "orthanc.password_file"),
+        timeout_s=wanted.timeout_s,
+        uploads=wanted.uploads,
+    )
+    return OrthancBackend(server, _filesystem(settings))
+
+
+def _secret(file: Path | None, setting: str) -> str:
     if file is None:
         return ""
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"s3.secret_access_key_file: {file} cannot be read") from error
+        raise ConfigurationError(f"{setting}: {file} cannot be read") from error
 
 
 # The seam: a new backend is its module and one row here.
 ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {
     "filesystem": _filesystem,
     "s3": _s3,
+    "orthanc": _orthanc,
 }

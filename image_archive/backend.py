@@ -8,11 +8,13 @@ is ever part of a key. Prefixes in use: `instances/`, `quarantine/`, `documents/
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hub_kernel.errors import InvalidValueError
 from image_archive.errors import ArchiveError
+from image_archive.keys import InstanceNames
 
 _KEY = re.compile(r"[a-z0-9_][a-z0-9._-]{0,199}(/[a-z0-9_][a-z0-9._-]{0,199}){0,15}")
 
@@ -105,6 +107,18 @@ class ArchiveBackend(Protocol):
     @property
     def shared_folder(self) -> Path:
         """A local folder that every process of this archive sees, for locks."""
+        ...
+
+    @property
+    def compares_quickly(self) -> bool:
+        """Whether a day's instances are listed and looked up so fast that every start does it."""
+        ...
+
+    def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
+        """Return the key under which a received dataset is published (`image_archive.keys`).
+
+        The same for the same arguments; it ends with the hash.
+        """
         ...
 
     def create(self) -> PendingObject:

@@ -15,6 +15,7 @@ from hub_kernel.identifiers import require_uid
 from hub_kernel.person_names import PersonName, decode_person_name, decode_text
 from image_archive.elements import Element, Elements, Wanted
 from image_archive.errors import UnreadableInstanceError
+from image_archive.keys import InstanceNames
 
 _NESTED_PATIENT_ID = 0x00100020
 _SCHEDULED_STEP_ID = 0x00400009
@@ -118,6 +119,16 @@ class InstanceHeader:
     columns: int
     number_of_frames: int
     bits_allocated: int = 0
+
+    @property
+    def names(self) -> InstanceNames:
+        """What it is told from all others by."""
+        return InstanceNames(
+            self.patient.patient_id,
+            self.study.study_instance_uid,
+            self.series.series_instance_uid,
+            self.sop_instance_uid,
+        )
 
 
 def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> InstanceHeader:

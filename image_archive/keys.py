@@ -7,16 +7,27 @@ of the dataset itself, so two different datasets never share a name and equal on
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 INSTANCES = "instances"
 QUARANTINE = "quarantine"
 
 
-def instance_key(received_at: datetime, study_instance_uid: str, dataset_sha256: str) -> str:
-    """Return where a dataset is kept."""
-    study = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
-    return f"{INSTANCES}/{received_at:%Y/%m/%d}/{study}/{dataset_sha256}"
+@dataclass(frozen=True)
+class InstanceNames:
+    """What DICOM tells one instance from all others by; `patient_id` as sent, perhaps empty."""
+
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+def instance_key(received_at: datetime, names: InstanceNames, name: str) -> str:
+    """Return where a dataset is kept; `name` ends with its SHA-256."""
+    study = hashlib.sha256(names.study_instance_uid.encode()).hexdigest()[:32]
+    return f"{INSTANCES}/{received_at:%Y/%m/%d}/{study}/{name}"
 
 
 def quarantine_key(dataset_sha256: str) -> str:

@@ -8,6 +8,7 @@ them; where both do, the original is read.
 import heapq
 import io
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -64,6 +65,17 @@ class BackendWithMasters:
     def shared_folder(self) -> Path:
         """See `ArchiveBackend`."""
         return self._backend.shared_folder
+
+    @property
+    def compares_quickly(self) -> bool:
+        """See `ArchiveBackend`."""
+        return self._backend.compares_quickly
+
+    def instance_key(
+        self, received_at: datetime, names: keys.InstanceNames, dataset_sha256: str
+    ) -> str:
+        """See `ArchiveBackend`."""
+        return self._backend.instance_key(received_at, names, dataset_sha256)
 
     def create(self) -> PendingObject:
         """See `ArchiveBackend`."""

@@ -31,7 +31,7 @@ from image_archive.errors import (
 from image_archive.file_meta import seal, seal_offset, write_file_meta
 from image_archive.header import InstanceHeader
 from image_archive.index_writing import Arrival, Finding, conflict_record
-from image_archive.keys import instance_key, quarantine_key
+from image_archive.keys import quarantine_key
 from image_archive.model import (
     Condition,
     IncomingHeader,
@@ -236,7 +236,8 @@ class IncomingInstance:
         study_uid, digest = header.study.study_instance_uid, self._hash.hexdigest()
         claims.hold(header.sop_instance_uid)
         held.append(header.sop_instance_uid)
-        arrival = Arrival(header, self._receipt(instance_key(self._received_at, study_uid, digest)))
+        key = self._reception.backend.instance_key(self._received_at, header.names, digest)
+        arrival = Arrival(header, self._receipt(key))
         earlier = recorder.instance(header.sop_instance_uid)
         if earlier and earlier.dataset_sha256 != digest:
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_INSTANCE)

@@ -71,7 +71,8 @@ class Reconciliation:
         abandoned = self._finish_spooled()
         for key in self._keys_without_rows(since):
             self._adopt(key)
-        self._find_missing(since)
+        if self._compares:
+            self._find_missing(since)
         report = ReconcileReport(
             abandoned=abandoned,
             rebuilt=self.rebuilt,
@@ -92,11 +93,16 @@ class Reconciliation:
             )
         return report
 
+    @property
+    def _compares(self) -> bool:
+        """Whether to compare: where it takes long only when asked to, for the spool is enough."""
+        return self.full or self.backend.compares_quickly
+
     def _finish_spooled(self) -> int:
         """Publish what was secured and acknowledged, discard what is torn; return how many."""
         discarded = 0
         for left in self.backend.abandoned():
-            key = _spooled_key(left)
+            key = _spooled_key(self.backend, left)
             if key is None:
                 discarded += 1
             else:
@@ -118,8 +124,10 @@ class Reconciliation:
 
     def _keys_without_rows(self, since: date | None) -> Iterator[str]:
         """Yield the keys of instances and quarantined bytes that no row names."""
-        if since is None:
-            prefixes: Iterable[str] = (keys.INSTANCES,)
+        if not self._compares:
+            prefixes: Iterable[str] = ()
+        elif since is None:
+            prefixes = (keys.INSTANCES,)
         else:
             last = (self.database.clock.now() + _OVERLAP).date()
             prefixes = keys.day_prefixes(since, last)
@@ -226,7 +234,7 @@ class Reconciliation:
         return True
 
 
-def _spooled_key(left: SpooledObject) -> str | None:
+def _spooled_key(backend: ArchiveBackend, left: SpooledObject) -> str | None:
     """Return the key of an object that was secured whole, having cut it to its length."""
     try:
         with left.view() as view:
@@ -244,7 +252,7 @@ def _spooled_key(left: SpooledObject) -> str | None:
     except (UnreadableInstanceError, InvalidUidError, ValueError):
         return None
     left.truncate(end)
-    return keys.instance_key(meta.received_at, header.study.study_instance_uid, digest)
+    return backend.instance_key(meta.received_at, header.names, digest)
 
 
 def _midnight(day: date) -> datetime:
@@ -259,7 +267,7 @@ def _receipt(stream: BinaryIO, meta: FileMeta, origin: InstanceOrigin, key: str)
     while chunk := stream.read(_CHUNK_BYTES):
         digest.update(chunk)
         size += len(chunk)
-    if meta.received_at is None or digest.hexdigest() != key.rsplit("/", 1)[-1]:
+    if meta.received_at is None or not key.endswith(digest.hexdigest()):
         raise UnreadableInstanceError("the stored bytes are not those the name was made from")
     return Receipt(
         origin=origin,

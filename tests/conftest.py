@@ -11,6 +11,7 @@ import pytest
 from hub_kernel.database import Database
 from tests.support import no_recogniser
 from tests.support.clock import FixedClock
+from tests.support.orthanc_server import Orthanc, running_orthanc
 from tests.support.postgresql import PostgresqlServer, running_postgresql
 from tests.support.s3_server import S3Server, running_s3_server
 from tests.support.tables import create_tables
@@ -62,4 +63,11 @@ def postgresql() -> Iterator[PostgresqlServer]:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An object store for as long as the tests run; every test takes its own prefix."""
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """An Orthanc for as long as the tests run; every test takes its own UIDs."""
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
         yield server

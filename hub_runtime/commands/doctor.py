@@ -16,6 +16,7 @@ from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.viewer_port import viewer_folder
 from image_archive.errors import ArchiveError
+from image_archive.keys import InstanceNames
 from viewer_api.viewer_origin.files import VIEWER_VERSION, installed_viewer
 
 
@@ -50,13 +51,20 @@ def _room(hub: Hub) -> Iterator[Finding]:
     words = f"{free} bytes free; every C-STORE is refused below {reserve}"
     yield Finding("archive", ok=free > 2 * reserve, words=words)
     try:
-        hub.archive.backend.size("doctor/never-stored")
+        hub.archive.backend.size(_never_stored(hub))
     except NotFoundError:
         words = f"{hub.settings.archive.backend} answers"
         yield Finding("archive backend", ok=True, words=words)
     except ArchiveError as error:
-        words = f"{error}; until then every C-STORE is refused. Look at [s3] and at the server"
+        section = hub.settings.archive.backend
+        words = f"{error}; until then every C-STORE is refused. Look at [{section}], at the server"
         yield Finding("archive backend", ok=False, words=words)
+
+
+def _never_stored(hub: Hub) -> str:
+    """Return the key of an instance that nobody has."""
+    names = InstanceNames("", "2.25.0", "2.25.0", "2.25.0")
+    return hub.archive.backend.instance_key(hub.base.clock.now(), names, "0" * 64)
 
 
 def _certificates(hub: Hub) -> Iterator[Finding]:

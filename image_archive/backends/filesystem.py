@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +35,7 @@ from image_archive.errors import (
     ArchiveFullError,
     ArchiveUnavailableError,
 )
+from image_archive.keys import InstanceNames, instance_key
 
 _INCOMING = "incoming"
 _ROOM_HOLDS_S = 0.2
@@ -55,6 +57,8 @@ class FilesystemBackend:
     beside it can still write.
     """
 
+    compares_quickly = True
+
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         self._root = root.absolute()
         self._incoming = self._root / _INCOMING
@@ -75,6 +79,10 @@ class FilesystemBackend:
     def shared_folder(self) -> Path:
         """Where the processes of this archive keep their locks."""
         return self._root / _SHARED
+
+    def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
+        """Return where a dataset is kept."""
+        return instance_key(received_at, names, dataset_sha256)
 
     def create(self) -> "PendingFile":
         """Start a new object (see `ArchiveBackend.create`)."""

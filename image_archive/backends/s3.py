@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
@@ -32,6 +32,7 @@ from image_archive.backend import PendingObject, SpooledObject, require_key
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.s3_reading import FIRST_BYTES, Fetched, ObjectPart
 from image_archive.errors import ArchiveBusyError, ArchiveError, ArchiveUnavailableError
+from image_archive.keys import InstanceNames
 
 _PART_BYTES = 8_388_608
 _PARTS_AT_ONCE = 4
@@ -97,6 +98,8 @@ class S3Backend:
     along what it had acknowledged and not uploaded, at most a second's worth while all works.
     """
 
+    compares_quickly = True
+
     def __init__(self, bucket: Bucket, local: FilesystemBackend) -> None:
         self._store = bucket.store()
         self._local = local
@@ -108,6 +111,10 @@ class S3Backend:
     def shared_folder(self) -> Path:
         """A local folder that every process of this machine sees, for locks."""
         return self._local.shared_folder
+
+    def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
+        """Return where a dataset is kept."""
+        return self._local.instance_key(received_at, names, dataset_sha256)
 
     def create(self) -> PendingObject:
         """Start a new object (see `ArchiveBackend.create`)."""

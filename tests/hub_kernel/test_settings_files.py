@@ -37,8 +37,9 @@ def test_every_default_is_on_loopback() -> None:
         ("[router]\nport = 'many'", ["router.port", "integer", "'many'"]),
         ("[router]\nport = 70000", ["router.port", "65535", "70000"]),
         ("[router]\nae_title = 'MUCH_TOO_LONG_AE_TITLE'", ["router.ae_title", "16"]),
-        ("[archive]\nbackend = 'tape'", ["archive.backend", "'filesystem'", "'s3'", "'tape'"]),
+        ("[archive]\nbackend = 'tape'", ["archive.backend", "'filesystem'", "'orthanc'", "'tape'"]),
         ("[s3]\nendpoint = 'store:9000'", ["s3.endpoint", "https://", "store:9000"]),
+        ("[orthanc]\nurl = 'pacs:8042'", ["orthanc.url", "http://", "pacs:8042"]),
     ],
 )
 def test_a_bad_file_is_refused_with_key_place_and_what_is_allowed(
