@@ -24,6 +24,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME_LIKE = re.compile(r"\S*\^\S*|[^\x20-\x7e]+")
 # In a query, identifiers (value^^^&oid&ISO) and codes ('code^^scheme') have carets as well.
 _NAME_IN_QUERY = re.compile(r"[^\W\d_]+\^[^\W\d_][^\s<'\"]*|[^\x20-\x7e]+")
+_SIGN_OF_NAME = re.compile(r"[^\W\d_]\^[^\W\d_]|[^\x20-\x7e]")  # looked for many times faster
 LONGEST = {
     "subject_id": 128,
     "display": 128,
@@ -178,8 +179,10 @@ def record_of(message: str) -> AuditRecord:
 
 
 def _query_text(text: str) -> str:
-    struck = _NAME_IN_QUERY.sub("[…]", " ".join(text.split()))
-    return inert(struck, LONGEST["query"])
+    line = " ".join(text.split())
+    if _SIGN_OF_NAME.search(line):
+        line = _NAME_IN_QUERY.sub("[…]", line)
+    return inert(line, LONGEST["query"])
 
 
 def _object(one: AuditObject) -> dict[str, Any]:

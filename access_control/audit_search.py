@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, or_
 
 from access_control.audit_message import LONGEST, AuditRecord
 from access_control.inert import inert
@@ -12,11 +12,17 @@ from access_control.tables import AuditRecordRow
 
 @dataclass(frozen=True)
 class AuditQuery:
-    """What the auditor looks for; empty fields match everything. Newest records come first."""
+    """What the auditor looks for; empty fields match everything. Newest records come first.
+
+    `named` are persons: beside `resource_ids`, records about nobody in particular that name one of
+    them are found, which is what a search leaves behind about those it showed. No index knows
+    these; they are read one after the other.
+    """
 
     subject_kind: str = ""
     subject_id: str = ""
     resource_ids: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
     action: str = ""
     outcome: str = ""
     since: datetime | None = None
@@ -45,9 +51,8 @@ def conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         column == value for column, value in equal.items() if value
     ]
-    if query.resource_ids:
-        wanted = {inert(resource_id, LONGEST["resource_id"]) for resource_id in query.resource_ids}
-        conditions.append(row.resource_id.in_(wanted))
+    if query.resource_ids or query.named:
+        conditions.append(_about(query))
     if query.since is not None:
         conditions.append(row.recorded_at >= query.since)
     if query.until is not None:
@@ -55,3 +60,13 @@ def conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
     if query.before_sequence is not None:
         conditions.append(row.sequence < query.before_sequence)
     return conditions
+
+
+def _about(query: AuditQuery) -> ColumnElement[bool]:
+    row = AuditRecordRow
+    wanted = {inert(resource_id, LONGEST["resource_id"]) for resource_id in query.resource_ids}
+    found = row.resource_id.in_(wanted)
+    if not query.named:
+        return found
+    names = [row.message.contains(person, autoescape=True) for person in sorted(query.named)]
+    return or_(found, and_(row.resource_id == "", row.resource_kind == "patient", or_(*names)))

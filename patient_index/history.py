@@ -2,13 +2,23 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import BindParameter, Select, bindparam, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
+    Select,
+    bindparam,
+    func,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 
-from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from patient_index import queries
 from patient_index.explanations import decoded
-from patient_index.model import Decided, Decision, LinkEntry
+from patient_index.model import Decided, Decision, KnownAs, LinkEntry
 from patient_index.tables import GlobalPerson, KnownIdentifier, LinkLog
 from patient_index.tables_feed import LinkDecision, LinkStep
 
@@ -64,15 +74,23 @@ def successor(session: Session, global_id: str) -> str | None:
     )
 
 
-def predecessors(session: Session, global_id: str) -> tuple[str, ...]:
-    """Return the global IDs of which `successor` is this one, without itself, oldest first."""
-    return tuple(session.scalars(_PREDECESSORS, {"person": global_id}))
+def known_as(session: Session, global_id: str) -> KnownAs:
+    """Return the identifiers and the predecessors of a person; one query.
+
+    Asked with every request to the registry, and therefore built once, without the mapper.
+    """
+    identifiers, former = [], []
+    for value, namespace, oid, _ in session.connection().execute(_KNOWN_AS, {"person": global_id}):
+        if namespace is None or oid is None:
+            former.append(value)
+        else:
+            identifiers.append(PatientIdentifier(value, AssigningAuthority(namespace, oid)))
+    return KnownAs(tuple(identifiers), tuple(former))
 
 
-def _predecessors() -> Select[str]:
-    """Asked with every query of the registry, and therefore built once."""
+def _predecessors(person: BindParameter[str]) -> Select[str, int]:
+    """Return the global IDs of which `successor` is this one, without itself, and their age."""
     links = queries.current_links()
-    person: BindParameter[str] = bindparam("person")
     own = select(links.c.identifier_id).where(links.c.global_id == person)
     once = select(LinkLog.global_id).where(
         LinkLog.identifier_id.in_(own), LinkLog.global_id != person
@@ -80,14 +98,22 @@ def _predecessors() -> Select[str]:
     firsts = (
         select(func.min(LinkLog.id)).where(LinkLog.global_id.in_(once)).group_by(LinkLog.global_id)
     )
-    return (
-        select(LinkLog.global_id)
-        .where(LinkLog.id.in_(firsts), LinkLog.identifier_id.in_(own))
-        .order_by(LinkLog.id)
+    return select(LinkLog.global_id, LinkLog.id).where(
+        LinkLog.id.in_(firsts), LinkLog.identifier_id.in_(own)
     )
 
 
-_PREDECESSORS = _predecessors()
+def _known_as() -> CompoundSelect[str, str | None, str | None, int]:
+    """Return identifiers with their issuers, and predecessors, whose issuer is NULL, by age."""
+    person: BindParameter[str] = bindparam("person")
+    former = _predecessors(person).subquery()
+    return union_all(
+        queries.identifiers_in_force(person),
+        select(former.c.global_id, null(), null(), former.c.id),
+    ).order_by("id")
+
+
+_KNOWN_AS = _known_as()
 
 
 def decision(session: Session, decision_id: int) -> Decision | None:

@@ -158,6 +158,14 @@ class Decided:
 
 
 @dataclass(frozen=True)
+class KnownAs:
+    """What a person is known as now: every identifier, and every global ID that leads here."""
+
+    identifiers: tuple[PatientIdentifier, ...]
+    predecessors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LinkEntry:
     """One line of the link log: from here on the identifier resolves to this global ID.
 

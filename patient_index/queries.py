@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Select,
     String,
@@ -119,12 +120,13 @@ def identifiers_of(session: Session, global_id: str) -> tuple[PatientIdentifier,
     return tuple(
         [
             PatientIdentifier(value, AssigningAuthority(namespace, oid))
-            for value, namespace, oid in rows
+            for value, namespace, oid, _ in rows
         ]
     )
 
 
-def _identifiers_of() -> Select[str, str, str]:
+def identifiers_in_force(person: BindParameter[str]) -> Select[str, str, str, int]:
+    """Return value, issuer and age of every identifier that resolves to the global ID now."""
     line, known = LinkLog.__table__.c, KnownIdentifier.__table__.c
     newer = LinkLog.__table__.alias()
     overruled = exists(
@@ -133,14 +135,13 @@ def _identifiers_of() -> Select[str, str, str]:
         )
     )
     return (
-        select(known.value, known.issuer_namespace, known.issuer_oid)
+        select(known.value, known.issuer_namespace, known.issuer_oid, known.id)
         .join_from(LinkLog.__table__, KnownIdentifier.__table__, known.id == line.identifier_id)
-        .where(line.global_id == bindparam("global_id"), ~overruled)
-        .order_by(known.id)
+        .where(line.global_id == person, ~overruled)
     )
 
 
-_IDENTIFIERS_OF = _identifiers_of()
+_IDENTIFIERS_OF = identifiers_in_force(bindparam("global_id")).order_by(KnownIdentifier.id)
 
 
 def _global_id_of() -> Select[str]:

@@ -18,7 +18,15 @@ from patient_index.errors import UnidentifiedPatientError
 from patient_index.global_ids import GlobalIdFactory, SystemGlobalIdFactory
 from patient_index.matcher import Matcher
 from patient_index.merging import Merger, relink, unlink
-from patient_index.model import Decided, Decision, LinkEntry, MergeOutcome, Person, Review
+from patient_index.model import (
+    Decided,
+    Decision,
+    KnownAs,
+    LinkEntry,
+    MergeOutcome,
+    Person,
+    Review,
+)
 from patient_index.registration import Registrar
 from patient_index.statements import Statement, observed
 from patient_index.tables import KnownIdentifier, LinkLog, ObservedDemographics
@@ -178,10 +186,13 @@ class PatientIndex:
         with self.database.read() as session:
             return history.successor(session, global_id)
 
-    def predecessors(self, global_id: str) -> tuple[str, ...]:
-        """Return the global IDs that lead to this one now, itself left out, oldest first."""
+    def known_as(self, global_id: str) -> KnownAs:
+        """Return every identifier that resolves to a global ID, and every other one leading there.
+
+        Both oldest first; nothing for a global ID that is not in use.
+        """
         with self.database.read() as session:
-            return history.predecessors(session, global_id)
+            return history.known_as(session, global_id)
 
     def open_reviews(self, *, limit: int = 100) -> list[Review]:
         """Return the oldest questions that wait for a person: not decided, and still two people."""

@@ -40,13 +40,15 @@ class Accesses:
 def of_person(person: Person, before: int | None = None) -> Accesses:
     """Return every access to the person's record, studies and documents, by anybody.
 
+    A search that showed the person is one too.
+
     What was looked at under an earlier global ID of the same numbers belongs to it.
     """
     studies = services().index.studies_of(person.identifiers)
     people = {person.global_id, *(entry.global_id for entry in entries_of(person))}
     documents = services().registry.documents.of(person.global_id)
     about = {*people, *(document.entry.unique_id for document in documents)}
-    return _search(about, studies, before)
+    return _search(about, studies, before, frozenset(people))
 
 
 def of_study(study: StudyRecord, before: int | None = None) -> Accesses:
@@ -55,14 +57,24 @@ def of_study(study: StudyRecord, before: int | None = None) -> Accesses:
     return _search({global_id} if global_id else set(), [study], before)
 
 
-def _search(about: set[str], studies: list[StudyRecord], before: int | None) -> Accesses:
+def _search(
+    about: set[str],
+    studies: list[StudyRecord],
+    before: int | None,
+    named: frozenset[str] = frozenset(),
+) -> Accesses:
     by_id: dict[str, StudyRecord] = {study.study_instance_uid: study for study in studies}
     for study in studies:
         entry = services().registry.manifest_of(study.study_instance_uid)
         if entry is not None:
             by_id[entry.unique_id] = study
     page = services().audit.search(
-        AuditQuery(resource_ids=frozenset({*about, *by_id}), before_sequence=before, limit=PAGE)
+        AuditQuery(
+            resource_ids=frozenset({*about, *by_id}),
+            named=named,
+            before_sequence=before,
+            limit=PAGE,
+        )
     )
     found = tuple(Access(record, by_id.get(record.resource_id)) for record in page.records)
     return Accesses(found, page.next_before)

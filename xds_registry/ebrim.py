@@ -7,8 +7,9 @@ needs elements has it parsed as one document.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from lxml import etree
 
@@ -27,6 +28,7 @@ from xds_registry.model import (
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP = re.compile("[^\u0020\u0021\u0023-\u0025\u0027-\u003b\u003d\u003f-\ud7ff]")
+_BESIDE_AMPERSANDS = re.compile("[^\u0020\u0021\u0023-\u003b\u003d\u003f-\ud7ff]")
 _ESCAPES = {
     "&": "&amp;",
     "<": "&lt;",
@@ -36,15 +38,6 @@ _ESCAPES = {
     "\n": "&#10;",
     "\r": "&#13;",
 }
-_DOCUMENT_CODES: tuple[tuple[str, Callable[[DocumentEntry], Iterable[Code]]], ...] = (
-    (v.DOCUMENT_CLASS_CODE, lambda entry: (entry.class_code,)),
-    (v.DOCUMENT_TYPE_CODE, lambda entry: (entry.type_code,)),
-    (v.DOCUMENT_FORMAT_CODE, lambda entry: (entry.format_code,)),
-    (v.DOCUMENT_PRACTICE_SETTING_CODE, lambda entry: (entry.practice_setting_code,)),
-    (v.DOCUMENT_FACILITY_TYPE_CODE, lambda entry: (entry.healthcare_facility_type_code,)),
-    (v.DOCUMENT_CONFIDENTIALITY_CODE, lambda entry: entry.confidentiality_codes),
-    (v.DOCUMENT_EVENT_CODE, lambda entry: entry.event_codes),
-)
 
 
 def leaf_class(item: RegistryObject) -> etree._Element:
@@ -59,7 +52,7 @@ def leaf_classes(items: Iterable[RegistryObject]) -> Sequence[etree._Element]:
 
 def leaf_classes_text(items: Iterable[RegistryObject]) -> str:
     """Return the complete metadata of each item as XML text that needs the prefix `rim`."""
-    return "".join(map(_leaf_class, items))
+    return "".join(chain.from_iterable(map(_leaf_class, items)))
 
 
 def object_refs(items: Iterable[RegistryObject]) -> Sequence[etree._Element]:
@@ -87,7 +80,8 @@ def xml_text(text: str) -> str:
     return _NOT_XML.sub("", text)
 
 
-def _leaf_class(item: RegistryObject) -> str:
+def _leaf_class(item: RegistryObject) -> list[str]:
+    """Return `item` in pieces: each is copied once, when the whole answer is put together."""
     if isinstance(item, DocumentEntry):
         return _extrinsic_object(item)
     if isinstance(item, SubmissionSet):
@@ -97,29 +91,44 @@ def _leaf_class(item: RegistryObject) -> str:
     return _association(item)
 
 
-def _extrinsic_object(entry: DocumentEntry) -> str:
+def _extrinsic_object(entry: DocumentEntry) -> list[str]:
     children = _Children(entry.entry_uuid)
     for author in entry.authors:
         children.author(v.DOCUMENT_AUTHOR, author)
-    for scheme, codes_of in _DOCUMENT_CODES:
-        for code in codes_of(entry):
-            if code != NO_CODE:
-                children.code(scheme, code)
+    for scheme, code in _document_codes(entry):
+        if code.code or code != NO_CODE:
+            children.code(scheme, code)
     if entry.limited_metadata:
         children.node(v.DOCUMENT_LIMITED)
     children.identifier(v.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", entry.patient_id)
     children.identifier(v.DOCUMENT_UNIQUE_ID, "XDSDocumentEntry.uniqueId", entry.unique_id)
-    return (
+    return [
         f"<rim:ExtrinsicObject{_identity(entry)}{_logical_id(entry)}"
         f' objectType="{entry.document_type}" status="{entry.status}"'
-        f' mimeType="{_safe(entry.mime_type)}">'
-        f"{_document_slots(entry)}{_slots(entry.extra_slots)}{_texts(entry)}{_version(entry)}"
-        f"{children}</rim:ExtrinsicObject>"
-    )
+        f' mimeType="{_safe(entry.mime_type)}">',
+        *_document_slots(entry),
+        _slots(entry.extra_slots),
+        _texts(entry),
+        _version(entry),
+        *children.written,
+        "</rim:ExtrinsicObject>",
+    ]
 
 
-def _document_slots(entry: DocumentEntry) -> str:
-    slots = [
+def _document_codes(entry: DocumentEntry) -> Iterable[tuple[str, Code]]:
+    return [
+        (v.DOCUMENT_CLASS_CODE, entry.class_code),
+        (v.DOCUMENT_TYPE_CODE, entry.type_code),
+        (v.DOCUMENT_FORMAT_CODE, entry.format_code),
+        (v.DOCUMENT_PRACTICE_SETTING_CODE, entry.practice_setting_code),
+        (v.DOCUMENT_FACILITY_TYPE_CODE, entry.healthcare_facility_type_code),
+        *[(v.DOCUMENT_CONFIDENTIALITY_CODE, code) for code in entry.confidentiality_codes],
+        *[(v.DOCUMENT_EVENT_CODE, code) for code in entry.event_codes],
+    ]
+
+
+def _document_slots(entry: DocumentEntry) -> list[str]:
+    return [
         _single("creationTime", entry.creation_time),
         _single("hash", entry.sha1),
         _single("languageCode", entry.language_code),
@@ -134,10 +143,9 @@ def _document_slots(entry: DocumentEntry) -> str:
         _single("documentAvailability", entry.document_availability),
         _slot("urn:ihe:iti:xds:2013:referenceIdList", [item.cxi for item in entry.reference_ids]),
     ]
-    return "".join(slots)
 
 
-def _registry_package(submission_set: SubmissionSet) -> str:
+def _registry_package(submission_set: SubmissionSet) -> list[str]:
     slots = (
         ("submissionTime", (submission_set.submission_time,)),
         ("intendedRecipient", submission_set.intended_recipients),
@@ -157,14 +165,15 @@ def _registry_package(submission_set: SubmissionSet) -> str:
         (v.SUBMISSION_SET_UNIQUE_ID, "uniqueId", submission_set.unique_id),
     ):
         children.identifier(scheme, f"XDSSubmissionSet.{name}", value)
-    return (
+    return [
         f'<rim:RegistryPackage{_identity(submission_set)} objectType="{v.REGISTRY_PACKAGE}"'
-        f' status="{submission_set.status}">{_slots(slots)}{_texts(submission_set)}'
-        f"{children}</rim:RegistryPackage>"
-    )
+        f' status="{submission_set.status}">{_slots(slots)}{_texts(submission_set)}',
+        *children.written,
+        "</rim:RegistryPackage>",
+    ]
 
 
-def _folder(folder: Folder) -> str:
+def _folder(folder: Folder) -> list[str]:
     slots = (("lastUpdateTime", (folder.last_update_time,)), *folder.extra_slots)
     children = _Children(folder.entry_uuid)
     for code in folder.codes:
@@ -174,14 +183,16 @@ def _folder(folder: Folder) -> str:
         children.node(v.FOLDER_LIMITED)
     children.identifier(v.FOLDER_PATIENT_ID, "XDSFolder.patientId", folder.patient_id)
     children.identifier(v.FOLDER_UNIQUE_ID, "XDSFolder.uniqueId", folder.unique_id)
-    return (
+    return [
         f"<rim:RegistryPackage{_identity(folder)}{_logical_id(folder)}"
         f' objectType="{v.REGISTRY_PACKAGE}" status="{folder.status}">'
-        f"{_slots(slots)}{_texts(folder)}{_version(folder)}{children}</rim:RegistryPackage>"
-    )
+        f"{_slots(slots)}{_texts(folder)}{_version(folder)}",
+        *children.written,
+        "</rim:RegistryPackage>",
+    ]
 
 
-def _association(association: XdsAssociation) -> str:
+def _association(association: XdsAssociation) -> list[str]:
     slots = (
         ("SubmissionSetStatus", (association.submission_set_status,)),
         ("PreviousVersion", (association.previous_version,)),
@@ -193,12 +204,14 @@ def _association(association: XdsAssociation) -> str:
     children = _Children(association.entry_uuid)
     if association.documentation is not None:
         children.code(v.ASSOCIATION_DOCUMENTATION, association.documentation)
-    return (
+    return [
         f'<rim:Association{_identity(association)} objectType="{v.ASSOCIATION}"'
         f' status="{association.status}" associationType="{association.association_type}"'
         f' sourceObject="{_safe(association.source)}" targetObject="{_safe(association.target)}">'
-        f"{_slots(slots)}{children}</rim:Association>"
-    )
+        f"{_slots(slots)}",
+        *children.written,
+        "</rim:Association>",
+    ]
 
 
 def _identity(item: RegistryObject) -> str:
@@ -233,12 +246,13 @@ def _slots(slots: Iterable[tuple[str, Sequence[str]]]) -> str:
 
 
 def _slot(name: str, values: Sequence[str]) -> str:
-    present = [_safe(value) for value in values if value]
-    if not present:
+    """Return the slot of the values that are not empty, or nothing without any."""
+    if not any(values):
         return ""
+    written = "</rim:Value><rim:Value>".join([_safe(value) for value in values if value])
     return (
-        f'<rim:Slot name="{_safe(name)}"><rim:ValueList><rim:Value>'
-        f"{'</rim:Value><rim:Value>'.join(present)}</rim:Value></rim:ValueList></rim:Slot>"
+        f'<rim:Slot name="{_safe(name)}"><rim:ValueList><rim:Value>{written}</rim:Value>'
+        "</rim:ValueList></rim:Slot>"
     )
 
 
@@ -264,8 +278,13 @@ def _language(text: LocalText) -> str:
 
 
 def _safe(text: str) -> str:
-    """Return `text` as it may stand in an attribute or between tags."""
-    return _MARKUP.sub(_escaped, text) if _MARKUP.search(text) else text
+    """Return `text` as it may stand in an attribute or between tags.
+
+    Every identifier has ampersands; hardly a text has anything else that needs an escape.
+    """
+    if _BESIDE_AMPERSANDS.search(text):
+        return _MARKUP.sub(_escaped, text)
+    return text.replace("&", "&amp;")
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -274,12 +293,16 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _coded(code: Code) -> tuple[str, str]:
-    """Return a code, and its scheme and name, as text: a region has few, every entry has eight."""
-    name = _safe(code.display or code.code)
-    return _safe(code.code), (
-        f"{_single('codingScheme', code.scheme)}"
-        f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name>'
+def _classified(scheme: str, code: str, coding_scheme: str, display: str) -> tuple[str, str]:
+    """Return a code as its classification, in two parts: the owner's id stands between them.
+
+    A region has few codes, and every entry eight of them.
+    """
+    return (
+        f'" objectType="{v.CLASSIFICATION}" classificationScheme="{scheme}" classifiedObject="',
+        f'" nodeRepresentation="{_safe(code)}">{_single("codingScheme", coding_scheme)}'
+        f'<rim:Name><rim:LocalizedString value="{_safe(display or code)}"/></rim:Name>'
+        "</rim:Classification>",
     )
 
 
@@ -288,44 +311,39 @@ class _Children:
 
     def __init__(self, owner: str) -> None:
         self._owner = _safe(owner)
-        self._written: list[str] = []
-
-    def __str__(self) -> str:
-        return "".join(self._written)
+        self.written: list[str] = []
 
     def author(self, scheme: str, author: Author) -> None:
-        slots = (
-            _single("authorPerson", author.person),
-            _slot("authorInstitution", author.institutions),
-            _slot("authorRole", author.roles),
-            _slot("authorSpecialty", author.specialties),
-            _slot("authorTelecommunication", author.telecommunications),
+        self.written.append(
+            f'<rim:Classification id="{self._next_id()}" objectType="{v.CLASSIFICATION}"'
+            f' classificationScheme="{scheme}" classifiedObject="{self._owner}"'
+            f' nodeRepresentation="">{_single("authorPerson", author.person)}'
+            f"{_slot('authorInstitution', author.institutions)}"
+            f"{_slot('authorRole', author.roles)}"
+            f"{_slot('authorSpecialty', author.specialties)}"
+            f"{_slot('authorTelecommunication', author.telecommunications)}"
+            "</rim:Classification>"
         )
-        self._classification(scheme, "", "".join(slots))
 
     def code(self, scheme: str, code: Code) -> None:
-        self._classification(scheme, *_coded(code))
+        before, after = _classified(scheme, code.code, code.scheme, code.display)
+        self.written.append(
+            f'<rim:Classification id="{self._next_id()}{before}{self._owner}{after}'
+        )
 
     def node(self, node: str) -> None:
-        self._written.append(
+        self.written.append(
             f'<rim:Classification id="{self._next_id()}" objectType="{v.CLASSIFICATION}"'
             f' classifiedObject="{self._owner}" classificationNode="{node}"></rim:Classification>'
         )
 
     def identifier(self, scheme: str, name: str, value: str) -> None:
-        self._written.append(
+        self.written.append(
             f'<rim:ExternalIdentifier id="{self._next_id()}" objectType="{v.EXTERNAL_IDENTIFIER}"'
             f' registryObject="{self._owner}" identificationScheme="{scheme}"'
             f' value="{_safe(value)}"><rim:Name><rim:LocalizedString value="{name}"/></rim:Name>'
             "</rim:ExternalIdentifier>"
         )
 
-    def _classification(self, scheme: str, representation: str, inner: str) -> None:
-        self._written.append(
-            f'<rim:Classification id="{self._next_id()}" objectType="{v.CLASSIFICATION}"'
-            f' classificationScheme="{scheme}" classifiedObject="{self._owner}"'
-            f' nodeRepresentation="{representation}">{inner}</rim:Classification>'
-        )
-
     def _next_id(self) -> str:
-        return f"{self._owner}.{len(self._written) + 1}"
+        return f"{self._owner}.{len(self.written) + 1}"

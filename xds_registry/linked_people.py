@@ -20,6 +20,20 @@ from xds_registry.model import DocumentEntry, Folder, SubmissionSet
 T = TypeVar("T", DocumentEntry, SubmissionSet, Folder)
 
 
+class Known(Protocol):
+    """What a person is known as today."""
+
+    @property
+    def identifiers(self) -> tuple[PatientIdentifier, ...]:
+        """Every identifier that is linked to the person."""
+        ...
+
+    @property
+    def predecessors(self) -> tuple[str, ...]:
+        """The global IDs that mean this person too, without the person's own."""
+        ...
+
+
 class PersonLinks(Protocol):
     """What the registry asks of the patient index."""
 
@@ -27,8 +41,8 @@ class PersonLinks(Protocol):
         """Return the global ID of the person behind `identifier`, or None."""
         ...
 
-    def identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
-        """Return every identifier of that person; empty when there is no such person."""
+    def known_as(self, global_id: str) -> Known:
+        """Return every identifier of that person and every former global ID; none of nobody."""
         ...
 
     def global_identifier(self, global_id: str) -> PatientIdentifier:
@@ -37,10 +51,6 @@ class PersonLinks(Protocol):
 
     def successor(self, global_id: str) -> str | None:
         """Return who a global ID means today, itself or a survivor; None if never issued."""
-        ...
-
-    def predecessors(self, global_id: str) -> tuple[str, ...]:
-        """Return the global IDs that mean this person today, without the person's own."""
         ...
 
     def is_merged_away(self, identifier: PatientIdentifier) -> bool:
@@ -63,7 +73,7 @@ class LinkedPeople:
         self._asked_as: dict[str, str] = {}
         self._named: dict[str, str | None] = {}
         self._person_of: dict[str, str | None] = {}
-        self._identifiers: dict[str, tuple[PatientIdentifier, ...]] = {}
+        self._known: dict[str, Known] = {}
 
     def global_id_of(self, cx: str) -> str | None:
         """Return the person whom the affinity domain's identifier `cx` names today, or None.
@@ -85,16 +95,13 @@ class LinkedPeople:
 
     def identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
         """Return every identifier of that person; empty when there is no such person."""
-        if global_id not in self._identifiers:
-            self._identifiers[global_id] = self._links.identifiers_of(global_id)
-        return self._identifiers[global_id]
+        return self._known_as(global_id).identifiers
 
     def linked_to(self, global_id: str) -> frozenset[str]:
         """Return every identifier, as CX, under which this person's documents may be kept."""
-        names = (global_id, *self._links.predecessors(global_id))
-        identifiers = [one.cx for one in self.identifiers_of(global_id)]
-        self._person_of.update(dict.fromkeys(identifiers, global_id))
-        return frozenset({*map(self._cx, names), *identifiers})
+        known = self._known_as(global_id)
+        names = (global_id, *known.predecessors)
+        return frozenset({*map(self._cx, names), *(one.cx for one in known.identifiers)})
 
     def current(self, items: Iterable[T]) -> list[T]:
         """Return `items` with the patientId that holds today; unlinked ones keep the submitted."""
@@ -140,6 +147,13 @@ class LinkedPeople:
         if linked not in self._person_of:
             self._person_of[linked] = self._resolved(linked)
         return self._person_of[linked]
+
+    def _known_as(self, global_id: str) -> Known:
+        if global_id not in self._known:
+            known = self._known[global_id] = self._links.known_as(global_id)
+            # Nobody is asked again whose these are.
+            self._person_of.update(dict.fromkeys((one.cx for one in known.identifiers), global_id))
+        return self._known[global_id]
 
     def _resolved(self, linked: str) -> str | None:
         try:

@@ -4,7 +4,7 @@ Nothing here commits: what is registered becomes true with the unit of work it i
 all.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +19,7 @@ from xds_registry.model import (
     SubmissionSet,
     XdsAssociation,
 )
-from xds_registry.store_checks import ByIdentifier, last_occurrences, registered_refusals
+from xds_registry.store_checks import ByIdentifier, against_registered, last_occurrences
 from xds_registry.store_codes import index_codes
 from xds_registry.store_content import association_of, entry_of, submission_set_of
 from xds_registry.store_replacing import follow_up
@@ -51,14 +51,23 @@ def register(session: Session, submission: Submission, *, moment: str = "") -> N
             deprecated or another patient's, a uniqueId is taken by other content. Nothing of the
             submission may then be committed.
     """
-    refusals = registered_refusals(session, submission, ByIdentifier())
-    if refusals:
-        raise XdsRefusalsError(refusals)
-    insert(session, submission, moment=moment)
+    checked = against_registered(session, submission, ByIdentifier())
+    if checked.refusals:
+        raise XdsRefusalsError(checked.refusals)
+    insert(session, submission, moment=moment, occurrences=checked.occurrences)
 
 
-def insert(session: Session, submission: Submission, *, moment: str = "") -> None:
+def insert(
+    session: Session,
+    submission: Submission,
+    *,
+    moment: str = "",
+    occurrences: Mapping[str, int] | None = None,
+) -> None:
     """Add what has been checked in this same transaction; see `register`.
+
+    `occurrences` are those found by the check; without them they are asked for. Who took a uniqueId
+    since then took the same number, and the database lets only one have it.
 
     Raises:
         XdsRefusalError: an identifier was taken by another in this moment; XDSRegistryBusy where
@@ -68,7 +77,9 @@ def insert(session: Session, submission: Submission, *, moment: str = "") -> Non
         session.flush()  # what the caller has added is refused here too
         add(session, SubmissionSetRow, [submission_set_row(submission.submission_set)])
         add(session, FolderRow, map(folder_row, submission.folders))
-        insert_entries(session, submission.entries)
+        if occurrences is None:
+            occurrences = last_occurrences(session, submission.entries)
+        _add_entries(session, submission.entries, occurrences)
         add(session, XdsAssociationRow, map(association_row, submission.associations))
         index_codes(session, (*submission.entries, *submission.folders))
     except IntegrityError as error:
@@ -82,7 +93,13 @@ def insert_entries(session: Session, entries: Sequence[DocumentEntry]) -> None:
     Raises:
         XdsRefusalsError: a uniqueId is registered with another hash or size.
     """
-    taken, rows = last_occurrences(session, entries), []
+    _add_entries(session, entries, last_occurrences(session, entries))
+
+
+def _add_entries(
+    session: Session, entries: Sequence[DocumentEntry], occurrences: Mapping[str, int]
+) -> None:
+    taken, rows = dict(occurrences), []
     for entry in entries:
         taken[entry.unique_id] = taken.get(entry.unique_id, -1) + 1
         rows.append(entry_row(entry, taken[entry.unique_id]))

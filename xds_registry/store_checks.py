@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
-from sqlalchemy import BindParameter, Table, bindparam, select, union_all
+from sqlalchemy import BindParameter, Table, bindparam, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from xds_registry.ebrim_names import place_of
@@ -35,23 +35,26 @@ SAME_KIND = ErrorText(
     "an on-demand entry replaces an on-demand entry, a stable one a stable one",
     "按需文档只能替换按需文档，稳定文档只能替换稳定文档",
 )
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _ALL: BindParameter[str] = bindparam("every", expanding=True)
 _OWN: BindParameter[str] = bindparam("own", expanding=True)
+_ID, _UNIQUE_ID = 0, 1
 # Made once, and without the mapper: building a statement costs more than running it.
 _ENTRIES, _SETS, _FOLDERS, _ASSOCIATIONS = (
     cast("Table", row.__table__).c
     for row in (DocumentEntryRow, SubmissionSetRow, FolderRow, XdsAssociationRow)
 )
-_TAKEN_IDS = union_all(
+_TAKEN = union_all(
     *(
-        select(columns.entry_uuid).where(columns.entry_uuid.in_(_ALL))
+        select(literal_column(str(_ID)), columns.entry_uuid).where(columns.entry_uuid.in_(_IDS))
         for columns in (_ENTRIES, _SETS, _FOLDERS, _ASSOCIATIONS)
-    )
-)
-_TAKEN_UNIQUE_IDS = union_all(
-    select(_SETS.unique_id).where(_SETS.unique_id.in_(_ALL)),
-    select(_FOLDERS.unique_id).where(_FOLDERS.unique_id.in_(_ALL)),
-    select(_ENTRIES.unique_id).where(_ENTRIES.unique_id.in_(_OWN)),
+    ),
+    *(
+        select(literal_column(str(_UNIQUE_ID)), columns.unique_id).where(
+            columns.unique_id.in_(wanted)
+        )
+        for columns, wanted in ((_SETS, _ALL), (_FOLDERS, _ALL), (_ENTRIES, _OWN))
+    ),
 )
 _REGISTERED_AS = select(_ENTRIES.content, _ENTRIES.status, _ENTRIES.occurrence).where(
     _ENTRIES.unique_id.in_(_ALL)
@@ -96,23 +99,31 @@ class _Ends:
     sets: frozenset[str]
 
 
-def registered_refusals(
-    session: Session, submission: Submission, judge: Judge
-) -> list[MetadataRefusalError]:
-    """Return everything about `submission` that contradicts what is registered."""
+@dataclass(frozen=True)
+class Checked:
+    """What contradicts what is registered, and the last number given to each uniqueId sent."""
+
+    refusals: list[MetadataRefusalError]
+    occurrences: Mapping[str, int]
+
+
+def against_registered(session: Session, submission: Submission, judge: Judge) -> Checked:
+    """Hold `submission` against what is registered."""
     ends = _ends(session, submission, judge)
     known = _registered_as(session, submission.entries)
     own = {item.entry_uuid for item in objects_of(submission)}
-    return [
-        *_taken_unique_ids(session, submission),
+    taken_ids, taken_unique_ids = _taken(session, submission, own)
+    refusals = [
+        *_duplicates(submission, taken_unique_ids),
         *_other_content(submission.entries, [one for one, _ in known]),
         *(
             refusal
             for association in submission.associations
             for refusal in _wrong_ends(association, submission, own, _Known(ends, judge))
         ),
-        *_taken_ids(session, own),
+        *_registered_ids(taken_ids),
     ]
+    return Checked(refusals, _last_numbers(known))
 
 
 @dataclass(frozen=True)
@@ -121,25 +132,39 @@ class _Known:
     judge: Judge
 
 
-def _taken_ids(session: Session, own: Collection[str]) -> Iterator[MetadataRefusalError]:
-    ids = [one for one in own if is_uuid(one)]
-    if not ids:
-        return
-    for (taken,) in session.execute(_TAKEN_IDS, {"every": ids}):
+def _taken(
+    session: Session, submission: Submission, own: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Return which entryUUIDs of the submission are registered, and which uniqueIds are taken.
+
+    A submission set or a folder has the uniqueId, or would take it from a document.
+    """
+    packages: Sequence[SubmissionSet | Folder] = (submission.submission_set, *submission.folders)
+    wanted = {
+        "ids": [one for one in own if is_uuid(one)],
+        "every": [item.unique_id for item in described(submission)],
+        "own": [item.unique_id for item in packages],
+    }
+    ids: set[str] = set()
+    unique_ids: set[str] = set()
+    for kind, value in session.connection().execute(_TAKEN, wanted):
+        (ids if kind == _ID else unique_ids).add(value)
+    return sorted(ids), sorted(unique_ids)
+
+
+def _registered_ids(taken: Iterable[str]) -> Iterator[MetadataRefusalError]:
+    for one in taken:
         refusal = MetadataRefusalError(
-            ErrorCode.REGISTRY_METADATA, f"//*[@id='{taken}']", came=taken, rule=TAKEN_ID
+            ErrorCode.REGISTRY_METADATA, f"//*[@id='{one}']", came=one, rule=TAKEN_ID
         )
-        yield refusal.about(taken, "entry_uuid")
+        yield refusal.about(one, "entry_uuid")
 
 
-def _taken_unique_ids(session: Session, submission: Submission) -> Iterator[MetadataRefusalError]:
-    """Yield uniqueIds that a submission set or a folder has, or would take from a document."""
+def _duplicates(submission: Submission, taken: Iterable[str]) -> Iterator[MetadataRefusalError]:
     by_id: dict[str, DocumentEntry | SubmissionSet | Folder] = {
         item.unique_id: item for item in described(submission)
     }
-    own = [submission.submission_set.unique_id, *(one.unique_id for one in submission.folders)]
-    found = session.execute(_TAKEN_UNIQUE_IDS, {"every": list(by_id), "own": own})
-    for unique_id in sorted({unique_id for (unique_id,) in found}):
+    for unique_id in taken:
         item = by_id[unique_id]
         place = place_of(type(item), item.entry_uuid, "unique_id")
         refusal = MetadataRefusalError(ErrorCode.DUPLICATE_UNIQUE_ID, place, came=unique_id)
@@ -163,6 +188,10 @@ def last_occurrences(session: Session, entries: Sequence[DocumentEntry]) -> dict
     refusals = list(_other_content(entries, others))
     if refusals:
         raise XdsRefusalsError(refusals)
+    return _last_numbers(known)
+
+
+def _last_numbers(known: Iterable[tuple[DocumentEntry, int]]) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for entry, number in known:
         numbers[entry.unique_id] = max(number, numbers.get(entry.unique_id, 0))
@@ -173,7 +202,7 @@ def _registered_as(
     session: Session, entries: Sequence[DocumentEntry]
 ) -> list[tuple[DocumentEntry, int]]:
     wanted = {"every": list({entry.unique_id for entry in entries})}
-    rows = session.execute(_REGISTERED_AS, wanted)
+    rows = session.connection().execute(_REGISTERED_AS, wanted)
     return [(entry_of(row), row.occurrence) for row in rows]
 
 

@@ -4,7 +4,7 @@ ITI TF-2 3.42.4.1.3. The one way in for every transaction that submits, whatever
 came in. One `Submitter` serves one request, inside the unit of work that registers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -29,7 +29,7 @@ from xds_registry.model import (
     XdsAssociation,
     dtm,
 )
-from xds_registry.store_checks import registered_refusals
+from xds_registry.store_checks import against_registered
 from xds_registry.subscriptions_events import documents_registered
 from xds_registry.validation import metadata_refusals
 from xds_registry.validation_structure import (
@@ -62,6 +62,7 @@ class Submitter:
         self._gate = gate
         self._clock = clock
         self._publish = publish
+        self._occurrences: Mapping[str, int] | None = None
 
     def prepare(
         self, session: Session, sent: Reading | Submission, profile: Profile = REGISTER
@@ -78,14 +79,17 @@ class Submitter:
         )
         refusals += self._unknown_patients(submission)
         judge = _LinkedJudge(self._people, self._gate)
-        refusals += _news(registered_refusals(session, submission, judge), refusals)
+        checked = against_registered(session, submission, judge)
+        self._occurrences = checked.occurrences
+        refusals += _news(checked.refusals, refusals)
         if refusals:
             raise XdsRefusalsError(refusals)
         return self._completed(submission)
 
     def register(self, session: Session, submission: Submission) -> None:
         """Register what `prepare` returned in the same transaction."""
-        store.insert(session, submission, moment=dtm(self._clock.now()))
+        moment = dtm(self._clock.now())
+        store.insert(session, submission, moment=moment, occurrences=self._occurrences)
         if self._publish is not None:
             self._publish(documents_registered(submission, self._clock))
 

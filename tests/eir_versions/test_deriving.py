@@ -72,7 +72,9 @@ def test_a_study_taken_back_whole_leaves_no_version_in_force(hub: Hub) -> None:
     assert list(versions(hub).values()) == [None] * 3
 
 
-def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(hub: Hub) -> None:
+def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.store(slice_of(0))
     hub.complete()
     identifier = patient(hub)
@@ -81,9 +83,8 @@ def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(
     told(hub, LinkChanged, **changed)
     assert versions(hub) == before, "the person is still the same"
     hub.people.persons[identifier.value] = "P2"
-    drawn = hub.parts.pool
+    monkeypatch.setattr(hub.parts.pool, "picture", _not_drawn)
     told(hub, LinkChanged, **changed)
-    assert drawn is hub.parts.pool
     for name, earlier in before.items():
         now = hub.version(name)
         assert earlier is not None
@@ -93,6 +94,13 @@ def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(
     told(hub, LinkChanged, identifier=identifier, global_id="")
     assert hub.version("public").global_id == "", "and back, when the merge is taken back"
     assert len(history(hub, "public")) == 3
+    hub.store(slice_of(1))
+    with pytest.raises(NotImplementedError):  # the control: a new slice has to be drawn
+        hub.complete(generation=2)
+
+
+def _not_drawn(*_asked: object) -> None:
+    raise NotImplementedError
 
 
 def test_a_refusal_empties_the_public_version_alone_until_it_is_taken_back(hub: Hub) -> None:

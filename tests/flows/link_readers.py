@@ -130,6 +130,10 @@ class Flow:
             for path in kept
         }
 
+    def described(self, path: str) -> Any:
+        """Return the description of a version that a file of `files` holds; a picture fails."""
+        return json.loads((self.folder / path).read_bytes())
+
     def as_of(self, moment: str) -> dict[str, frozenset[str]]:
         """By global ID: the numbers that the API says led to it at that moment."""
         found = {}

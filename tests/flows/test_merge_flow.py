@@ -91,8 +91,13 @@ def test_every_reader_follows_a_merge_its_undoing_and_a_relink(flow: Flow, port:
     flow.identity("take-back", str(undone["decision_id"]))
     assert flow.seen(port) == together
     assert flow.stored() == stored
-    now = flow.files()  # versions were drawn again beside what stands
+    now = flow.files()
     assert files.items() <= now.items()
+    # Five changes of links made three versions each of the study they concern, and each version its
+    # description. No picture is among the new files: those of the version before were taken over.
+    described = [flow.described(path) for path in now.keys() - files.keys()]
+    assert len(described) == 5 * 3
+    assert len({one["version_id"] for one in described}) == len(described)
     assert flow.hub.access.audit.verify(lambda _done, _total: None).ok
 
 

@@ -36,7 +36,7 @@ ONE_PERSON = {"linked": ["17^^^&1.2.3&ISO", "G17^^^&1.2.4&ISO"], "statuses": [AP
 ASKED: dict[str, tuple[ClauseElement, dict[str, Any]]] = {
     "documents": (store_reading._DOCUMENTS_OF, ONE_PERSON),  # noqa: SLF001 (the statement itself)
     "identifiers": (queries._IDENTIFIERS_OF, {"global_id": "G17"}),  # noqa: SLF001
-    "predecessors": (history._PREDECESSORS, {"person": "G17"}),  # noqa: SLF001
+    "known as": (history._KNOWN_AS, {"person": "G17"}),  # noqa: SLF001
     "resolve": (queries._GLOBAL_ID_OF, {"value": "17", "oid": "1.2.3"}),  # noqa: SLF001
 }
 

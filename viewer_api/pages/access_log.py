@@ -50,6 +50,7 @@ DEEDS: Mapping[str, LazyText] = {
     "receive_report": lazy_gettext("sent a report of your examination"),
     "find_patient": lazy_gettext("asked for your names and numbers"),
 }
+_FOUND = lazy_gettext("searched for people and saw your name and numbers")
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,16 @@ def _line(access: Access, book: SiteBook, *, addresses: bool) -> AccessLine:
         times=1,
         who=_who(record, book),
         role=", ".join(str(ROLE_WORDS.get(role, role)) for role in record.roles),
-        deed=str(DEEDS.get(record.action, record.action)),
+        deed=_deed(record),
         about=_about(access.study) if access.study else "",
         refused=record.outcome != "success",
         address=record.address if addresses else "",
     )
+
+
+def _deed(record: AuditRecord) -> str:
+    """Say what was done; a record of nobody in particular is of a search that showed the person."""
+    return str(DEEDS.get(record.action, record.action) if record.resource_id else _FOUND)
 
 
 def _who(record: AuditRecord, book: SiteBook) -> str:

@@ -369,6 +369,23 @@ def test_who_looked_is_told_in_plain_words_refusals_included(
     assert page.select("[data-print]")
 
 
+def test_a_search_that_showed_the_person_is_among_who_looked(
+    desk: Desk, registrar: Browser, signed_in: Callable[..., Browser], numbers: Iterator[int]
+) -> None:
+    name, found = f"S{next(numbers)}", "searched for people and saw your name and numbers"
+    one, other = (
+        desk.arrives(
+            "sijing", f"{name}{letter}", f"Shangguan^{letter}=上官^{hanzi}", born
+        ).global_id
+        for letter, hanzi, born in (("Yi", "宜", "1961-01-01"), ("Tu", "图", "1992-02-02"))
+    )
+    signed_in("doctor").page(f"/patients?q={name}Yi")
+    (line,) = registrar.page(f"/identity/people/{one}/accesses").select(".access-list li")
+    assert "陈医师" in line.get_text()
+    assert found in " ".join(line.get_text(" ").split())
+    assert found not in registrar.page(f"/identity/people/{other}/accesses").get_text(" ")
+
+
 def test_what_somebody_does_again_and_again_is_said_once_and_counted(
     desk: Desk, registrar: Browser, signed_in: Callable[..., Browser]
 ) -> None:

@@ -1,0 +1,66 @@
+"""How often the database is asked for one request: over a network each of them is waited for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from tests.xds_registry import wire
+from tests.xds_registry.registering import refused
+from tests.xds_registry.submitted import Registrar, of, request, symbolic
+from tests.xds_registry.trial import Trial
+
+AUDIT = ["SELECT audit_head", "INSERT audit_record", "UPDATE audit_head"]
+
+
+@contextmanager
+def statements(here: Trial) -> Iterator[list[str]]:
+    """Collect what each statement does first, with the first table it names."""
+    said: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        words = statement.replace("(", " ").replace(".", " ").replace(",", " ").split()
+        tables = (one for one in words[1:] if "_" in one and one.islower())
+        said.append(f"{words[0]} {next(tables, '')}".strip())
+
+    event.listen(here.database.engine, "before_cursor_execute", hear)
+    try:
+        yield said
+    finally:
+        event.remove(here.database.engine, "before_cursor_execute", hear)
+
+
+def test_a_query_asks_who_the_person_is_what_is_refused_and_what_there_is(
+    here: Trial, registrar: Registrar, patient: str
+) -> None:
+    registrar.send(symbolic(request(of(patient, "one"))))
+    asked = (("$XDSDocumentEntryPatientId", f"'{patient}'"),)
+    with statements(here) as said:
+        answer = registrar.query(
+            wire.FIND_DOCUMENTS, *asked, ("$XDSDocumentEntryStatus", wire.APPROVED)
+        )
+    assert len(list(answer.iter("{*}ExtrinsicObject"))) == 1
+    reads = ["SELECT patient_identifier", "SELECT consent_identifier", "SELECT document_entry"]
+    assert [one for one in said if one != "BEGIN"] == [*reads, *AUDIT]
+
+
+def test_a_registration_is_checked_by_three_questions_and_written_by_five_statements(
+    here: Trial, registrar: Registrar, patient: str
+) -> None:
+    with statements(here) as said:
+        assert wire.status(registrar.send(symbolic(request(of(patient, "two"))))) == "Success"
+    checks = ["SELECT patient_identifier", "SELECT document_entry", "SELECT document_entry"]
+    written = [one for one in said if one.startswith("INSERT") and one not in AUDIT]
+    assert [one for one in said if one.startswith("SELECT") and one not in AUDIT] == checks
+    assert len(written) <= 5
+    assert [one for one in said if one in AUDIT] == AUDIT
+
+
+def test_what_was_taken_is_found_by_the_one_question_that_asks_for_all(
+    here: Trial, registrar: Registrar, patient: str
+) -> None:
+    sent = symbolic(request(of(patient, "three")))
+    assert wire.status(registrar.send(sent)) == "Success"
+    codes = [code for code, _ in refused(here, registrar, sent)]
+    assert codes == ["XDSDuplicateUniqueIdInRegistry"]
