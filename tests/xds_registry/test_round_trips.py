@@ -4,14 +4,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from tests.xds_registry import wire
 from tests.xds_registry.registering import refused
 from tests.xds_registry.submitted import Registrar, of, request, symbolic
-from tests.xds_registry.trial import Trial
+from tests.xds_registry.trial import PATIENT_DOMAIN, Trial
+from xds_registry.model import ReferenceId
 
 AUDIT = ["SELECT audit_head", "INSERT audit_record", "UPDATE audit_head"]
+
+
+@pytest.fixture
+def person(here: Trial) -> str:
+    """A person as the affinity domain names them."""
+    number = PatientIdentifier("P-9", AssigningAuthority(PATIENT_DOMAIN, PATIENT_DOMAIN))
+    here.know(number.value)
+    global_id = here.patients.resolve(number)
+    assert global_id is not None
+    return here.patients.global_identifier(global_id).cx
 
 
 @contextmanager
@@ -32,10 +45,10 @@ def statements(here: Trial) -> Iterator[list[str]]:
 
 
 def test_a_query_asks_who_the_person_is_what_is_refused_and_what_there_is(
-    here: Trial, registrar: Registrar, patient: str
+    here: Trial, registrar: Registrar, person: str
 ) -> None:
-    registrar.send(symbolic(request(of(patient, "one"))))
-    asked = (("$XDSDocumentEntryPatientId", f"'{patient}'"),)
+    registrar.send(symbolic(request(of(person, "one"))))
+    asked = (("$XDSDocumentEntryPatientId", f"'{person}'"),)
     with statements(here) as said:
         answer = registrar.query(
             wire.FIND_DOCUMENTS, *asked, ("$XDSDocumentEntryStatus", wire.APPROVED)
@@ -46,21 +59,25 @@ def test_a_query_asks_who_the_person_is_what_is_refused_and_what_there_is(
 
 
 def test_a_registration_is_checked_by_three_questions_and_written_by_five_statements(
-    here: Trial, registrar: Registrar, patient: str
+    here: Trial, registrar: Registrar, person: str
 ) -> None:
+    accession = (ReferenceId.accession("A-1", "1.2.3"),)
+    source = f"P-9^^^&{PATIENT_DOMAIN}&ISO"
+    registrar.send(symbolic(request(of(person, "first"))))
+    sent = symbolic(request(of(person, "two", source_patient_id=source, reference_ids=accession)))
     with statements(here) as said:
-        assert wire.status(registrar.send(symbolic(request(of(patient, "two"))))) == "Success"
+        assert wire.status(registrar.send(sent)) == "Success"
     checks = ["SELECT patient_identifier", "SELECT document_entry", "SELECT document_entry"]
     written = [one for one in said if one.startswith("INSERT") and one not in AUDIT]
     assert [one for one in said if one.startswith("SELECT") and one not in AUDIT] == checks
-    assert len(written) <= 5
+    assert len(written) == 5, written
     assert [one for one in said if one in AUDIT] == AUDIT
 
 
 def test_what_was_taken_is_found_by_the_one_question_that_asks_for_all(
-    here: Trial, registrar: Registrar, patient: str
+    here: Trial, registrar: Registrar, person: str
 ) -> None:
-    sent = symbolic(request(of(patient, "three")))
+    sent = symbolic(request(of(person, "three")))
     assert wire.status(registrar.send(sent)) == "Success"
     codes = [code for code, _ in refused(here, registrar, sent)]
     assert codes == ["XDSDuplicateUniqueIdInRegistry"]
