@@ -80,10 +80,15 @@ class AccountExistsError(AccessControlError):
 
 
 class LinkRefusedError(AccessControlError):
-    """The link does not open. Why is never said: every reason is a hint to somebody guessing."""
+    """The link does not open. Why is never said: every reason is a hint to somebody guessing.
 
-    def __init__(self) -> None:
+    `remaining` is for apps that must be told (SMART Health Links): how many wrong passcodes the
+    living link still takes, None where nothing would open it. No page ever shows it.
+    """
+
+    def __init__(self, remaining: int | None = None) -> None:
         super().__init__("this link and passcode do not open anything")
+        self.remaining = remaining
 
 
 class InsecureKeyFileError(AccessControlError):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from access_control.credentials import (
@@ -25,6 +24,13 @@ from access_control.credentials import (
 )
 from access_control.errors import InvalidLinkError, LinkRefusedError
 from access_control.inert import inert
+from access_control.link_attempts import (
+    Attempt,
+    AttemptLimits,
+    count_attempt,
+    forgive,
+    is_locked,
+)
 from access_control.model import Subject, SubjectKind
 from access_control.tables import (
     SharedLinkAttemptRow,
@@ -38,15 +44,18 @@ from hub_kernel.errors import NotFoundError
 from hub_kernel.identifiers import require_uid
 
 _PASSCODE = re.compile(r"[0-9]{6,8}")
-_NO_LINK = ""
-_LONGEST_ADDRESS = 64
+_LONGEST_ADDRESS = _LONGEST_RECIPIENT = 64
 
 
 @dataclass(frozen=True)
 class LinkPolicy:
-    """Limits of every link: `failures` wrong passcodes in a row lock it for good."""
+    """Limits of every link: `failures` wrong passcodes in a row lock it for good.
+
+    So do `failures_in_all` in its whole life: who guesses between honest openings gains nothing.
+    """
 
     failures: int = 10
+    failures_in_all: int = 30
     passcode_digits: int = 6
     grant_s: float = 1800.0
     longest_life_days: float = 90.0
@@ -98,11 +107,15 @@ class LinkGrant:
 
 @dataclass(frozen=True)
 class LinkVisit:
-    """One successful opening, as the citizen reads it: who opened my images."""
+    """One successful opening, as the citizen reads it: who opened my images.
+
+    `recipient` is how a health app called whoever used it, empty for a browser.
+    """
 
     link_id: str
     opened_at: datetime
     address: str
+    recipient: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,7 @@ class SharedLinks:
         self._key = key
         self._policy = policy or LinkPolicy()
         self._hasher = hasher or SecretHasher()
+        self._limits = AttemptLimits(self._policy.failures, self._policy.failures_in_all)
 
     def create(self, request: ShareRequest) -> NewLink:
         """Make a link to one study and return it with its passcode.
@@ -163,10 +177,14 @@ class SharedLinks:
         )
         with self._database.unit_of_work() as work:
             work.session.add(row)
-            work.session.add(SharedLinkAttemptRow(link_id=row.link_id, failures=0, last_at=now))
+            work.session.add(
+                SharedLinkAttemptRow(
+                    link_id=row.link_id, failures=0, failures_in_all=0, last_at=now
+                )
+            )
         return NewLink(row.link_id, token, passcode)
 
-    def open(self, token: str, passcode: str, address: str) -> LinkGrant:
+    def open(self, token: str, passcode: str, address: str, *, recipient: str = "") -> LinkGrant:
         """Open a link; the visit is on record and counts towards its cap.
 
         Every refusal is the same error after the same work: one counted write, one argon2. An
@@ -175,11 +193,12 @@ class SharedLinks:
         Raises:
             LinkRefusedError: whatever the reason.
         """
-        link = self._count_attempt(token)
+        attempt = self._count_attempt(token)
+        link = attempt.link
         stored = link.passcode_hash if link else None
         if not self._hasher.matches(stored, self._peppered(passcode)) or link is None:
-            raise LinkRefusedError
-        return self._admit(link.link_id, address)
+            raise LinkRefusedError(attempt.remaining if link else None)
+        return self._admit(link.link_id, inert(address, _LONGEST_ADDRESS), recipient)
 
     def grant(self, grant_token: str) -> LinkGrant | None:
         """Return what `grant_token` opens; None once it or its link is over or revoked."""
@@ -199,17 +218,21 @@ class SharedLinks:
             ends_at, link = found
             return LinkGrant(link.link_id, link.study_instance_uid, link.global_id, ends_at)
 
-    def study_behind(self, token: str) -> str | None:
-        """Return the study a living link leads to, for a signed-in reader who scans its code.
+    def behind(self, token: str) -> LinkGrant | None:
+        """Return what a living link leads to, without its passcode; None for any other token.
 
-        Says nothing about the reader's rights: ask `decide` about the study.
+        For a signed-in reader who scans its code, and for whoever proves by other means to have
+        opened it. Says nothing about rights: ask `decide` about the study.
         """
         with self._database.read() as session:
-            return session.scalar(
-                select(SharedLinkRow.study_instance_uid).where(
+            link = session.scalars(
+                select(SharedLinkRow).where(
                     SharedLinkRow.token_hash == token_hash(token), _is_alive(self._clock.now())
                 )
-            )
+            ).one_or_none()
+            if link is None:
+                return None
+            return LinkGrant(link.link_id, link.study_instance_uid, link.global_id, link.expires_at)
 
     def revoke(self, link_id: str) -> None:
         """End the link and everything opened with it, at once; again changes nothing.
@@ -250,13 +273,13 @@ class SharedLinks:
     def links_of(self, study_instance_uid: str) -> tuple[LinkStatus, ...]:
         """Return every link ever made to the study, newest first."""
         query = (
-            select(SharedLinkRow, SharedLinkAttemptRow.failures)
+            select(SharedLinkRow, SharedLinkAttemptRow)
             .join(SharedLinkAttemptRow, SharedLinkAttemptRow.link_id == SharedLinkRow.link_id)
             .where(SharedLinkRow.study_instance_uid == inert(study_instance_uid, 64))
             .order_by(SharedLinkRow.created_at.desc(), SharedLinkRow.link_id)
         )
         with self._database.read() as session:
-            return tuple(self._status(row, failures) for row, failures in session.execute(query))
+            return tuple(self._status(row, attempts) for row, attempts in session.execute(query))
 
     def visits(self, link_id: str) -> tuple[LinkVisit, ...]:
         """Return who opened the link, newest first."""
@@ -287,28 +310,14 @@ class SharedLinks:
         if request.max_views is not None and request.max_views < 1:
             raise InvalidLinkError("link: a view cap must be at least 1")
 
-    def _count_attempt(self, token: str) -> SharedLinkRow | None:
-        """Count an attempt as failed until it proves otherwise; return the link if it may open.
-
-        A token of no link counts too, in a row of its own, and writes just as much.
-        """
-        now = self._clock.now()
+    def _count_attempt(self, token: str) -> Attempt:
         with self._database.unit_of_work() as work:
             link = work.session.scalars(
                 select(SharedLinkRow).where(SharedLinkRow.token_hash == token_hash(token))
             ).one_or_none()
-            attempt = _locked_attempt(work.session, link.link_id if link else _NO_LINK, now)
-            attempt.failures, attempt.last_at = attempt.failures + 1, now
-            open_ = (
-                link is not None
-                and link.revoked_at is None
-                and link.expires_at > now
-                and (link.max_views is None or link.views < link.max_views)
-                and attempt.failures <= self._policy.failures
-            )
-        return link if open_ else None
+            return count_attempt(work.session, link, self._limits, self._clock.now())
 
-    def _admit(self, link_id: str, address: str) -> LinkGrant:
+    def _admit(self, link_id: str, address: str, recipient: str) -> LinkGrant:
         """Count the view under lock: of two who open the last view at once, one is refused."""
         now, token = self._clock.now(), new_token()
         with self._database.unit_of_work() as work:
@@ -320,7 +329,7 @@ class SharedLinks:
             if link is None or (link.max_views is not None and link.views >= link.max_views):
                 raise LinkRefusedError
             link.views += 1
-            _locked_attempt(work.session, link_id, now).failures = 0
+            forgive(work.session, link_id, now)
             ends_at = min(link.expires_at, now + timedelta(seconds=self._policy.grant_s))
             work.session.add(
                 SharedLinkGrantRow(token_hash=token_hash(token), link_id=link_id, ends_at=ends_at)
@@ -330,7 +339,8 @@ class SharedLinks:
                     visit_id=str(uuid.uuid4()),
                     link_id=link_id,
                     opened_at=now,
-                    address=inert(address, _LONGEST_ADDRESS),
+                    address=address,
+                    recipient=inert(recipient, _LONGEST_RECIPIENT),
                 )
             )
             return LinkGrant(link_id, link.study_instance_uid, link.global_id, ends_at, token)
@@ -344,10 +354,11 @@ class SharedLinks:
         )
         with self._database.read() as session:
             return tuple(
-                LinkVisit(row.link_id, row.opened_at, row.address) for row in session.scalars(query)
+                LinkVisit(row.link_id, row.opened_at, row.address, row.recipient)
+                for row in session.scalars(query)
             )
 
-    def _status(self, row: SharedLinkRow, failures: int) -> LinkStatus:
+    def _status(self, row: SharedLinkRow, attempts: SharedLinkAttemptRow) -> LinkStatus:
         return LinkStatus(
             link_id=row.link_id,
             study_instance_uid=row.study_instance_uid,
@@ -355,7 +366,7 @@ class SharedLinks:
             created_at=row.created_at,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
-            locked=failures >= self._policy.failures,
+            locked=is_locked(attempts, self._limits),
             views=row.views,
             max_views=row.max_views,
         )
@@ -368,22 +379,3 @@ class SharedLinks:
 
 def _is_alive(now: datetime) -> ColumnElement[bool]:
     return SharedLinkRow.revoked_at.is_(None) & (SharedLinkRow.expires_at > now)
-
-
-def _locked_attempt(session: Session, link_id: str, now: datetime) -> SharedLinkAttemptRow:
-    """The row that counts for `link_id`, locked and read afresh; made when there is none."""
-    query = (
-        select(SharedLinkAttemptRow)
-        .where(SharedLinkAttemptRow.link_id == link_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    row = session.scalars(query).one_or_none()
-    if row is None:
-        try:
-            with session.begin_nested():
-                session.add(SharedLinkAttemptRow(link_id=link_id, failures=0, last_at=now))
-        except IntegrityError:  # two first attempts at the same time: the other one made the row
-            session.expire_all()
-        row = session.scalars(query).one()
-    return row

@@ -178,7 +178,7 @@ class SharedLinkRow(Base):
 
 
 class SharedLinkAttemptRow(Base):
-    """Wrong passcodes in a row of one link; the row of the empty id counts tokens of no link.
+    """Wrong passcodes of one link, in a row and in all; the row of the empty id: of no link.
 
     It stands apart from the link so that a token that opens nothing costs the same write.
     """
@@ -187,6 +187,7 @@ class SharedLinkAttemptRow(Base):
 
     link_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     failures: Mapped[int] = mapped_column(BigInteger)
+    failures_in_all: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -199,6 +200,7 @@ class SharedLinkVisitRow(Base):
     link_id: Mapped[str] = mapped_column(ForeignKey("shared_link.link_id"), index=True)
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     address: Mapped[str] = mapped_column(String(64))
+    recipient: Mapped[str] = mapped_column(String(64), server_default="")
 
 
 class SharedLinkGrantRow(Base):

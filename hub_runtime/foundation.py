@@ -7,6 +7,7 @@ from pathlib import Path
 from access_control.accounts import Accounts
 from access_control.audit import AuditTrail, HeadKeeper
 from access_control.consent import Consents
+from access_control.health_links import HealthLinks
 from access_control.secrets import KeyStore
 from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
@@ -52,6 +53,7 @@ class Access:
     sessions: Sessions
     tokens: MachineTokens
     links: SharedLinks
+    health_links: HealthLinks
     viewer_grants: ViewerGrants
     consents: Consents
     audit: AuditTrail
@@ -89,12 +91,15 @@ def access_parts(base: Foundation) -> Access:
     lifetime = SessionLifetime(wanted.session_idle_minutes * 60, wanted.session_hours * 3600)
     sessions = Sessions(base.database, base.clock, lifetime)
     viewer_s = base.settings.viewer.idle_minutes * 60
+    link_key = base.keys.key("links")
+    links = SharedLinks(base.database, base.clock, link_key)
     return Access(
         sites=SiteDirectory(base.database, base.clock),
         accounts=Accounts(base.database, base.clock),
         sessions=sessions,
         tokens=MachineTokens(base.database, base.clock),
-        links=SharedLinks(base.database, base.clock, base.keys.key("links")),
+        links=links,
+        health_links=HealthLinks(links, base.clock, link_key),
         viewer_grants=ViewerGrants(
             sessions, base.clock, base.keys.key("viewer"), lifetime_s=viewer_s
         ),

@@ -17,6 +17,7 @@ import dicom_router.forwarding.tables
 import dicom_router.tables
 import edge_gateway.tables
 import eir_versions.deidentification.tables
+import eir_versions.reports.tables
 import eir_versions.tables
 import hub_kernel.leases
 import hub_kernel.outbox_tables
@@ -58,6 +59,7 @@ TABLES: tuple[ModuleType, ...] = (
     xds_registry.tables_removed,
     xds_registry.tables_repository,
     xds_registry.tables_subscriptions,
+    eir_versions.reports.tables,
     eir_versions.tables,
     edge_gateway.tables,
     dicom_router.forwarding.tables,

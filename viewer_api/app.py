@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask
 from flask_babel import Babel  # type: ignore[import-untyped]  # it ships no types
 
-from viewer_api import api, dicomweb, operations, pages
+from viewer_api import api, dicomweb, health_links, operations, pages
 from viewer_api.edge_services import install_edge_services
 from viewer_api.failures import install_failures
 from viewer_api.language import asker_language
@@ -37,6 +37,7 @@ def create_app(services: ViewerServices) -> Flask:
             operations.blueprint,
             *dicomweb.blueprints(),
             *api.blueprints(),
+            health_links.blueprint,
             *pages.blueprints(),
         ),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from access_control.audit import AuditTrail
     from access_control.certificates import MachineCertificates
     from access_control.consent import Consents
+    from access_control.health_links import HealthLinks
     from access_control.sessions import Sessions
     from access_control.shared_links import SharedLinks
     from access_control.sites import SiteDirectory
@@ -82,6 +83,7 @@ class ViewerServices:
     tokens: MachineTokens
     certificates: MachineCertificates
     links: SharedLinks
+    health_links: HealthLinks
     viewer_grants: ViewerGrants
     sites: SiteDirectory
     consents: Consents

@@ -397,10 +397,12 @@ def test_revoking_again_keeps_the_first_time_and_an_unknown_link_is_said(
 def test_a_signed_in_reader_learns_where_a_living_link_leads(
     links: SharedLinks, link: NewLink
 ) -> None:
-    assert links.study_behind(link.token) == STUDY
-    assert links.study_behind("guess") is None
+    found = links.behind(link.token)
+    assert found
+    assert found.study_instance_uid == STUDY
+    assert links.behind("guess") is None
     links.revoke(link.link_id)
-    assert links.study_behind(link.token) is None
+    assert links.behind(link.token) is None
 
 
 def test_what_the_database_holds_opens_nothing(

@@ -11,7 +11,8 @@ from access_control.model import Action
 from access_control.shared_links import LinkStatus, ShareRequest
 from viewer_api.api.forms import moment
 from viewer_api.errors import BadQueryError
-from viewer_api.security import current_subject, public_root, require_study, signed_in
+from viewer_api.health_links.payload import page_address, two_doors
+from viewer_api.security import current_subject, require_study, signed_in
 from viewer_api.services import services
 
 blueprint = Blueprint("api_links", __name__, url_prefix="/api/v1")
@@ -49,7 +50,8 @@ def create(study: str) -> tuple[Response, int]:
     )
     body = {
         "link_id": link.link_id,
-        "url": f"{public_root()}/share/{link.token}",
+        "url": page_address(link.token),
+        "health_link": two_doors(link.token, expires_at, once=wanted.get("max_views") is not None),
         "passcode": link.passcode,
         "expires_at": moment(expires_at),
     }

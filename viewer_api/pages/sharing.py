@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from access_control.model import Action, SubjectKind
 from access_control.shared_links import ShareRequest
+from viewer_api.health_links.payload import page_address, two_doors
 from viewer_api.security import (
     current_subject,
-    public_root,
     record_access,
     require_study,
     signed_in,
@@ -40,9 +40,10 @@ VIEW_CHOICES = (0, 1, 5, 20)
 
 @dataclass(frozen=True)
 class CreatedLink:
-    """A link as it is shown this one time."""
+    """A link as it is shown this one time; the code holds `health_link` where there is one."""
 
     url: str
+    health_link: str
     passcode: str = field(repr=False)
     qr: Markup = field(repr=False)
     expires_at: datetime = field()
@@ -84,18 +85,16 @@ def create(study_uid: str) -> str:
     days = request.form.get("days", "")
     life = timedelta(days=int(days) if days in map(str, DAY_CHOICES) else _DEFAULT_DAYS)
     # A little less than the longest life allowed: the clock moves on between here and the check.
-    expires_at = services().clock.now() + life - timedelta(seconds=1)
-    new = services().links.create(
-        ShareRequest(
-            study_instance_uid=study_uid,
-            global_id=services().patients.resolve(study.patient) or "",
-            created_by=current_subject().subject_id,
-            expires_at=expires_at,
-            max_views=_view_cap(request.form.get("views", "")),
-        )
+    wanted = ShareRequest(
+        study_instance_uid=study_uid,
+        global_id=services().patients.resolve(study.patient) or "",
+        created_by=current_subject().subject_id,
+        expires_at=services().clock.now() + life - timedelta(seconds=1),
+        max_views=_view_cap(request.form.get("views", "")),
     )
+    new = services().links.create(wanted)
     record_access("share", "success", study_resource(study), detail=f"link {new.link_id} made")
-    return _rendered(study, _shown(new, expires_at))
+    return _rendered(study, _shown(new, wanted))
 
 
 @blueprint.post("/studies/<uid:study_uid>/share/<link_id>/withdraw")
@@ -129,12 +128,16 @@ def _rendered(study: StudyRecord, created: CreatedLink | None) -> str:
     )
 
 
-def _shown(new: NewLink, expires_at: datetime) -> CreatedLink:
-    url = f"{public_root()}{url_for('shared.door', token=new.token)}"
-    drawing = segno.make(url, error="m").svg_inline(border=2, omitsize=True, svgclass=None)
+def _shown(new: NewLink, wanted: ShareRequest) -> CreatedLink:
+    url = page_address(new.token)
+    health_link = two_doors(new.token, wanted.expires_at, once=wanted.max_views is not None)
+    drawing = segno.make(health_link or url, error="m").svg_inline(
+        border=2, omitsize=True, svgclass=None
+    )
     return CreatedLink(
         url=url,
+        health_link=health_link,
         passcode=new.passcode,
         qr=Markup(drawing),  # noqa: S704  # drawn by segno from our own address
-        expires_at=expires_at,
+        expires_at=wanted.expires_at,
     )

@@ -25,7 +25,7 @@ from viewer_api.security.cookies import (
     set_named_cookie,
     set_session_cookie,
 )
-from viewer_api.security.csrf import csrf_token
+from viewer_api.security.csrf import believes_no_cookie, csrf_token
 from viewer_api.security.headers import takes_large_bodies
 from viewer_api.security.navigation import is_https, public_root, safe_next, viewer_root
 from viewer_api.security.resources import (
@@ -49,6 +49,7 @@ __all__ = [
     "LINK_COOKIE",
     "SESSION_COOKIE",
     "SIGN_IN_PATH",
+    "believes_no_cookie",
     "clear_named_cookie",
     "clear_session_cookie",
     "csrf_token",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from flask import abort, g, request
+from flask import abort, current_app, g, request
 
 from viewer_api.security.cookies import named_cookie, session_token, set_named_cookie
 from viewer_api.security.navigation import public_root
@@ -28,11 +29,24 @@ if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.wrappers import Response
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 FORM_FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 _FORM_COOKIE = "eirhub-form"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_FETCH_SITES = frozenset({"same-origin", "none"})
+_NO_COOKIE = "eirhub_believes_no_cookie"
+
+
+def believes_no_cookie(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a view whose requests prove themselves by what they say: apps anywhere may send them.
+
+    The view must act as somebody of its own (`acting.act_as`), never as who is signed in.
+    """
+    setattr(view, _NO_COOKIE, True)
+    return view
 
 
 def install_csrf(app: Flask) -> None:
@@ -55,13 +69,18 @@ def csrf_token() -> str:
 def _check() -> None:
     if request.method in _SAFE_METHODS or authenticated_by_bearer():
         return
-    if authenticated_by_certificate():
+    if authenticated_by_certificate() or _needs_no_cookie():
         return
     if not _comes_from_here():
         abort(403)
     sent = request.headers.get(HEADER) or request.form.get(FORM_FIELD, "")
     if not sent or not hmac.compare_digest(sent.encode(), _expected().encode()):
         abort(403)
+
+
+def _needs_no_cookie() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return bool(getattr(view, _NO_COOKIE, False))
 
 
 def _expected() -> str:

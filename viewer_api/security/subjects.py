@@ -38,7 +38,7 @@ _TRIAL = Subject(
     sites=None,
 )
 _MARK = "eirhub_open_to_everyone"
-_MACHINE_PATHS = ("/dicom-web/", "/wado", "/api/", "/metrics")
+_MACHINE_PATHS = ("/dicom-web/", "/wado", "/api/", "/shl/", "/metrics")
 _IMAGING_PATHS = ("/dicom-web/", "/wado")
 _ONLY_BROWSERS_SEND = ("Origin", "Sec-Fetch-Site", "Cookie")
 _IDENTIFY = "eirhub.identify"

@@ -53,6 +53,11 @@ class Browser:
             url, data=fields, headers=self._headers({}), environ_base=_LOOPBACK
         )
 
+    def json(self, url: str, **fields: object) -> TestResponse:
+        return self._client.post(
+            url, json=fields, headers=self._headers({}), environ_base=_LOOPBACK
+        )
+
     def sign_in(self, username: str, password: str = PASSWORD) -> TestResponse:
         return self.send("/sign-in", username=username, password=password)
 

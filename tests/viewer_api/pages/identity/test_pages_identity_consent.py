@@ -62,6 +62,7 @@ class Walk:
             "link_id": "00000000-0000-0000-0000-000000000000",
             "picture_id": version.key_pictures[0].picture_id,
             "token": "guessed",
+            "ticket": "guessed",
             "digest": "0",
             "name": "hub.css",
             "filename": "hub.css",
@@ -276,6 +277,20 @@ def test_a_link_does_not_open_while_sharing_is_refused_and_answers_like_a_guesse
     assert [answer.status_code for answer in answers] == [404, 404]
     assert _same(answers[0]) == _same(answers[1])
     assert not [name for name in answers[0].headers.getlist("Set-Cookie") if "link" in name]
+
+
+def test_an_app_gets_nothing_by_a_link_while_sharing_is_refused(
+    desk: Desk, says: Callable[[ConsentKind, str], None], link: tuple[str, str]
+) -> None:
+    token, passcode = link
+    asked = {"recipient": "an app", "passcode": passcode, "embeddedLengthMax": 0}
+    app = Browser(desk.region).json
+    opened = app(f"/shl/{token}", **asked)
+    fetched = "/" + opened.get_json()["files"][0]["location"].split("/", 3)[3]
+    assert Browser(desk.region).get(fetched).status_code == 200
+    refuse(says, SHARING)
+    assert app(f"/shl/{token}", **asked).status_code == 404
+    assert Browser(desk.region).get(fetched).status_code == 404
 
 
 def _same(answer: TestResponse) -> str:
