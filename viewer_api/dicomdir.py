@@ -36,11 +36,11 @@ _KINDS = (
         "STUDY",
         "StudyInstanceUID",
         {
-            "StudyDate": "",
-            "StudyTime": "",
+            "StudyDate": "19000101",
+            "StudyTime": "000000",
             "StudyDescription": "",
             "StudyInstanceUID": "",
-            "StudyID": "",
+            "StudyID": "1",
             "AccessionNumber": "",
         },
     ),
@@ -51,6 +51,11 @@ _KINDS = (
     ),
     ("IMAGE", "SOPInstanceUID", {"InstanceNumber": "0"}),
 )
+# A directory needs day and time of a study where an image does not (PS3.3 Table F.5-2).
+_INSTEAD = {
+    "StudyDate": ("SeriesDate", "AcquisitionDate", "ContentDate"),
+    "StudyTime": ("SeriesTime", "AcquisitionTime", "ContentTime"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,16 @@ def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
         record.DirectoryRecordType = kind
         record.SpecificCharacterSet = "ISO_IR 192"
         for keyword, default in attributes.items():
-            record.add(_usable(header, keyword) or _element(keyword, default))
+            record.add(_found(header, keyword) or _element(keyword, default))
         made.append((f"{kind}:{_text(header, key)}", record))
     return tuple(made)
+
+
+def _found(header: Dataset, keyword: str) -> DataElement | None:
+    for source in (keyword, *_INSTEAD.get(keyword, ())):
+        if element := _usable(header, keyword, source):
+            return element
+    return None
 
 
 def _element(keyword: str, value: object) -> DataElement:
@@ -86,9 +98,9 @@ def _element(keyword: str, value: object) -> DataElement:
     return DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
 
 
-def _usable(header: Dataset, keyword: str) -> DataElement | None:
-    """Return an element of the directory with the image's value; None if it has no good one."""
-    text = _text(header, keyword)
+def _usable(header: Dataset, keyword: str, source: str) -> DataElement | None:
+    """Return an element of the directory with the value of `source`; None if it is no good."""
+    text = _text(header, source)
     if not text:
         return None
     probe, buffer = Dataset(), DicomBytesIO()

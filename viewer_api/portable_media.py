@@ -18,7 +18,7 @@ from image_archive.reading import VALUE_ERRORS, read_dataset
 from viewer_api.dicomdir import ListedImage, dicomdir, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from image_archive.backend import ArchiveBackend
@@ -28,15 +28,6 @@ MOST_INSTANCES = 5_000
 _UNUSABLE = (*VALUE_ERRORS, ArchiveError, BytesLengthException)
 # A zip carries a time for each file; this one says nothing about when it was made.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-_README = """This medium holds one examination as DICOM files, listed by the file DICOMDIR.
-It was made for the person who was examined. Open it with a DICOM viewer.
-
-本介质含一次检查的 DICOM 文件，由 DICOMDIR 文件列出，供受检者本人使用。请用 DICOM 阅片软件打开。
-"""
-_MISSING = """
-{0} image(s) of the examination cannot be read and are not on this medium; ask the hospital.
-另有 {0} 幅影像无法读取，未包含在本介质中，请咨询医院。
-"""
 
 
 @dataclass(frozen=True)
@@ -68,13 +59,14 @@ def listing(
     return Listing(dicomdir(listed), tuple(places), len(instances) - len(places))
 
 
-def zipped(found: Listing, backend: ArchiveBackend) -> Iterator[bytes]:
-    """Yield the zip; an image whose bytes are gone by then ends it unfinished, never silently."""
+def zipped(found: Listing, texts: Mapping[str, bytes], backend: ArchiveBackend) -> Iterator[bytes]:
+    """Yield the zip, texts first.
+
+    An image whose bytes are gone by then ends it unfinished, never silently.
+    """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        readme = _README + (_MISSING.format(found.missing) if found.missing else "")
-        texts = {"DICOMDIR": found.directory, "README.TXT": readme.encode()}
-        for name, data in texts.items():
+        for name, data in {**texts, "DICOMDIR": found.directory}.items():
             archive.writestr(zipfile.ZipInfo(name, _NO_TIME), data)
         yield sink.taken()
         for name, instance in found.places:

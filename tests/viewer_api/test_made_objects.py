@@ -1,21 +1,12 @@
 """What is made anew on its way out, before an independent judge: dciodvfy of dicom3tools."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.tools import require_tool
+from tests.support.dicom_judge import faults
 from tests.viewer_api.region import Region
-
-
-def faults(path: Path, data: bytes) -> set[str]:
-    path.write_bytes(data)
-    said = subprocess.run(
-        [require_tool("dciodvfy"), path], capture_output=True, text=True, check=False
-    ).stderr
-    return {line for line in said.splitlines() if line.startswith("Error")}
 
 
 @pytest.mark.parametrize("name", ["ct", "mr_multiframe", "us_colour"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort
 
 from access_control.model import Action
+from viewer_api.medium_texts import texts_of
 from viewer_api.portable_media import MOST_INSTANCES, listing, zipped
 from viewer_api.security import record_access, require_study, signed_in, study_resource
 from viewer_api.services import services
@@ -28,7 +29,8 @@ def medium(study_uid: str) -> Response:
         abort(404)
     detail = f"medium: {len(found.places)} images"
     record_access("retrieve_document", "success", study_resource(study), detail=detail)
-    answer = Response(zipped(found, archive.backend), content_type="application/zip")
+    body = zipped(found, texts_of(study, found), archive.backend)
+    answer = Response(body, content_type="application/zip")
     answer.headers["Content-Disposition"] = 'attachment; filename="examination.zip"'
     answer.headers["Cache-Control"] = "no-store"
     return answer

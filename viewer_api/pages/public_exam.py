@@ -70,7 +70,7 @@ def exam_of(study: StudyRecord) -> PublicExam:
     """Return what the public version shows of `study`, in the asker's language."""
     version = services().eir.version(study.study_instance_uid, "public")
     return PublicExam(
-        what=_in_words(study),
+        what=exam_in_words(study),
         when=study.study_date,
         where=site_book().name(study.site_id),
         modalities=[code for code in study.modalities if code in MODALITY_WORDS],
@@ -80,7 +80,8 @@ def exam_of(study: StudyRecord) -> PublicExam:
     )
 
 
-def _in_words(study: StudyRecord) -> str:
+def exam_in_words(study: StudyRecord) -> str:
+    """Return which examination it was as laypeople say it, in the asker's language."""
     kinds = list(dict.fromkeys(modality_word(code) for code in study.modalities))
     parts = list(dict.fromkeys(body_part_word(code) for code in study.body_parts))
     words = " + ".join(kinds) or gettext("Examination")

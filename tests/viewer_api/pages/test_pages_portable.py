@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from lxml import etree
 
 from access_control.audit import AuditQuery
+from tests.support.dicom_judge import faults
 from tests.viewer_api.pages.conftest import Browser, soup
-from tests.viewer_api.pages.region import CHEST_CT, Region
+from tests.viewer_api.pages.region import CHEST_CT, EVIL_CT, REPORT, Region
 
 ZIP = f"/studies/{CHEST_CT}/medium.zip"
 
@@ -36,7 +38,7 @@ def test_the_medium_holds_every_image_and_a_directory_that_lists_them(
         if record.DirectoryRecordType == "IMAGE"
     ]
     assert len(listed) == 6
-    assert {*listed, "DICOMDIR", "README.TXT"} == set(names)
+    assert {*listed, "DICOMDIR", "INDEX.HTM", "README.TXT"} == set(names)
     for name in listed:
         image = pydicom.dcmread(tmp_path / name)
         assert image.StudyInstanceUID == CHEST_CT
@@ -44,6 +46,53 @@ def test_the_medium_holds_every_image_and_a_directory_that_lists_them(
         assert all(len(part) <= 8 and part == part.upper() for part in name.split("/"))
     records = region.hub.access.audit.search(AuditQuery(action="retrieve_document")).records
     assert any("medium: 6 images" in one.detail for one in records)
+
+
+def test_a_person_without_a_viewer_reads_what_is_on_the_medium(
+    signed_in: Callable[..., Browser],
+) -> None:
+    # Chinese and English whatever the reader of the page speaks.
+    english = signed_in("doctor").get(ZIP).data
+    for data in (english, signed_in("reader", "zh").get(ZIP).data):
+        with zipfile.ZipFile(io.BytesIO(data)) as medium:
+            index, readme = medium.read("INDEX.HTM"), medium.read("README.TXT").decode()
+        root = etree.fromstring(index, etree.XMLParser(no_network=True, load_dtd=False))
+        text = " ".join(root.itertext())
+        for said in ("王小东", "2026-11-20", "CT · 胸部", "CT scan · Chest", "泗泾", "Sijing"):
+            assert said in text
+        assert "6 个 DICOM 文件" in readme
+        assert "6 DICOM file(s)" in readme
+        links = root.xpath("//@href | //@src")
+        assert links
+        assert all(link == "README.TXT" for link in links), "nothing is fetched from elsewhere"
+        assert not root.xpath("//*[local-name()='script']")
+
+
+def test_the_first_page_of_a_medium_shows_names_as_text(
+    signed_in: Callable[..., Browser],
+) -> None:
+    answer = signed_in("doctor").get(f"/studies/{EVIL_CT}/medium.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as medium:
+        index = medium.read("INDEX.HTM").decode()
+    assert "&lt;script&gt;" in index
+    assert "<script" not in index
+    assert "onerror=alert" not in index.replace("&lt;img src=x onerror=alert(1)&gt;", "")
+
+
+def test_the_directory_has_no_fault_an_independent_judge_would_find(
+    signed_in: Callable[..., Browser], tmp_path: Path
+) -> None:
+    for study in (CHEST_CT, EVIL_CT, REPORT):
+        answer = signed_in("doctor").get(f"/studies/{study}/medium.zip")
+        with zipfile.ZipFile(io.BytesIO(answer.data)) as medium:
+            directory = medium.read("DICOMDIR")
+        assert faults(tmp_path / "DICOMDIR", directory) == set(), study
+    # The control: the judge sees what is missing.
+    spoilt = pydicom.dcmread(io.BytesIO(directory))
+    spoilt.DirectoryRecordSequence[1].StudyDate = ""
+    out = io.BytesIO()
+    spoilt.save_as(out)
+    assert faults(tmp_path / "DICOMDIR", out.getvalue())
 
 
 @pytest.mark.skipif(not shutil.which("dcmdump"), reason="needs dcmtk (dcmdump)")
