@@ -21,7 +21,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -29,15 +28,13 @@ from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
 from hub_kernel.events import Event, decode_event, encode_event
-from hub_kernel.outbox_tables import PARKED, PENDING, OutboxDelivery, OutboxEvent
+from hub_kernel.outbox_tables import PARKED, PENDING, OutboxDelivery, OutboxEvent, is_due
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 60.0
 _BACKOFF_CAP_S = 300.0
 _ENDED = "its worker ended while delivering it"
-# Farther ahead than any lease or delay: written by a clock that has been set back since.
-_FAR_AHEAD = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,8 @@ class Subscriber:
     same event after a crash. Raising means "try again later"; after `attempts` it is parked for a
     person, with the reason. `heavy` work (rendering) never stands in the way of quick work. Of
     events written together `news` returns those the subscriber must be told, all without it: for
-    reactions to which most of a thousand events say nothing new.
+    reactions to which most of a thousand events say nothing new. `queue` names the kind of work,
+    where an engine keeps several apart.
     """
 
     name: str
@@ -56,6 +54,7 @@ class Subscriber:
     handle: Callable[[Any], None]
     attempts: int = 12
     heavy: bool = False
+    queue: str = "following"
     news: Callable[[Sequence[Any]], Iterable[Any]] | None = None
 
     def owed(self, occurred: Sequence[Event]) -> Iterable[Event]:
@@ -161,12 +160,12 @@ class Outbox:
         often as its subscriber may fail is parked.
         """
         asked = self._asked(wanted)
-        if not self._something_is_due(database, asked):
+        if not self._somethingis_due(database, asked):
             return []
         with database.unit_of_work() as work:
             now = work.clock.now()
             found = work.session.execute(
-                _OWED.where(OutboxDelivery.state == PENDING, _is_due(now), *asked)
+                _OWED.where(OutboxDelivery.state == PENDING, is_due(now), *asked)
                 .order_by(OutboxDelivery.urgent.desc(), OutboxDelivery.delivery_id)
                 .limit(wanted.limit)
                 .with_for_update(skip_locked=True, of=OutboxDelivery)
@@ -311,7 +310,7 @@ class Outbox:
                 )
         return [row for row in found if row not in over]
 
-    def _something_is_due(self, database: Database, asked: list[ColumnElement[bool]]) -> bool:
+    def _somethingis_due(self, database: Database, asked: list[ColumnElement[bool]]) -> bool:
         """Look without a write lock: an idle worker must not disturb the receive path."""
         with database.read() as session:
             return (
@@ -319,7 +318,7 @@ class Outbox:
                     select(OutboxDelivery.delivery_id)
                     .where(
                         OutboxDelivery.state == PENDING,
-                        _is_due(database.clock.now()),
+                        is_due(database.clock.now()),
                         *asked,
                     )
                     .limit(1)
@@ -331,10 +330,6 @@ class Outbox:
 def _delay(attempts: int) -> timedelta:
     delay_s = min(_BACKOFF_CAP_S, 0.5 * 2 ** min(attempts, 10))
     return timedelta(seconds=delay_s * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    return or_(OutboxDelivery.due_at <= now, OutboxDelivery.due_at > now + _FAR_AHEAD)
 
 
 def _event_values(occurred: Event) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The tables of the outbox: published events, and to whom each is still owed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, String, Text, false
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, false, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub_kernel.database import Base, UtcDateTime
 
 PENDING = "pending"
 PARKED = "parked"
+# Farther ahead than any lease or delay: written by a clock that has been set back since.
+FAR_AHEAD = timedelta(days=1)
 
 
 class OutboxEvent(Base):
@@ -39,3 +41,8 @@ class OutboxDelivery(Base):
     urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
     # When a message about it was last given to a broker; None once it has been claimed.
     handed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a delivery may be claimed `now`."""
+    return or_(OutboxDelivery.due_at <= now, OutboxDelivery.due_at > now + FAR_AHEAD)

@@ -223,8 +223,10 @@ class StudySettings(Section):
 class TasksSettings(Section):
     """What happens after an instance has been archived."""
 
-    engine: Literal["threads"] = "threads"
-    """Which implementation of TaskEngine carries the work."""
+    engine: Literal["threads", "celery"] = "threads"
+    """Which implementation of TaskEngine carries the work; `celery` is for many machines."""
+    broker_url: str = ""
+    """Where the broker of this hub alone answers: RabbitMQ (`amqp://…`) or Redis (`redis://…`)."""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Renderings at once."""
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,11 +37,10 @@ class TaskEngine(Protocol):
 
 
 class ThreadTaskEngine:
-    """The default engine: a quick lane, a heavy lane with `workers` threads, and periodic jobs.
+    """The default engine: lanes of threads, and periodic jobs.
 
-    Rendering a study takes minutes, resolving a patient milliseconds; each has its own lane so that
-    the second never waits for the first. Subscribers must not rely on order: a retry comes late.
-    Several such engines, in processes or on machines of their own, share one outbox.
+    Subscribers must not rely on order: a retry comes late. Several such engines, in processes or on
+    machines of their own, share one outbox.
     """
 
     def __init__(
@@ -55,44 +54,77 @@ class ThreadTaskEngine:
     ) -> None:
         self._database = database
         self._outbox = outbox
-        self._worker = worker or process_name()
-        self._jobs = PeriodicJobs(jobs, Leases(database, self._worker, is_dead=is_dead_here))
-        self._delivering = Delivering(database, outbox, self._worker)
+        name = worker or process_name()
+        self._jobs = PeriodicJobs(jobs, Leases(database, name, is_dead=is_dead_here))
+        self._delivering = Delivering(database, outbox, name)
+        self._lanes = Lanes(self._delivering, workers)
+
+    def start(self) -> None:
+        """Take back what dead predecessors held, then begin to deliver."""
+        self._outbox.release_dead(self._database, is_dead_here)
+        self._delivering.start()
+        self._lanes.start()
+        self._jobs.start()
+
+    def stop(self) -> None:
+        """Let what is under way finish, then stop."""
+        self._lanes.begin_to_stop()
+        self._jobs.stop()
+        self._lanes.stop()
+        self._delivering.stop()
+
+    def wake(self, published: frozenset[type[Event]]) -> None:
+        """Look at the outbox now instead of at the next poll, in the lanes these events are for."""
+        self._lanes.wake(published)
+
+
+class Lanes:
+    """Threads that claim what is due and deliver it: a quick lane, and `workers` heavy ones.
+
+    Rendering a study takes minutes, resolving a patient milliseconds; each has its own lane so that
+    the second never waits for the first. They pause while `wanted` says no.
+    """
+
+    def __init__(
+        self, delivering: "Delivering", workers: int, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._delivering = delivering
+        self._wanted = wanted
         self._stopping = threading.Event()
-        quick = _Lane("quick", Claim(self._worker, limit=256, heavy=False))
+        name = delivering.worker
+        quick = _Lane("quick", Claim(name, limit=256, heavy=False))
         self._lanes = [quick] + [
-            _Lane(f"heavy-{number}", Claim(self._worker, limit=1, heavy=True))
+            _Lane(f"heavy-{number}", Claim(name, limit=1, heavy=True))
             for number in range(1, workers + 1)
         ]
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Take back what dead predecessors held, then begin to deliver."""
+        """Begin; returns at once."""
         self._stopping.clear()
-        self._outbox.release_dead(self._database, is_dead_here)
-        self._delivering.start()
         self._threads = [
             threading.Thread(target=self._deliver_forever, args=(lane,), name=f"outbox-{lane.name}")
             for lane in self._lanes
         ]
         for thread in self._threads:
             thread.start()
-        self._jobs.start()
 
-    def stop(self) -> None:
-        """Let what is under way finish, then stop."""
+    def begin_to_stop(self) -> None:
+        """Begin no new deliveries; returns at once."""
         self._stopping.set()
         for lane in self._lanes:
             lane.due.set()
-        self._jobs.stop()
+
+    def stop(self) -> None:
+        """Let what is under way finish, then return."""
+        self.begin_to_stop()
         for thread in self._threads:
             thread.join()
         self._threads = []
-        self._delivering.stop()
 
     def wake(self, published: frozenset[type[Event]]) -> None:
-        """Look at the outbox now instead of at the next poll, in the lanes these events are for."""
-        for subscriber in self._outbox.subscribers.values():
+        """Look now instead of at the next poll, in the lanes these events are for."""
+        for subscriber in self._delivering.outbox.subscribers.values():
             if any(issubclass(kind, subscriber.event_type) for kind in published):
                 for lane in self._lanes:
                     if lane.claim.takes(subscriber):
@@ -102,14 +134,13 @@ class ThreadTaskEngine:
         while not self._stopping.is_set():
             lane.due.clear()
             try:
-                claimed = self._outbox.claim(self._database, lane.claim)
-                self._delivering.deliver(claimed)
+                delivered = self._delivering.claimed(lane.claim) if self._wanted() else 0
             except Exception:  # worker loop: a database that is away comes back
                 log.exception("the outbox cannot be reached; trying again")
-                claimed = []
-            if not claimed:
+                delivered = 0
+            if not delivered:
                 lane.due.wait(_IDLE_POLL_S)
-            if len(claimed) < lane.claim.limit:
+            if delivered < lane.claim.limit:
                 # Gather a moment: under load one claim then carries many deliveries.
                 self._stopping.wait(_GATHER_S)
 
@@ -122,12 +153,12 @@ class _Lane:
 
 
 class Delivering:
-    """Delivers what `worker` has claimed, and extends the leases of what takes long."""
+    """Claims and delivers as `worker`, and extends the leases of what takes long."""
 
     def __init__(self, database: Database, outbox: Outbox, worker: str) -> None:
         self._database = database
-        self._outbox = outbox
-        self._worker = worker
+        self.outbox = outbox
+        self.worker = worker
         self._held: dict[int, float] = {}
         self._holding = threading.Lock()
         self._stopping = threading.Event()
@@ -146,16 +177,18 @@ class Delivering:
             self._keeper.join()
             self._keeper = None
 
-    def deliver(self, batch: list[Delivery]) -> None:
-        """Hand each delivery to its subscriber; settle what succeeded, postpone what raised."""
+    def claimed(self, wanted: Claim) -> int:
+        """Claim what is wanted and deliver it; return how many deliveries that were."""
+        batch = self.outbox.claim(self._database, wanted)
         with self._holding:
             self._held |= {one.delivery_id: time.monotonic() for one in batch}
         try:
-            deliver(self._database, self._outbox, batch)
+            deliver(self._database, self.outbox, batch)
         finally:
             with self._holding:
                 for one in batch:
                     self._held.pop(one.delivery_id, None)
+        return len(batch)
 
     def _keep(self) -> None:
         while not self._stopping.wait(_KEEP_S):
@@ -164,7 +197,7 @@ class Delivering:
                 held = [one for one, since in self._held.items() if since <= long_ago]
             try:
                 if held:
-                    self._outbox.extend(self._database, self._worker, held)
+                    self.outbox.extend(self._database, self.worker, held)
             except Exception:  # background loop: a database that is away comes back
                 log.exception("leases cannot be extended; trying again")
 

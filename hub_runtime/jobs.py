@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
 from hub_runtime.archive_room import ArchiveRoom
@@ -11,9 +12,15 @@ from hub_runtime.conflict_room import site_jobs
 from hub_runtime.hub import Hub
 from hub_runtime.sharing import registry_jobs
 
+_BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
+
 
 def task_engine(hub: Hub) -> TaskEngine:
-    """Return the configured engine over the hub's outbox and periodic jobs."""
+    """Return the configured engine over the hub's outbox and periodic jobs.
+
+    Raises:
+        ConfigurationError: what the engine needs is not named, or not installed.
+    """
     return TASK_ENGINES[hub.settings.tasks.engine](hub)
 
 
@@ -53,5 +60,30 @@ def _threads(hub: Hub) -> TaskEngine:
     return engine
 
 
+def _celery(hub: Hub) -> TaskEngine:
+    wanted = hub.settings.tasks
+    if not wanted.broker_url.startswith(_BROKERS):
+        raise ConfigurationError(
+            'tasks.broker_url: tasks.engine = "celery" needs the address of a broker, as '
+            "amqp://user:password@host/name or redis://host/0"
+        )
+    try:
+        # Optional, and slow to load.
+        from hub_runtime.celery_engine import CeleryTaskEngine  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            'tasks.engine = "celery" needs Celery: pip install "eirhub[celery]"'
+        ) from error
+    engine = CeleryTaskEngine(
+        hub.database,
+        hub.base.outbox,
+        periodic_jobs(hub),
+        broker_url=wanted.broker_url,
+        workers=wanted.workers,
+    )
+    hub.database.on_published = engine.wake
+    return engine
+
+
 # The seam: a new engine is its module and one row here.
-TASK_ENGINES: Mapping[str, Callable[[Hub], TaskEngine]] = {"threads": _threads}
+TASK_ENGINES: Mapping[str, Callable[[Hub], TaskEngine]] = {"threads": _threads, "celery": _celery}

@@ -10,6 +10,7 @@ import pytest
 
 from hub_kernel.database import Database
 from tests.support import no_recogniser
+from tests.support.brokers import Broker, running_broker
 from tests.support.clock import FixedClock
 from tests.support.orthanc_server import Orthanc, running_orthanc
 from tests.support.postgresql import PostgresqlServer, running_postgresql
@@ -71,3 +72,17 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     """An Orthanc for as long as the tests run; every test takes its own UIDs."""
     with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Broker]:
+    """RabbitMQ for as long as the tests run; what a test has left in it names no row of another."""
+    with running_broker("rabbitmq") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Broker]:
+    """Redis for as long as the tests run."""
+    with running_broker("redis") as broker:
+        yield broker

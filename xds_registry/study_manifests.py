@@ -91,7 +91,7 @@ class StudyManifests:
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
-        return [Subscriber(SUBSCRIBER, StudyCompleted, self.register)]
+        return [Subscriber(SUBSCRIBER, StudyCompleted, self.register, queue="registration")]
 
     def register(self, completed: StudyCompleted) -> None:
         """Register the manifest of this generation; does nothing where it, or a later one, is.

@@ -62,7 +62,11 @@ class VersionDocuments:
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
-        return [Subscriber("xds_registry.versions", VersionRendered, self.register)]
+        return [
+            Subscriber(
+                "xds_registry.versions", VersionRendered, self.register, queue="registration"
+            )
+        ]
 
     def register(self, rendered: VersionRendered) -> None:
         """Register a version; does nothing where it, or a later one, is.

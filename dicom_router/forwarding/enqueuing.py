@@ -59,7 +59,9 @@ class Enqueuing:
 
     def subscriber(self) -> Subscriber:
         """Return the reaction to an archived instance."""
-        return Subscriber("forwarding", InstanceArchived, self.handle, attempts=_ATTEMPTS)
+        return Subscriber(
+            "forwarding", InstanceArchived, self.handle, attempts=_ATTEMPTS, queue="forwarding"
+        )
 
     def handle(self, event: InstanceArchived) -> None:
         """Owe the instance to every destination the rules name."""

@@ -97,8 +97,8 @@ class RabbitMq:
         _await_port(self._epmd_port, self._epmd)
         (self._folder / "plugins").write_text("[].\n")
         (self._folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.default = {_LOOPBACK}:{self._port}\nvm_memory_high_watermark = 0.8\n"
-            "disk_free_limit.absolute = 10MB\n"
+            f"listeners.tcp.default = {_LOOPBACK}:{self._port}\n"
+            "vm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 10MB\n"
         )
         program = Path(require_tool("rabbitmq-server")).resolve().parent
         self._server.run(
@@ -119,6 +119,7 @@ class RabbitMq:
         folder = str(self._folder)
         return {
             "HOME": folder,
+            "ERL_CRASH_DUMP_BYTES": "0",
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": _LOOPBACK,
             "RABBITMQ_NODENAME": self._name,

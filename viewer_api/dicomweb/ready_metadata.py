@@ -43,7 +43,15 @@ class ReadyMetadata:
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reaction to a completed study."""
-        return [Subscriber("viewer_api.metadata", StudyCompleted, self._completed, heavy=True)]
+        return [
+            Subscriber(
+                "viewer_api.metadata",
+                StudyCompleted,
+                self._completed,
+                heavy=True,
+                queue="rendering",
+            )
+        ]
 
     def make(self, study_uid: str) -> None:
         """Make the metadata of every series of a study.
