@@ -16,6 +16,8 @@ class ArchiveSettings(Section):
     """What holds the bytes: a folder, a bucket (`[s3]`), or an Orthanc (`[orthanc]`)."""
     path: Path | None = None
     """Folder of the archive, or of what is not in bucket or Orthanc; else `archive` in data_dir."""
+    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = ""
+    """Name of this machine, where several share the folder: what arrives here waits apart."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 268_435_456
     """With less free space every C-STORE answers A700, so that the database can still write."""
     quarantine_days: Annotated[int, Field(ge=1)] = 90

@@ -114,7 +114,10 @@ def access_parts(base: Foundation) -> Access:
 
 
 def _filesystem(settings: Settings) -> FilesystemBackend:
-    return FilesystemBackend(settings.archive_path, min_free_bytes=settings.archive.min_free_bytes)
+    wanted = settings.archive
+    return FilesystemBackend(
+        settings.archive_path, min_free_bytes=wanted.min_free_bytes, node=wanted.node
+    )
 
 
 def _s3(settings: Settings) -> ArchiveBackend:

@@ -16,6 +16,7 @@ from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_kernel.tls import TlsFiles, server_context
+from hub_runtime.http_proxies import BehindProxies
 from hub_runtime.http_tls import TlsChannel
 from hub_runtime.hub import Wsgi
 
@@ -88,7 +89,7 @@ class HttpServer:
         Raises:
             ConfigurationError: a TLS file cannot be used.
         """
-        self._application = application
+        self._application = BehindProxies.of(settings.proxies, application)
         self._settings = settings
         self._port = settings.port if port is None else port
         self._context = server_context(tls, section="web") if tls else None
@@ -116,7 +117,7 @@ class HttpServer:
             channel_timeout=self._settings.request_timeout_s,
             cleanup_interval=min(_CLEANUP_S, self._settings.request_timeout_s),
             ident="eirhub",
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=not self._settings.proxies,
             url_scheme=scheme,
             asyncore_use_poll=True,  # select knows no descriptor beyond 1023
         )

@@ -54,14 +54,16 @@ class FilesystemBackend:
     """Objects as files below `root`, which must lie on one file system.
 
     With less than `min_free_bytes` of free space no new object is started, so that the database
-    beside it can still write.
+    beside it can still write. Several machines on one folder are told apart by `node`: what arrives
+    at one lies in a folder of its own, into which no other looks.
     """
 
     compares_quickly = True
 
-    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+    def __init__(self, root: Path, *, min_free_bytes: int = 0, node: str = "") -> None:
         self._root = root.absolute()
-        self._incoming = self._root / _INCOMING
+        self._incoming = self._root / _INCOMING / node
+        self._shared = self._root / _SHARED / node
         self._text = str(self._root)  # paths are made for every instance: as text, ten times faster
         self._min_free_bytes = min_free_bytes
         self._names = itertools.count()
@@ -77,8 +79,8 @@ class FilesystemBackend:
 
     @property
     def shared_folder(self) -> Path:
-        """Where the processes of this archive keep their locks."""
-        return self._root / _SHARED
+        """Where the processes of this archive on this machine keep their locks."""
+        return self._shared
 
     def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
         """Return where a dataset is kept."""
@@ -176,9 +178,12 @@ class FilesystemBackend:
 
     def abandoned(self) -> Iterator[Spooled]:
         """Yield the unpublished files of dead writers: the lock of a living one still holds."""
-        for path in _files(self._incoming):
+        with os.scandir(self._incoming) as entries:
+            # Not into folders: they are other machines'.
+            paths = sorted(entry.path for entry in entries if entry.is_file(follow_symlinks=False))
+        for path in paths:
             with suppress(FileNotFoundError, BlockingIOError):
-                left = Spooled.left(self._spool, str(path))
+                left = Spooled.left(self._spool, path)
                 try:
                     yield left
                 finally:
@@ -252,7 +257,7 @@ class FilesystemBackend:
             self._room_checked_at = now
 
     def _new_path(self) -> str:
-        return f"{self._text}/{_INCOMING}/{self._prefix}-{next(self._names)}"
+        return f"{self._incoming}/{self._prefix}-{next(self._names)}"
 
     def _copied(self, spooled: SpooledObject, *, begin_writing: bool) -> "PendingFile":
         """Return the spooled object in a file of its own: a copy, or itself where it is large."""

@@ -126,6 +126,19 @@ def test_unpublished_files_of_dead_writers_go(
     living.publish("documents/kept")
 
 
+def test_what_arrived_at_another_machine_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    """Also where the file system forgets the locks of the other machine's living writers."""
+    one, other = (FilesystemBackend(tmp_path, node=name) for name in ("one", "other"))
+    unnamed = FilesystemBackend(tmp_path)
+    left = one.spool()
+    left.write(b"on its way")
+    left.release()  # as after a crash: no lock holds
+    for stranger in (other, unnamed):
+        assert stranger.discard_abandoned() == 0
+    assert list((tmp_path / "incoming" / "one").iterdir())
+    assert one.discard_abandoned() == 1
+
+
 def test_missing_bytes_are_noted_and_sending_again_mends_them(
     sender: Sender, archive: ArchiveService, index: ArchiveIndex, tmp_path: Path
 ) -> None:
