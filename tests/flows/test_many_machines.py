@@ -29,8 +29,8 @@ from tests.support.serving_hub import eirhub
 from tests.support.tools import require_tool
 
 ROOT_UID = "1.2.826.0.1.3680043.10.1603.69.2"
-SLICES = 24
-PATIENCE_S = 90.0
+SLICES = 16
+PATIENCE_S = 240.0
 READY = re.compile(r"eirhub ready ?(?:dicom=127\.0\.0\.1:(\d+))? ?(?:http=(\S+))?")
 SITE = """
 [[site]]
