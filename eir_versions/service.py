@@ -36,7 +36,7 @@ from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
 from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
 from eir_versions.reports.model import Report
 from eir_versions.study_renderer import InstanceSource, RenderingParts, StudyRenderer
-from eir_versions.wire import NativeFrame, StoredFrame
+from eir_versions.wire import NativeFrame, PresentedImages, StoredFrame
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.outbox import Subscriber
@@ -243,6 +243,14 @@ class EirService:
         ):
             raise NotFoundError("no such presentation state in this study")
         return self._renderer.draw(instance.sop_instance_uid, job, instance.storage_key)
+
+    def presented_images(self, sop_instance_uid: str) -> PresentedImages:
+        """Return the images that an archived presentation state is for.
+
+        Raises:
+            UnrenderableInstanceError: with the reason; it may be no state that is applied.
+        """
+        return self._renderer.presented_images(sop_instance_uid)
 
     def preview(self, source: BinaryIO) -> Picture:
         """Return the small picture of a Part 10 file that is not archived, from its first frame.

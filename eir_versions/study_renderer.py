@@ -276,6 +276,11 @@ class StudyRenderer:
                     best = best if best and best[0] < rank else (rank, told, selected)
         return (best[1], best[2]) if best else (BY_RULE, {})
 
+    def presented_images(self, sop_instance_uid: str) -> PresentedImages:
+        """Return what a presentation state is for; raises as `draw` does."""
+        with self.opened(sop_instance_uid) as source:
+            return self._parts.pool.presented_images(source)
+
     def _states(
         self, contents: StudyContents, recipe: Recipe
     ) -> tuple[tuple[str, PresentedImages], ...]:
@@ -285,11 +290,8 @@ class StudyRenderer:
         found = []
         kept = [one for one in contents.instances if one.sop_class_uid in APPLICABLE]
         for instance in kept[-_MOST_STATES:]:
-            with (
-                suppress(UnrenderableInstanceError),
-                self.opened(instance.sop_instance_uid) as source,
-            ):
-                images = self._parts.pool.presented_images(source)
+            with suppress(UnrenderableInstanceError):
+                images = self.presented_images(instance.sop_instance_uid)
                 found.append((instance.sop_instance_uid, images))
         return tuple(sorted(found, key=lambda one: (one[1].created, one[0]), reverse=True))
 

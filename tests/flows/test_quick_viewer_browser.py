@@ -20,7 +20,7 @@ from PIL import Image
 
 from eir_versions.jobs import PNG
 from eir_versions.model import RenderRequest
-from eir_versions.pixels import Window
+from eir_versions.pixels import Window, WindowFunction
 from tests.flows.test_browser import DESK, PHONE, fits, frame, sign_in, until
 from tests.viewer_api.pages import quick_viewer_region as studies
 from tests.viewer_api.pages.region import Region, open_region
@@ -360,6 +360,55 @@ def test_a_presentation_state_shows_the_picture_as_its_reader_left_it(
     assert "not for this picture" in page.inner_text("[data-part=said]")
     page.keyboard.press("1")
     at_frame(page, 3)
+
+
+def test_a_presentation_state_is_chosen_by_key_and_from_the_list(
+    open_page: Callable[..., Page],
+) -> None:
+    state = f"state:{studies.PAPERS}.5.1"
+    page = open_page(clinical(studies.PAPERS, frame=2))
+    at_frame(page, 2)
+    page.keyboard.press("p")
+    page.wait_for_selector(f".viewer-stage[data-window='{state}'][data-state=shown]")
+    assert page.inner_text("[data-part=window]") == "LUNG"
+    assert page.locator("[data-part=states]").input_value() == state
+    until(lambda: "state=2.25" in page.evaluate("location.href"))
+    page.reload()
+    page.wait_for_selector(f".viewer-stage[data-window='{state}'][data-state=shown]")
+    page.focus("[data-part=states]")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector(".viewer-stage[data-window=''][data-state=shown]")
+    assert page.inner_text("[data-part=window]") == "As stored"
+    until(lambda: "state=" not in page.evaluate("location.href"))
+
+
+def test_a_pet_is_shown_in_suv_and_in_colour_as_the_pipeline_renders_it(
+    open_page: Callable[..., Page], region: Region
+) -> None:
+    page = open_page(f"/studies/{studies.PET}/diagnostic?frame=1", "reader", locale="zh-CN")
+    at_frame(page, 1)
+    page.keyboard.press("2")
+    page.wait_for_selector(".viewer-stage[data-window^='suv:2.5'][data-state=shown]")
+    page.keyboard.press("c")
+    page.wait_for_selector(".viewer-stage[data-palette=hotiron][data-state=shown]")
+    assert page.inner_text("[data-part=window]") == "SUV 0–5"
+    assert page.inner_text("[data-part=palette-word]") == "热铁"
+    wide, high, colours = page.locator("canvas").evaluate(
+        PIXELS.replace("data.filter((_, place) => place % 4 === 0)", "data")
+    )
+    shown = np.array(colours, np.uint8).reshape(high, wide, 4)[..., :3]
+    asked = RenderRequest(
+        f"{studies.PET}.1.1",
+        window=Window(2.5, 5, WindowFunction.LINEAR_EXACT),
+        in_suv=True,
+        palette="hotiron",
+        media_type=PNG,
+    )
+    picture = Image.open(io.BytesIO(region.hub.eir.rendered(asked).data)).convert("RGB")
+    assert np.array_equal(shown, np.asarray(picture))
+    assert shown.max(axis=(0, 1)).tolist() != shown.min(axis=(0, 1)).tolist()
+    page.keyboard.press("1")
+    page.wait_for_selector(".viewer-stage[data-window=''][data-palette=hotiron][data-state=shown]")
 
 
 def test_an_enclosed_pdf_is_framed_on_the_page(open_page: Callable[..., Page]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from flask import abort, request
 
-from access_control.model import Action
-from viewer_api.security import public_root, require_study
+from access_control.model import Action, Resource
+from viewer_api.security import public_root, refuse, require_study
 from viewer_api.security.remembered import remembered
 from viewer_api.services import services
 
@@ -54,12 +54,31 @@ def located_instance(
     An instance of another study or series is not at this address: 404.
     """
     require_study(study_uid, action)
+    return _of_study(study_uid, instance_uid, series_uid, action)
+
+
+def located_state(study_uid: str, state_uid: str, series_uid: str | None = None) -> InstanceRecord:
+    """Return the presentation state that is named for a study which has been located.
+
+    A state of another study, or none, ends the request with 404.
+    """
+    return _of_study(study_uid, state_uid, series_uid, Action.VIEW_CLINICAL)
+
+
+def _of_study(
+    study_uid: str, instance_uid: str, series_uid: str | None, action: Action
+) -> InstanceRecord:
+    """Return an instance of a study; one of another study is refused, on record against that one.
+
+    Whoever may see one person's pictures learns nothing of another's.
+    """
     instance = remembered(
         ("instance", instance_uid), lambda: services().index.instance(instance_uid), timeless=True
     )
-    if instance is None or (instance.study_instance_uid, instance.series_instance_uid) != (
-        study_uid,
-        series_uid,
-    ):
+    if instance is None:
+        abort(404)
+    if instance.study_instance_uid != study_uid:
+        refuse(action, Resource("study", instance.study_instance_uid), detail="not at this address")
+    if series_uid not in {None, instance.series_instance_uid}:
         abort(404)
     return instance

@@ -98,7 +98,7 @@ def choose(accepted: list[Accepted], offered: tuple[str, ...]) -> str:
     """
     for entry in accepted:
         for media_type in offered:
-            if _covers(entry.media_type, media_type):
+            if is_covered(entry.media_type, media_type):
                 return media_type
     raise NotAcceptableError(f"offered here: {', '.join(offered)}")
 
@@ -113,7 +113,7 @@ def instance_representation(accepted: list[Accepted], stored: str) -> Representa
         NotAcceptableError: only other forms are accepted.
     """
     for entry in accepted:
-        if not _covers(entry.media_type, DICOM):
+        if not is_covered(entry.media_type, DICOM):
             continue
         as_stored = entry.transfer_syntax in {"*", stored} or (
             entry.media_type != DICOM and not entry.transfer_syntax
@@ -152,13 +152,13 @@ def is_native(transfer_syntax: str) -> bool:
 def _frame_choice(entry: Accepted, stored: str) -> Representation | None:
     names = frame_media_types(stored)
     if not is_native(stored) and entry.transfer_syntax in {"", "*", stored}:
-        named = next((name for name in names if _covers(entry.media_type, name)), None)
+        named = next((name for name in names if is_covered(entry.media_type, name)), None)
         if named is not None:
             return Representation(named, stored, entry.in_parts, decoded=False)
         if entry.media_type == OCTET_STREAM and entry.transfer_syntax:
             return Representation(names[0], stored, entry.in_parts, decoded=False)
     plain = {"", "*", EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, stored}
-    if _covers(entry.media_type, OCTET_STREAM) and entry.transfer_syntax in plain:
+    if is_covered(entry.media_type, OCTET_STREAM) and entry.transfer_syntax in plain:
         return Representation(
             OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, entry.in_parts, decoded=not is_native(stored)
         )
@@ -186,7 +186,8 @@ def _weight(text: str) -> float:
     return weight if 0.0 <= weight <= 1.0 else 0.0
 
 
-def _covers(pattern: str, media_type: str) -> bool:
+def is_covered(pattern: str, media_type: str) -> bool:
+    """Tell whether a media type of an Accept header, wildcards allowed, takes `media_type`."""
     if pattern in {"*/*", media_type}:
         return True
     kind, _, detail = pattern.partition("/")

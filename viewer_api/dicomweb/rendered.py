@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, request, stream_with_context
@@ -13,6 +14,7 @@ from eir_versions.errors import (
     UnrenderableInstanceError,
 )
 from eir_versions.model import RenderRequest
+from eir_versions.presentation_states import APPLICABLE
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.finishing import PNG, Finish, finished, words_of
 from viewer_api.dicomweb.located import (
@@ -21,9 +23,10 @@ from viewer_api.dicomweb.located import (
     located,
     located_instance,
 )
-from viewer_api.dicomweb.media_types import Accepted, choose
+from viewer_api.dicomweb.media_types import Accepted, choose, is_covered
 from viewer_api.dicomweb.movies import movie_of, wants_movie
 from viewer_api.dicomweb.multipart import Part, multipart_response
+from viewer_api.dicomweb.presented import presented_frames
 from viewer_api.dicomweb.rendering_parameters import RenderingParameters, parse_rendering
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.errors import UnusableBytesError
@@ -50,8 +53,13 @@ _INSTANCE = f"{_SERIES}/instances/<uid:instance>"
 @blueprint.get(f"{_INSTANCE}/rendered")
 @signed_in
 def rendered_instance(study: str, series: str, instance: str) -> Response:
-    """Answer an instance as a movie to who asks for one, else its first frame as a picture."""
+    """Answer an instance as a movie to who asks for one, else its first frame as a picture.
+
+    A presentation state is answered as the pictures it is for, as it has them shown.
+    """
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
+    if found.sop_class_uid in APPLICABLE:
+        return _presented(found)
     if wants_movie(found, accepted_by_asker(), PICTURE_TYPES):
         return movie_of(found)
     return _rendered(found, 1)
@@ -132,6 +140,7 @@ def _made(
         viewport=None if wanted.region else wanted.viewport,
         media_type=PNG if finish.is_redrawn else media_type,
         quality=finish.quality,
+        presentation_state_uid=wanted.presentation_state_uid,
     )
     return finished(services().eir.rendered(asked, found), finish)
 
@@ -157,11 +166,43 @@ def _parts(
 ) -> Iterator[Part]:
     root = dicomweb_root()
     for one in images:
-        try:
-            picture = _made(one, 1, wanted, media_type)
-        except _NO_PICTURE:
-            continue
-        yield Part(media_type, [picture.data], f"{instance_address(one, root)}/rendered")
+        address = f"{instance_address(one, root)}/rendered"
+        yield from _part((one, 1), wanted, media_type, address)
+
+
+def _part(
+    shown: tuple[InstanceRecord, int], wanted: RenderingParameters, media_type: str, address: str
+) -> Iterator[Part]:
+    """Yield the picture of an instance's frame as a part, nothing where none can be made."""
+    with suppress(*_NO_PICTURE):
+        yield Part(media_type, [_made(*shown, wanted, media_type).data], address)
+
+
+def _presented(state: InstanceRecord) -> Response:
+    """Answer the first picture a presentation state is for; in parts, all of them, in its order."""
+    wanted = parse_rendering(request.args, state.sop_instance_uid)
+    accepted = accepted_by_asker()
+    media_type = choose(accepted, PICTURE_TYPES)
+    try:
+        frames = presented_frames(state)
+    except UnrenderableInstanceError as error:
+        raise UnusableBytesError("the presentation state cannot be applied") from error
+    if not frames:
+        raise UnusableBytesError("no picture that it is for is here")
+    if not _wants_parts(accepted, media_type, len(frames)):
+        return picture_of(*frames[0], wanted, accepted)
+    address = f"{instance_address(state, dicomweb_root())}/rendered"
+    # Flask types it for text alone.
+    parts: Any = stream_with_context(
+        part for shown in frames for part in _part(shown, wanted, media_type, address)
+    )
+    return multipart_response(media_type, parts)
+
+
+def _wants_parts(accepted: list[Accepted], media_type: str, count: int) -> bool:
+    """Whether the entry that is served asks for parts; who takes anything gets them for several."""
+    entry = next(one for one in accepted if is_covered(one.media_type, media_type))
+    return entry.in_parts and (count > 1 or entry.media_type != "*/*")
 
 
 def _rendered(found: InstanceRecord, frame: int) -> Response:

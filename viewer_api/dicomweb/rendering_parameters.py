@@ -36,6 +36,7 @@ class RenderingParameters:
 
     `region` is the part of the image that fills it, None for all. `annotation` holds `patient`,
     `technique` or both. `colour_profile` says that sRGB, which the pixels are in, is embedded.
+    `presentation_state_uid` names the state to draw with.
     """
 
     window: Window | None
@@ -44,10 +45,15 @@ class RenderingParameters:
     region: SourceRegion | None = None
     annotation: frozenset[str] = frozenset()
     colour_profile: bool = False
+    presentation_state_uid: str = ""
 
 
-def parse_rendering(parameters: Mapping[str, str]) -> RenderingParameters:
+def parse_rendering(
+    parameters: Mapping[str, str], presentation_state_uid: str = ""
+) -> RenderingParameters:
     """Return what the decoded query `parameters` ask for; unknown ones are ignored.
+
+    The state to draw with is not among them: who names it looks it up first.
 
     Raises:
         BadQueryError: a value is malformed or out of bounds.
@@ -59,6 +65,7 @@ def parse_rendering(parameters: Mapping[str, str]) -> RenderingParameters:
         region=_region(parameters.get("viewport", "")),
         annotation=_annotation(parameters.get("annotation", "")),
         colour_profile=_colour_profile(parameters.get("iccprofile", "")),
+        presentation_state_uid=presentation_state_uid,
     )
 
 

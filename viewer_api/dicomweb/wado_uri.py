@@ -11,7 +11,7 @@ from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
 from image_archive.errors import UnreadableInstanceError
 from image_archive.exporting import as_stored
-from viewer_api.dicomweb.located import located_instance
+from viewer_api.dicomweb.located import located_instance, located_state
 from viewer_api.dicomweb.media_types import (
     DICOM,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -37,7 +37,9 @@ blueprint = Blueprint("dicomweb_wado_uri", __name__)
 # Names of media types that are not registered and are asked for nevertheless.
 _ALIASES = {"application/jpeg": "image/jpeg", "image/jpg": "image/jpeg"}
 # What would change the answer and is not offered is refused, or the asker would be misled.
-_NOT_OFFERED = ("anonymize", "region", "presentationUID", "presentationSeriesUID")
+_NOT_OFFERED = ("anonymize", "region")
+# A presentation state says these itself (PS3.18 9.4.1).
+_NOT_WITH_A_STATE = ("windowCenter", "windowWidth")
 
 
 @blueprint.get("/wado")
@@ -131,7 +133,18 @@ def _picture(found: InstanceRecord, asked: Mapping[str, str], accepted: list[Acc
     frame = _whole(asked.get("frameNumber", "") or "1", "frameNumber", 2**31)
     if frame > found.number_of_frames:
         abort(404)
-    return picture_of(found, frame, parse_rendering(_rendering(asked)), accepted)
+    state = _state(found.study_instance_uid, asked)
+    return picture_of(found, frame, parse_rendering(_rendering(asked), state), accepted)
+
+
+def _state(study: str, asked: Mapping[str, str]) -> str:
+    """Return the UID of the presentation state asked for, empty where none is."""
+    if not asked.get("presentationUID") and not asked.get("presentationSeriesUID"):
+        return ""
+    if any(asked.get(name) for name in _NOT_WITH_A_STATE):
+        raise BadQueryError("windowCenter and windowWidth do not go with a presentation state")
+    uid, series = _uid(asked, "presentationUID"), _uid(asked, "presentationSeriesUID")
+    return located_state(study, uid, series).sop_instance_uid
 
 
 def _rendering(asked: Mapping[str, str]) -> dict[str, str]:

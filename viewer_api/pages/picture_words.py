@@ -30,6 +30,7 @@ _WHAT: Mapping[str, LazyText] = {
     reasons.DECODER_OUT_OF_MEMORY: _TOO_HARD,
     reasons.NO_SUCH_FRAME: lazy_gettext("The object holds fewer pictures than it says."),
     reasons.PRESENTATION_STATE: lazy_gettext("The presentation state is not for this picture."),
+    reasons.NO_SUV: lazy_gettext("No SUV can be told of this picture."),
     reasons.NOT_STORED: lazy_gettext("The picture is not in the archive at present."),
 }
 _RESEND = lazy_gettext("Ask the site that made it to send it again.")
@@ -44,6 +45,7 @@ _ADVICE: Mapping[str, LazyText] = {
     reasons.NO_SUCH_FRAME: _RESEND,
     reasons.NOT_STORED: _ENGINEER,
     reasons.PRESENTATION_STATE: _AS_STORED,
+    reasons.NO_SUV: _AS_STORED,
 }
 
 

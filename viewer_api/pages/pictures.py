@@ -17,7 +17,7 @@ from eir_versions.jobs import JPEG, PNG
 from eir_versions.model import RenderRequest
 from eir_versions.recipes import CLINICAL
 from hub_kernel.identifiers import require_uid
-from viewer_api.dicomweb.located import located, located_instance
+from viewer_api.dicomweb.located import located, located_instance, located_state
 from viewer_api.dicomweb.rendering_parameters import parse_rendering
 from viewer_api.pages.picture_words import picture_refusal
 from viewer_api.pages.slice_facts import facts_of
@@ -39,7 +39,10 @@ _REFERENCE_QUALITY = 95
 @blueprint.get(f"{_PICTURE}.png")
 @signed_in
 def lossless(study: str, series: str, instance: str, frame: int) -> Response:
-    """Answer one frame as PNG; `window` replaces the stored one."""
+    """Answer one frame as PNG; `window` replaces the stored one, with `suv=1` in SUVbw.
+
+    `palette` shows grey in colour, `state` as a presentation state has it.
+    """
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
     return _answer(found, _request(found, frame, PNG))
 
@@ -47,7 +50,7 @@ def lossless(study: str, series: str, instance: str, frame: int) -> Response:
 @blueprint.get(f"{_PICTURE}.jpg")
 @signed_in
 def reference(study: str, series: str, instance: str, frame: int) -> Response:
-    """Answer one frame below the ceiling of compression; `window` replaces the stored one."""
+    """Answer one frame below the ceiling of compression, with the arguments of `lossless`."""
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
     return _answer(found, _request(found, frame, JPEG, _ceiling(found)))
 
@@ -71,14 +74,16 @@ def _request(
         media_type=media_type,
         quality=_REFERENCE_QUALITY,
         ratio_ceiling=ceiling,
-        presentation_state_uid=_state(),
+        presentation_state_uid=_state(found.study_instance_uid),
+        in_suv=request.args.get("suv", "") == "1",
+        palette=request.args.get("palette", ""),
     )
 
 
-def _state() -> str:
-    """Return the presentation state asked for; that it is of the same study is the pipeline's."""
+def _state(study_uid: str) -> str:
+    """Return the presentation state asked for, empty where none is."""
     asked = request.args.get("state", "")
-    return require_uid(asked, "state") if asked else ""
+    return located_state(study_uid, require_uid(asked, "state")).sop_instance_uid if asked else ""
 
 
 def _ceiling(found: InstanceRecord) -> float | None:

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from flask import request
 
+from viewer_api.pages.looks import STATE, Looks, looks_of
 from viewer_api.pages.presets import Preset, presets_for
-from viewer_api.pages.series_objects import SeriesObjects, kind_of, objects_of
-from viewer_api.pages.slice_facts import facts_of, header_of
+from viewer_api.pages.series_objects import SeriesObjects, objects_of
+from viewer_api.pages.slice_facts import facts_of
 from viewer_api.pages.stacks import Stack, position_in, stack_of
 from viewer_api.pages.vocabulary import WITHOUT_PICTURES
-from viewer_api.pages.words import gettext
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ SLOTS: Mapping[str, tuple[str, str]] = {
 }
 _KEPT = ("prior", "state", *(name for names in SLOTS.values() for name in names))
 SLIDE = "SM"
-# Begins the value of a preset that is a presentation state, as the script knows it.
-STATE = "state:"
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,17 @@ class Viewport:
     stack: Stack | None
     position: int
     presets: tuple[Preset, ...]
-    window: str
+    looks: Looks
     objects: SeriesObjects | None
 
     def holds_pictures(self, series: SeriesRecord) -> bool:
         """Whether a thumbnail of the series can be expected."""
         return series.modality not in WITHOUT_PICTURES
+
+    @property
+    def window(self) -> str:
+        """The value of the window the page begins with, empty for the stored one."""
+        return self.looks.chosen.value if self.looks.chosen else ""
 
     @property
     def is_slide(self) -> bool:
@@ -98,7 +101,7 @@ def viewport(
     chosen = _chosen(series, request.args.get(series_name, ""), alike)
     stack = stack_of(uid, chosen.series_instance_uid, lossless=lossless) if chosen else None
     position = position_in(stack, request.args.get(frame_name, ""))
-    state = _state(study) if slot == "now" and stack else None
+    presets, looks = _choices(slot, series, chosen, stack)
     return Viewport(
         slot=slot,
         study=study,
@@ -107,10 +110,8 @@ def viewport(
         chosen=chosen,
         stack=stack,
         position=position,
-        presets=(*((state,) if state else ()), *_presets(chosen, stack))
-        if chosen and stack
-        else (),
-        window=state.value if state else "",
+        presets=presets,
+        looks=looks,
         objects=objects_of(chosen) if chosen and stack is None else None,
     )
 
@@ -132,20 +133,15 @@ def _chosen(
     return max(series, key=fit, default=None)
 
 
-def _state(study: StudyRecord) -> Preset | None:
-    """The presentation state of this study that the address asks for."""
-    asked = services().index.instance(request.args.get("state", ""))
-    if asked is None or asked.study_instance_uid != study.study_instance_uid:
-        return None
-    header = header_of(asked) if kind_of(asked.sop_class_uid)[0] == "presentation" else None
-    if header is None:
-        return None
-    label = str(header.get("ContentLabel", "") or "") or gettext("Presentation state")
-    return Preset(label, f"{STATE}{asked.sop_instance_uid}")
-
-
-def _presets(chosen: SeriesRecord, stack: Stack) -> tuple[Preset, ...]:
-    """The presets of a series, from its middle instance: one header is read."""
+def _choices(
+    slot: str, series: Sequence[SeriesRecord], chosen: SeriesRecord | None, stack: Stack | None
+) -> tuple[tuple[Preset, ...], Looks]:
+    """The windows of a series, from its middle instance, and how else it can be shown."""
+    if chosen is None or stack is None:
+        return (), Looks()
     uid, _ = stack.instances[len(stack.instances) // 2]
     middle = services().index.instance(uid)
-    return presets_for(chosen.modality, facts_of(middle).windows if middle else ())
+    asked_state = request.args.get("state", "") if slot == "now" else ""
+    looks = looks_of(series, chosen, stack, middle, asked_state)
+    windows = presets_for(chosen.modality, facts_of(middle).windows) if middle else ()
+    return (*looks.suv_windows, *windows), looks

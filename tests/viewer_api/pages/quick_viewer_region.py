@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pydicom
@@ -22,14 +22,16 @@ from access_control.model import Site
 from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 
-SCROLL_CT, PRIOR_CT, CINE, SLIDE, PAPERS, BROKEN, OTHER_PERSON = (f"2.25.9057{n}" for n in range(7))
+SCROLL_CT, PRIOR_CT, CINE, SLIDE, PAPERS, BROKEN, OTHER_PERSON, PET, OTHER_PAPERS = (
+    f"2.25.9057{n}" for n in range(9)
+)
 SLICES, PRIOR_SLICES = 300, 40
 EDGE = 128
 NAME, PATIENT_ID = "Shen^Yi=沈^逸", "Q9057"
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-CT_IMAGE, KEY_OBJECTS, GRAYSCALE_STATE, ENCAPSULATED_PDF, ENHANCED_SR, SLIDE_IMAGE = (
-    _STORAGE + tail for tail in ("2", "88.59", "11.1", "104.1", "88.22", "77.1.6")
+CT_IMAGE, KEY_OBJECTS, GRAYSCALE_STATE, ENCAPSULATED_PDF, ENHANCED_SR, SLIDE_IMAGE, PET_IMAGE = (
+    _STORAGE + tail for tail in ("2", "88.59", "11.1", "104.1", "88.22", "77.1.6", "128")
 )
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
@@ -69,6 +71,7 @@ def everything(slices: int = SLICES) -> Iterator[bytes]:
     yield from papers()
     yield slide()
     yield broken()
+    yield from pet()
 
 
 def stack(kind: Kind, count: int, apart_mm: float, frame_of_reference: str) -> Iterator[bytes]:
@@ -149,17 +152,56 @@ def papers() -> Iterator[bytes]:
     keys.ValueType, keys.ConceptNameCodeSequence = "CONTAINER", _code("Of Interest")
     keys.ContentSequence = Items([picked])
     yield _bytes(keys)
-    state = _common(Kind(PAPERS, 5, "PR", GRAYSCALE_STATE, "20250505", "显示状态"), 1)
-    state.ContentLabel = "LUNG"
+    kind = Kind(PAPERS, 5, "PR", GRAYSCALE_STATE, "20250505", "显示状态")
+    yield presentation_state(kind, 1, "LUNG", (-600, 1500), (chosen,))
+
+
+def presentation_state(
+    kind: Kind, number: int, label: str, window: tuple[int, int], shown: tuple[str, ...]
+) -> bytes:
+    """Return a state that shows CT slices of series 1 through `window`."""
+    state = _common(kind, number)
+    state.ContentLabel = label
     voi = Dataset()
-    voi.WindowCenter, voi.WindowWidth = -600, 1500
+    voi.WindowCenter, voi.WindowWidth = window
     state.SoftcopyVOILUTSequence = Items([voi])
     state.RescaleIntercept, state.RescaleSlope, state.RescaleType = -1024, 1, "HU"
     series = Dataset()
-    series.SeriesInstanceUID = f"{PAPERS}.1"
-    series.ReferencedImageSequence = Items([_reference(chosen)])
+    series.SeriesInstanceUID = f"{kind.study}.1"
+    series.ReferencedImageSequence = Items([_reference(uid) for uid in shown])
     state.ReferencedSeriesSequence = Items([series])
-    yield _bytes(state)
+    return _bytes(state)
+
+
+def other_papers() -> Iterator[bytes]:
+    """Yield somebody else's slice and state; the state also names a slice that is not theirs."""
+    picture = Kind(OTHER_PAPERS, 1, "CT", CT_IMAGE, patient_id="Q9059", name="Tang^Mou=汤^某")
+    yield from stack(picture, 1, 5.0, "2.25.90575")
+    kind = replace(picture, series=5, modality="PR", sop_class=GRAYSCALE_STATE)
+    named = (f"{PAPERS}.1.1", f"{OTHER_PAPERS}.1.1")
+    yield presentation_state(kind, 1, "BONE", (300, 1500), named)
+
+
+def pet() -> Iterator[bytes]:
+    """Yield two slices of a PET series whose SUV can be told, and one series without a weight."""
+    for series in (1, 2):
+        kind = Kind(PET, series, "PT", PET_IMAGE, "20261101", "全身 PET")
+        for number in (1, 2):
+            dataset = _common(kind, number)
+            dataset.SeriesDate = dataset.AcquisitionDate = "20261101"
+            dataset.SeriesTime = dataset.AcquisitionTime = "110000"
+            dataset.Units, dataset.DecayCorrection = "BQML", "START"
+            dataset.CorrectedImage = ["DECY", "ATTN"]
+            if series == 1:
+                dataset.PatientWeight = 70
+            dose = Dataset()
+            dose.RadiopharmaceuticalStartTime = "110000"
+            dose.RadionuclideTotalDose, dose.RadionuclideHalfLife = 370e6, 6586.2
+            dataset.RadiopharmaceuticalInformationSequence = Items([dose])
+            dataset.RescaleIntercept, dataset.RescaleSlope = 0, 20
+            dataset.WindowCenter, dataset.WindowWidth = 16000, 32000
+            _pixels(dataset, slice_values(number))
+            yield _bytes(dataset)
 
 
 def _foreign(file: str, kind: Kind) -> FileDataset:

@@ -33,6 +33,8 @@ const DEEDS = {
   "-": smaller,
   0: (_, viewport) => viewport.placement.fit(),
   " ": (viewer, viewport) => viewer.cineOf(viewport).toggle(),
+  p: (viewer, viewport) => viewer.chooseNext(viewport, "states"),
+  c: (viewer, viewport) => viewer.chooseNext(viewport, "palettes"),
   f: (viewer) => viewer.toggleFull(),
   l: (viewer) => viewer.toggleLink(),
   "?": (viewer) => viewer.help(),

@@ -8,7 +8,7 @@ import { watchKeys } from "./keys.js";
 import { keepLabels, loadFacts } from "./labels.js";
 import { Link } from "./link.js";
 import { Pictures } from "./pictures.js";
-import { Stack } from "./stack.js";
+import { Stack, STATE } from "./stack.js";
 import { Viewport } from "./viewport.js";
 
 const ADDRESS_MS = 400;
@@ -47,6 +47,19 @@ class Viewer {
     const other = this.#link.other(viewport);
     const same = presets(other).find((one) => one.dataset.window === button.dataset.window);
     if (same) this.#setWindow(other, same);
+  }
+
+  /* `name` is states or palettes: the list of choices. In a linked pair both follow, where both
+     have it. */
+  choose(viewport, name, value) {
+    this.#choose(viewport, name, value);
+    if (this.#link?.isOn && has(this.#link.other(viewport), name, value)) this.#choose(this.#link.other(viewport), name, value);
+  }
+
+  /* The choice after the one that is made, round and round. */
+  chooseNext(viewport, name) {
+    const list = viewport.part(name);
+    if (list) this.choose(viewport, name, list.options[(list.selectedIndex + 1) % list.options.length].value);
   }
 
   toggleFull() {
@@ -99,6 +112,9 @@ class Viewer {
     }
     presets(viewport).forEach((button, place) =>
       button.addEventListener("click", () => this.choosePreset(viewport, place)));
+    for (const name of ["states", "palettes"]) {
+      viewport.part(name)?.addEventListener("change", (event) => this.choose(viewport, name, event.target.value));
+    }
     const slider = viewport.part("slider");
     if (slider) slider.addEventListener("input", () => viewport.go(Number(slider.value) - 1));
     for (const used of ["pointerdown", "focusin"]) {
@@ -112,9 +128,29 @@ class Viewer {
   }
 
   #setWindow(viewport, chosen) {
-    for (const button of presets(viewport)) button.setAttribute("aria-pressed", String(button === chosen));
-    viewport.part("window").textContent = chosen.textContent.trim();
-    viewport.setWindow(chosen.dataset.window);
+    this.#show(viewport, { window: chosen.dataset.window, word: chosen.textContent.trim() });
+  }
+
+  /* A presentation state says everything itself: with one no window and no palette is chosen. */
+  #choose(viewport, name, value) {
+    const list = viewport.part(name);
+    list.value = value;
+    if (name === "palettes") {
+      this.#show(viewport, viewport.window.startsWith(STATE) ? stored(viewport) : {}, value);
+    } else {
+      this.#show(viewport, value ? { window: value, word: list.selectedOptions[0].textContent.trim() } : stored(viewport));
+    }
+  }
+
+  #show(viewport, { window = viewport.window, word = viewport.part("window").textContent }, palette = viewport.palette) {
+    const isState = window.startsWith(STATE);
+    const [states, palettes] = [viewport.part("states"), viewport.part("palettes")];
+    if (states && !isState) states.value = "";
+    if (palettes && isState) palettes.value = "";
+    for (const button of presets(viewport)) button.setAttribute("aria-pressed", String(button.dataset.window === window));
+    viewport.part("window").textContent = word;
+    viewport.part("palette-word").textContent = palettes?.value ? palettes.selectedOptions[0].textContent : "";
+    viewport.setLook({ window, palette: isState ? "" : palette });
   }
 
   #linkPair() {
@@ -136,12 +172,26 @@ function presets(viewport) {
   return Array.from(viewport.root.querySelectorAll("[data-window]:is(button)"));
 }
 
+/* The first button shows what is stored. */
+function stored(viewport) {
+  const [first] = presets(viewport);
+  return { window: "", word: first ? first.textContent.trim() : viewport.root.dataset.stored };
+}
+
+function has(viewport, name, value) {
+  return Array.from(viewport.part(name)?.options || []).some((one) => one.value === value);
+}
+
 /* The address follows the picture: a reload, another language or a comparison start here. */
 function rememberFrame(viewport) {
   const { frameName, seriesName, series } = viewport.root.dataset;
   const address = new URL(window.location.href);
   address.searchParams.set(seriesName, series);
   address.searchParams.set(frameName, String(viewport.at + 1));
+  if (viewport.root.dataset.slot === "now") {
+    if (viewport.window.startsWith(STATE)) address.searchParams.set("state", viewport.window.slice(STATE.length));
+    else address.searchParams.delete("state");
+  }
   window.history.replaceState(null, "", address);
   for (const [name, value] of [[seriesName, series], [frameName, String(viewport.at + 1)]]) {
     for (const field of document.querySelectorAll(`input[type=hidden][name="${name}"]`)) field.value = value;

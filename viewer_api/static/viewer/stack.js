@@ -1,6 +1,7 @@
 /* The frames of one series: how many there are and where the picture of each is fetched. */
 
 export const STATE = "state:";
+const SUV = "suv:";
 
 export class Stack {
   #data;
@@ -20,13 +21,17 @@ export class Stack {
     return this.#data.facts;
   }
 
-  /* `window` is a value as DICOMweb writes it, empty for the stored one, or STATE and the UID of a
-     presentation state. */
-  address(index, window) {
+  /* `window` is a value as DICOMweb writes it, empty for the stored one; SUV and such a value; or
+     STATE and the UID of a presentation state, which knows no palette. */
+  address(index, { window, palette }) {
     const [uid, frame] = this.#frames[index];
-    const base = `${this.#data.prefix}${uid}${this.#data.middle}${frame}${this.#data.suffix}`;
-    if (window.startsWith(STATE)) return `${base}?state=${encodeURIComponent(window.slice(STATE.length))}`;
-    return window ? `${base}?window=${encodeURIComponent(window)}` : base;
+    const query = new URLSearchParams();
+    if (window.startsWith(STATE)) query.set("state", window.slice(STATE.length));
+    else if (window.startsWith(SUV)) query.set("suv", "1");
+    if (window && !query.has("state")) query.set("window", window.slice(query.has("suv") ? SUV.length : 0));
+    if (palette && !query.has("state")) query.set("palette", palette);
+    const asked = query.toString();
+    return `${this.#data.prefix}${uid}${this.#data.middle}${frame}${this.#data.suffix}${asked ? `?${asked}` : ""}`;
   }
 
   clamp(index) {

@@ -24,6 +24,7 @@ export class Viewport {
     this.stage = root.querySelector(".viewer-stage");
     this.placement = new Placement(this.stage, this.#canvas);
     this.window = root.dataset.firstWindow || "";
+    this.palette = "";
     this.wished = stack.clamp(Number(root.dataset.start) || 0);
     this.at = this.wished;
     this.facts = null;
@@ -56,9 +57,10 @@ export class Viewport {
     return this.go(this.wished + count);
   }
 
-  setWindow(value) {
-    if (value === this.window) return this.refresh();
-    this.window = value;
+  /* Show the frames through another window, in another palette; a presentation state has its own. */
+  setLook({ window = this.window, palette = this.palette }) {
+    if (this.#is({ window, palette })) return this.refresh();
+    Object.assign(this, { window, palette });
     this.#pictures.abort();
     return this.refresh();
   }
@@ -88,32 +90,36 @@ export class Viewport {
     while (this.#waiting.length) {
       const waiting = this.#waiting;
       this.#waiting = [];
-      const [index, window] = [this.wished, this.window];
-      await this.#show(index, window);
-      if (index !== this.wished || window !== this.window) this.#waiting.push(...waiting);
+      const [index, look] = [this.wished, { window: this.window, palette: this.palette }];
+      await this.#show(index, look);
+      if (index !== this.wished || !this.#is(look)) this.#waiting.push(...waiting);
       else waiting.forEach((resolve) => resolve());
     }
     this.#serving = false;
   }
 
-  async #show(index, window) {
-    const url = this.stack.address(index, window);
+  #is({ window, palette }) {
+    return window === this.window && palette === this.palette;
+  }
+
+  async #show(index, look) {
+    const url = this.stack.address(index, look);
     const slow = setTimeout(() => this.#say(this.#words.loading, "loading"), SLOW_MS);
     this.stage.dataset.state = "loading";
     try {
       const picture = await this.#pictures.get(url);
       const bitmap = await createImageBitmap(picture.blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" })
         .catch(() => { throw new PictureError("refused"); });
-      if (window === this.window) this.#draw(index, window, picture, bitmap);
+      if (this.#is(look)) this.#draw(index, look, picture, bitmap);
       bitmap.close();
     } catch (error) {
-      if (window === this.window && index === this.wished && error.name !== "AbortError") this.#fail(index, error);
+      if (this.#is(look) && index === this.wished && error.name !== "AbortError") this.#fail(index, error);
     } finally {
       clearTimeout(slow);
     }
   }
 
-  #draw(index, window, picture, bitmap) {
+  #draw(index, look, picture, bitmap) {
     if (this.#canvas.width !== bitmap.width || this.#canvas.height !== bitmap.height) {
       this.#canvas.width = bitmap.width;
       this.#canvas.height = bitmap.height;
@@ -123,10 +129,10 @@ export class Viewport {
     this.at = index;
     this.picture = picture;
     this.#say("", "shown");
-    Object.assign(this.stage.dataset, { frame: index + 1, window, digest: picture.digest });
+    Object.assign(this.stage.dataset, { frame: index + 1, ...look, digest: picture.digest });
     this.placement.place();
     this.#tell("shown");
-    this.#pictures.fetchAhead(this.#neighbours(index, window));
+    this.#pictures.fetchAhead(this.#neighbours(index, look));
   }
 
   #fail(index, error) {
@@ -140,12 +146,12 @@ export class Viewport {
     this.#tell("shown");
   }
 
-  #neighbours(index, window) {
+  #neighbours(index, look) {
     const places = [];
     for (let step = 1; step <= AHEAD; step += 1) places.push(index + step * this.#direction);
     for (let step = 1; step <= BEHIND; step += 1) places.push(index - step * this.#direction);
     return places.filter((place) => place === this.stack.clamp(place))
-      .map((place) => this.stack.address(place, window));
+      .map((place) => this.stack.address(place, look));
   }
 
   #say(text, state) {

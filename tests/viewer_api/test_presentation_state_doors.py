@@ -1,0 +1,210 @@
+"""Presentation states, SUV windows and palettes at the doors: DICOMweb, WADO-URI, the quick viewer.
+
+Every picture is compared with the rendering service's own; another person's state opens nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from access_control.audit import AuditQuery
+from access_control.model import Role
+from eir_versions.jobs import PNG
+from eir_versions.model import RenderRequest
+from eir_versions.pixels import Window, WindowFunction
+from tests.viewer_api.multipart import parts_of
+from tests.viewer_api.pages import quick_viewer_region as studies
+from tests.viewer_api.pages.region import Region, open_region
+from tests.viewer_api.region import web_app
+
+STUDY, OTHER = studies.PAPERS, studies.OTHER_PAPERS
+SLICE = f"{STUDY}.1.2"
+LUNG, BOTH, FOREIGN = f"{STUDY}.5.1", f"{STUDY}.5.2", f"{OTHER}.5.1"
+PICTURE = f"/studies/{STUDY}/series/{STUDY}.1/pictures/{SLICE}/1.png"
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    with open_region(tmp_path_factory.mktemp("looks"), ()) as opened:
+        sites, hub = opened.hub.access.sites, opened.hub
+        studies.store(hub, sites.get("sijing"), studies.papers())
+        kind = studies.Kind(STUDY, 5, "PR", studies.GRAYSCALE_STATE, "20250505")
+        shown = (f"{STUDY}.1.3", SLICE)
+        both = studies.presentation_state(kind, 2, "BONE", (300, 1500), shown)
+        studies.store(hub, sites.get("sijing"), iter([both]))
+        studies.store(hub, sites.get("sijing"), studies.pet())
+        studies.store(hub, sites.get("central"), studies.other_papers())
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def doctor(region: Region) -> FlaskClient:
+    """A ward doctor of one site: pictures of their own patients, no others."""
+    return reader(region, Role.CLINICIAN, ("sijing",))
+
+
+def reader(region: Region, role: Role, sites: tuple[str, ...] | None) -> FlaskClient:
+    token = region.hub.access.tokens.create(
+        f"looks {role} {sites}", frozenset({role}), sites and frozenset(sites),
+        datetime.now(UTC) + timedelta(days=1),
+    )  # fmt: skip
+    client = web_app(region.hub).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {getattr(token, 'plain', token)}"
+    return client
+
+
+def drawn(region: Region, uid: str, **look: Any) -> bytes:
+    return region.hub.eir.rendered(RenderRequest(uid, media_type=PNG, **look)).data
+
+
+def state_url(state: str, study: str = STUDY) -> str:
+    return f"/dicom-web/studies/{study}/series/{study}.5/instances/{state}/rendered"
+
+
+def wado(client: FlaskClient, **parameters: str) -> Any:
+    query = {
+        "requestType": "WADO", "studyUID": STUDY, "seriesUID": f"{STUDY}.1", "objectUID": SLICE,
+        "contentType": PNG, "presentationUID": LUNG, "presentationSeriesUID": f"{STUDY}.5",
+    }  # fmt: skip
+    asked = {name: value for name, value in (query | parameters).items() if value}
+    return client.get("/wado", query_string=asked)
+
+
+def refusals(region: Region, study: str) -> int:
+    query = AuditQuery(resource_ids=frozenset({study}), outcome="refused")
+    return len(region.hub.access.audit.search(query).records)
+
+
+def test_a_state_is_rendered_as_the_picture_it_is_for(region: Region, doctor: FlaskClient) -> None:
+    answer = doctor.get(state_url(LUNG), headers={"Accept": PNG})
+    assert answer.status_code == 200
+    assert answer.data == drawn(region, SLICE, presentation_state_uid=LUNG)
+    assert answer.data != drawn(region, SLICE)
+    windowed = doctor.get(f"{state_url(LUNG)}?window=300,1500", headers={"Accept": PNG})
+    window = Window(300, 1500)
+    assert windowed.data == drawn(region, SLICE, presentation_state_uid=LUNG, window=window)
+
+
+def test_viewport_annotation_quality_and_profile_hold_for_a_state_too(
+    doctor: FlaskClient,
+) -> None:
+    url = state_url(LUNG)
+    small = doctor.get(f"{url}?viewport=64,64", headers={"Accept": PNG})
+    assert Image.open(io.BytesIO(small.data)).size == (64, 64)
+    plain, told, rough = (
+        doctor.get(f"{url}?{query}", headers={"Accept": "image/jpeg"}).data
+        for query in ("quality=95", "quality=95&annotation=patient", "quality=10")
+    )
+    assert len(rough) < len(plain)
+    assert told != plain
+    tagged = doctor.get(f"{url}?iccprofile=srgb", headers={"Accept": PNG})
+    assert "icc_profile" in Image.open(io.BytesIO(tagged.data)).info
+    assert doctor.get(f"{url}?window=0,0", headers={"Accept": PNG}).status_code == 400
+
+
+def test_a_state_for_several_pictures_comes_in_parts_in_its_own_order(
+    region: Region, doctor: FlaskClient
+) -> None:
+    expected = [drawn(region, uid, presentation_state_uid=BOTH) for uid in (f"{STUDY}.1.3", SLICE)]
+    accept = {"Accept": f'multipart/related; type="{PNG}"'}
+    assert [part.body for part in parts_of(doctor.get(state_url(BOTH), headers=accept))] == expected
+    # Who asks for one picture gets the first; one picture is one part to who wants parts.
+    assert doctor.get(state_url(BOTH), headers={"Accept": PNG}).data == expected[0]
+    (only,) = parts_of(doctor.get(state_url(LUNG), headers=accept))
+    assert only.body == drawn(region, SLICE, presentation_state_uid=LUNG)
+
+
+def test_wado_uri_draws_with_the_state_it_names(region: Region, doctor: FlaskClient) -> None:
+    answer = wado(doctor)
+    assert answer.data == drawn(region, SLICE, presentation_state_uid=LUNG)
+    assert wado(doctor, objectUID=f"{STUDY}.1.1").status_code == 404  # the state is not for it
+    assert wado(doctor, presentationSeriesUID="").status_code == 400
+    assert wado(doctor, presentationUID="").status_code == 400
+    assert wado(doctor, presentationSeriesUID=f"{STUDY}.1").status_code == 404
+    windowed = wado(doctor, windowCenter="40", windowWidth="400")
+    assert windowed.status_code == 400
+
+
+def test_another_persons_state_opens_nothing_and_is_on_record(
+    region: Region, doctor: FlaskClient
+) -> None:
+    """Neither at its own address nor applied to pictures that this doctor may see."""
+    for ask in (
+        lambda: doctor.get(state_url(FOREIGN, OTHER), headers={"Accept": PNG}),
+        lambda: doctor.get(state_url(FOREIGN), headers={"Accept": PNG}),
+        lambda: wado(doctor, presentationUID=FOREIGN, presentationSeriesUID=f"{OTHER}.5"),
+        lambda: doctor.get(PICTURE, query_string={"state": FOREIGN}),
+        lambda: doctor.get(f"/studies/{STUDY}/clinical", query_string={"state": FOREIGN}),
+    ):
+        before = refusals(region, OTHER)
+        answer = ask()
+        assert answer.status_code == 404
+        assert b"BONE" not in answer.data
+        assert refusals(region, OTHER) == before + 1
+    unknown, foreign = (
+        doctor.get(PICTURE, query_string={"state": uid}) for uid in (f"{OTHER}.5.99", FOREIGN)
+    )
+    assert (unknown.status_code, without_number(unknown.data)) == (
+        foreign.status_code,
+        without_number(foreign.data).replace(FOREIGN.encode(), f"{OTHER}.5.99".encode()),
+    )
+
+
+def without_number(page: bytes) -> bytes:
+    """The page without the number of its request, by which alone two answers may differ."""
+    return re.sub(rb"[0-9a-f]{32}", b"", page)
+
+
+def test_a_state_shows_no_picture_of_another_study_whatever_it_names(region: Region) -> None:
+    everywhere = reader(region, Role.RADIOLOGIST, None)
+    accept = {"Accept": f'multipart/related; type="{PNG}"'}
+    (part,) = parts_of(everywhere.get(state_url(FOREIGN, OTHER), headers=accept))
+    assert part.body == drawn(region, f"{OTHER}.1.1", presentation_state_uid=FOREIGN)
+
+
+def test_the_page_offers_the_states_of_a_series_and_begins_with_the_one_asked_for(
+    doctor: FlaskClient,
+) -> None:
+    page = doctor.get(f"/studies/{STUDY}/clinical?lang=en").get_data(as_text=True)
+    assert f'value="state:{LUNG}"' in page
+    assert f'value="state:{BOTH}"' in page
+    chosen = doctor.get(f"/studies/{STUDY}/clinical?lang=zh&state={BOTH}").get_data(as_text=True)
+    assert f'value="state:{BOTH}" selected' in chosen
+    assert "显示状态" in chosen
+    other = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
+    assert "state:" not in other
+
+
+def test_a_pet_series_is_shown_in_suv_and_in_colour(region: Region, doctor: FlaskClient) -> None:
+    page = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
+    assert 'data-window="suv:2.5,5,linear-exact"' in page
+    assert "Hot iron" in page
+    uid = f"{studies.PET}.1.1"
+    url = f"/studies/{studies.PET}/series/{studies.PET}.1/pictures/{uid}/1.png"
+    window = Window(2.5, 5, WindowFunction.LINEAR_EXACT)
+    asked = {"window": "2.5,5,linear-exact", "suv": "1", "palette": "hotiron"}
+    answer = doctor.get(url, query_string=asked)
+    assert answer.data == drawn(region, uid, window=window, in_suv=True, palette="hotiron")
+    colours = Image.open(io.BytesIO(answer.data))
+    assert colours.mode == "RGB"
+    assert doctor.get(url, query_string={"palette": "rainbow"}).status_code == 400
+
+
+def test_a_pet_series_without_a_weight_says_why_there_is_no_suv(doctor: FlaskClient) -> None:
+    series = f"{studies.PET}.2"
+    url = f"/studies/{studies.PET}/clinical?series={series}"
+    page = doctor.get(f"{url}&lang=en").get_data(as_text=True)
+    assert "the patient&#39;s weight is missing" in page
+    assert "suv:" not in page
+    assert "体重" in doctor.get(f"{url}&lang=zh").get_data(as_text=True)
+    picture = f"/studies/{studies.PET}/series/{series}/pictures/{series}.1/1.png"
+    refused = doctor.get(picture, query_string={"window": "2,4", "suv": "1"})
+    assert (refused.status_code, refused.get_json()["error"]["reason"]) == (404, "no_suv")
