@@ -31,6 +31,7 @@ from viewer_api.pages import (
     shared,
     sharing,
     sign_in,
+    slide,
     study,
     trail,
 )
@@ -46,6 +47,7 @@ def blueprints() -> list[Blueprint]:
         record,
         documents,
         study,
+        slide,
         diagnostic_viewer,
         pictures,
         sharing,

@@ -40,6 +40,12 @@ _VIEWER = (
     "main.js",
     "pictures.js",
     "placement.js",
+    "slide.js",
+    "slide_hands.js",
+    "slide_pyramid.js",
+    "slide_stage.js",
+    "slide_tiles.js",
+    "slide_view.js",
     "stack.js",
     "viewport.js",
 )

@@ -90,7 +90,8 @@ export class Pictures {
   }
 }
 
-async function download(url, signal) {
+/* The picture at `url`; raises PictureError, or AbortError where `signal` gave it up. */
+export async function download(url, signal) {
   const answer = await request(url, signal);
   if (answer.status === 401) throw new PictureError("session");
   if (answer.status === 503) throw new PictureError("busy");
