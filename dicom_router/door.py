@@ -86,6 +86,16 @@ class Door:
             self._waiting.pop(id(connection), None)
             self._established.pop(id(connection), None)
 
+    def waiting(self) -> tuple[Connection, ...]:
+        """Return every connection whose association has not been established."""
+        with self._lock:
+            return tuple(self._waiting.values())
+
+    def is_empty(self) -> bool:
+        """Tell whether no association is left."""
+        with self._lock:
+            return not self._established
+
     def present(self) -> tuple[Connection, ...]:
         """Return every connection that has entered and not left."""
         with self._lock:

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 10.0
 _LAST_WORDS_S = 3.0
+_LOOK_S = 0.05
 
 
 def _nobody_listens(_ae_title: str, _report: CommitmentReport) -> None:
@@ -102,6 +103,7 @@ class DicomNode:
     ) -> None:
         audit = AssociationAudit(parts.database, parts.audit)
         self._archive = parts.archive
+        self._drain_s = settings.drain_s
         self._desk = _desk(settings, parts)
         storage = standard_storage_sop_classes() | frozenset(settings.private_sop_classes)
         self._door = Door(
@@ -150,13 +152,19 @@ class DicomNode:
         return port
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
-        """Take no more connections, let messages under way be answered, then end what is left.
+        """Take no more connections and let associations end by themselves for a while.
 
-        What was acknowledged can be found afterwards.
+        Then messages under way are answered, and what is left is ended. What was acknowledged can
+        be found afterwards.
         """
         listeners = [self._plain, *([self._secure] if self._secure else [])]
         for listener in listeners:
             listener.stop()
+        for connection in self._door.waiting():
+            connection.request_stop()
+        drained = time.monotonic() + self._drain_s
+        while not self._door.is_empty() and time.monotonic() < drained:
+            time.sleep(_LOOK_S)
         for connection in self._door.present():
             connection.request_stop()
         deadline = time.monotonic() + grace_s

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from hub_kernel.settings_archive import ArchiveSettings, OrthancSettings, S3Settings
 from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
 from hub_kernel.settings_edge import EdgeSettings, UploadSettings
+from hub_kernel.settings_monitor import MonitorSettings
 from hub_kernel.settings_types import AeTitle, Network, Port, Seconds, Section
 
 
@@ -100,6 +101,8 @@ class RouterSettings(Section):
     """From accepting a connection to its complete A-ASSOCIATE-RQ."""
     idle_timeout_s: Seconds = 60.0
     """Longest silence inside an association."""
+    drain_s: Annotated[float, Field(ge=0)] = 10.0
+    """Longest time that associations may go on when the hub is asked to end."""
     max_instance_bytes: Annotated[int, Field(ge=1024)] = 8_589_934_592
     """Largest dataset accepted; one byte more answers A700."""
     response_limit: Annotated[int, Field(ge=1)] = 10_000
@@ -336,6 +339,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     viewer: ViewerSettings = ViewerSettings()
     hl7: Hl7Settings = Hl7Settings()
+    monitor: MonitorSettings = MonitorSettings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     s3: S3Settings = S3Settings()

@@ -34,6 +34,7 @@ def _listeners(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("router", settings.router.bind),
         ("web", settings.web.bind),
         ("hl7", settings.hl7.bind),
+        ("monitor", settings.monitor.bind),
     )
 
 

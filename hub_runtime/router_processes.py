@@ -116,7 +116,7 @@ class RouterProcesses:
             child.process.send_signal(signal.SIGTERM)
         for child in children:
             try:
-                child.process.wait(_STOP_S)
+                child.process.wait(self.settings.router.drain_s + _STOP_S)
             except subprocess.TimeoutExpired:
                 child.process.kill()
         for watching in self._watching:

@@ -16,6 +16,7 @@ from hub_kernel.settings import Settings
 from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.hub import Hub
 from hub_runtime.jobs import task_engine
+from hub_runtime.monitor import Monitor
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from hub_runtime.router_processes import RouterProcesses
 from hub_runtime.sharing import body_limits
@@ -42,6 +43,7 @@ class Listening:
     https: str | None = None
     dicom_tls: str | None = None
     viewer: str | None = None
+    monitor: str | None = None
 
     @property
     def ready_line(self) -> str:
@@ -53,6 +55,7 @@ class Listening:
             "https": self.https,
             "dicom_tls": self.dicom_tls,
             "viewer": self.viewer,
+            "monitor": self.monitor,
         }
         said = " ".join(f"{name}={address}" for name, address in ports.items() if address)
         return f"eirhub ready {said}".rstrip()
@@ -77,6 +80,8 @@ def running(
         hub.access.audit.record_now(application_started(" ".join(roles)))
         stack.callback(lambda: hub.access.audit.record_now(application_stopped(" ".join(roles))))
         dicom = http = https = hl7 = dicom_tls = viewer = None
+        monitor = Monitor(hub)
+        watched = _open_monitor(hub, monitor, stack) if not inherited else None
         if "web" in roles:
             http, https = _open_web(hub, stack)
             hub.address.url = hub.settings.web.public_url or http
@@ -95,7 +100,19 @@ def running(
         # Last in, first out: nothing is received before what follows receipt is running.
         if "router" in roles:
             dicom, dicom_tls = _open_dicom(hub, stack, inherited)
-        yield Listening(dicom, http, hl7, https, dicom_tls, viewer)
+        stack.callback(monitor.begin_to_end)
+        yield Listening(dicom, http, hl7, https, dicom_tls, viewer, watched)
+
+
+def _open_monitor(hub: Hub, monitor: Monitor, stack: ExitStack) -> str | None:
+    """Open the port at which this process is watched, if it has one; it is the last to close."""
+    port = hub.settings.monitor.port
+    if port is None:
+        return None
+    server = monitor.server()
+    address = _open("monitor", port, server.start)
+    stack.callback(server.stop)
+    return address
 
 
 def _open_web(hub: Hub, stack: ExitStack) -> tuple[str, str | None]:

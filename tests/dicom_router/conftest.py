@@ -162,6 +162,7 @@ def running_node(
         "tls_port": 0,
         "association_timeout_s": 1.0,
         "idle_timeout_s": 2.0,
+        "drain_s": 0.0,
     } | settings
     node = DicomNode(RouterSettings(**chosen), parts, tls=tls)  # type: ignore[arg-type]
     hub = Hub(node.start(), node, parts, folder, tls_port=node.start_tls() or 0)
