@@ -28,10 +28,18 @@ class ArchiveSettings(Section):
     """Modalities that are compacted by themselves; empty means all."""
     compact_per_minute: Annotated[int, Field(ge=1)] = 100
     """Instances looked at in one minute of it."""
+    tier_after_days: Annotated[int, Field(ge=0)] = 0
+    """Days after which an instance goes from the folder to the bucket of `[s3]`; 0 means never."""
+    tier_modalities: tuple[str, ...] = ()
+    """Modalities that go there; empty means all."""
+    tier_grace_days: Annotated[float, Field(ge=0)] = 7.0
+    """Days that the copy in the folder stays beside it, and that one read again comes back for."""
+    tier_per_minute: Annotated[int, Field(ge=1)] = 200
+    """Instances that go there in one minute."""
 
 
 class S3Settings(Section):
-    """The bucket of the archive, with `archive.backend = "s3"`."""
+    """The bucket of the archive (`archive.backend = "s3"`), or of its far tier."""
 
     bucket: str = ""
     """Name of the bucket; it must exist."""

@@ -28,6 +28,7 @@ from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.orthanc_client import OrthancServer
 from image_archive.backends.s3 import Bucket, S3Backend
 from image_archive.masters import BackendWithMasters
+from image_archive.tiers import TieredBackend
 from patient_index.same_person import SamePerson
 
 
@@ -113,6 +114,12 @@ def access_parts(base: Foundation) -> Access:
     )
 
 
+def _folder(settings: Settings) -> ArchiveBackend:
+    """Return the archive in a folder; with a bucket named, that is its far tier."""
+    near = _filesystem(settings)
+    return TieredBackend(near, _bucket(settings, near)) if settings.s3.bucket else near
+
+
 def _filesystem(settings: Settings) -> FilesystemBackend:
     wanted = settings.archive
     return FilesystemBackend(
@@ -121,9 +128,13 @@ def _filesystem(settings: Settings) -> FilesystemBackend:
 
 
 def _s3(settings: Settings) -> ArchiveBackend:
-    wanted = settings.s3
-    if not wanted.bucket:
+    if not settings.s3.bucket:
         raise ConfigurationError('s3.bucket: archive.backend = "s3" needs the name of a bucket')
+    return _bucket(settings, _filesystem(settings))
+
+
+def _bucket(settings: Settings, local: FilesystemBackend) -> S3Backend:
+    wanted = settings.s3
     return S3Backend(
         Bucket(
             name=wanted.bucket,
@@ -137,7 +148,7 @@ def _s3(settings: Settings) -> ArchiveBackend:
             timeout_s=wanted.timeout_s,
             uploads=wanted.uploads,
         ),
-        _filesystem(settings),
+        local,
     )
 
 
@@ -170,7 +181,7 @@ def _secret(file: Path | None, setting: str) -> str:
 
 # The seam: a new backend is its module and one row here.
 ARCHIVE_BACKENDS: Mapping[str, Callable[[Settings], ArchiveBackend]] = {
-    "filesystem": _filesystem,
+    "filesystem": _folder,
     "s3": _s3,
     "orthanc": _orthanc,
 }

@@ -11,6 +11,7 @@ from hub_runtime.compacting import compaction_jobs
 from hub_runtime.conflict_room import site_jobs
 from hub_runtime.hub import Hub
 from hub_runtime.sharing import registry_jobs
+from hub_runtime.tiers import tier_jobs
 
 _BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
 
@@ -37,6 +38,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch, everywhere=True),
         *site_jobs(hub),
         *compaction_jobs(hub),
+        *tier_jobs(hub),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),

@@ -22,6 +22,7 @@ import eir_versions.tables
 import hub_kernel.leases
 import hub_kernel.outbox_tables
 import image_archive.tables
+import image_archive.tables_tiers
 import patient_index.hl7v2.tables
 import patient_index.tables
 import patient_index.tables_feed
@@ -48,6 +49,7 @@ TABLES: tuple[ModuleType, ...] = (
     access_control.tables_consent,
     access_control.tables_trust,
     image_archive.tables,
+    image_archive.tables_tiers,
     patient_index.tables,
     patient_index.tables_feed,
     patient_index.hl7v2.tables,

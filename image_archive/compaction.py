@@ -29,6 +29,7 @@ from image_archive.masters import BackendWithMasters, MasterReader, master_key
 from image_archive.model import Condition
 from image_archive.reading import skip_file_meta
 from image_archive.tables import COMPACTION, INSTANCE, SERIES
+from image_archive.tables_tiers import TIER_COPY
 
 MASTER, KEPT = "master", "kept"
 KEPT_APART = "kept_apart"
@@ -203,6 +204,9 @@ class Compaction:
 
     def _record(self, row_id: int, outcome: str, reason: str, sizes: tuple[int, int]) -> None:
         with self._parts.database.unit_of_work() as work:
+            # What is kept now is another object, which has no copy in the far tier yet.
+            if outcome == MASTER:
+                work.session.execute(delete(TIER_COPY).where(TIER_COPY.c.instance_row_id == row_id))
             work.session.execute(delete(COMPACTION).where(COMPACTION.c.instance_row_id == row_id))
             work.session.execute(
                 insert(COMPACTION).values(

@@ -23,6 +23,14 @@ class ArchiveBusyError(ArchiveError):
     """The index could not take the receipt now; the sender may try again."""
 
 
+class FarTierUnreachableError(ArchiveBusyError):
+    """What is asked for lies in the far tier alone, and that cannot be reached; try again later."""
+
+
+class TieringRunningError(ArchiveError):
+    """Another process is moving instances between the tiers; one at a time may."""
+
+
 class UnreadableInstanceError(ArchiveError):
     """The dataset cannot be read as DICOM PS3.5 (C-STORE 0xC000); its bytes are in quarantine."""
 

@@ -61,6 +61,10 @@ class BackendWithMasters:
         """The backend itself, which shows originals and masters as the objects they are."""
         return self._backend
 
+    def over(self, backend: ArchiveBackend) -> "BackendWithMasters":
+        """Return the same view of another backend."""
+        return BackendWithMasters(backend, self._reader)
+
     @property
     def shared_folder(self) -> Path:
         """See `ArchiveBackend`."""

@@ -20,7 +20,7 @@ from hub_kernel.database import Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
 from image_archive import keys
 from image_archive.backend import ArchiveBackend, SpooledObject
-from image_archive.errors import UnreadableInstanceError
+from image_archive.errors import FarTierUnreachableError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta, seal
 from image_archive.header import InstanceHeader
 from image_archive.index_writing import (
@@ -28,6 +28,7 @@ from image_archive.index_writing import (
     Finding,
     conflict_record,
 )
+from image_archive.masters import BackendWithMasters
 from image_archive.model import (
     Condition,
     InstanceOrigin,
@@ -39,6 +40,7 @@ from image_archive.model import (
 from image_archive.reading import DatasetSource, mapped, read_head, read_header
 from image_archive.recording import ReceiptRecorder
 from image_archive.tables import INSTANCE, QUARANTINE, RECONCILIATION, SERIES, STUDY
+from image_archive.tiers import TieredBackend
 from image_archive.verification import note_condition
 
 _KEYS_PER_QUERY = 500
@@ -131,7 +133,9 @@ class Reconciliation:
         else:
             last = (self.database.clock.now() + _OVERLAP).date()
             prefixes = keys.day_prefixes(since, last)
-        everything = chain.from_iterable(map(self.backend.keys, (*prefixes, keys.QUARANTINE)))
+        everything = chain.from_iterable(
+            map(_arrivals(self.backend).keys, (*prefixes, keys.QUARANTINE))
+        )
         while some := list(islice(everything, _KEYS_PER_QUERY)):
             with self.database.read() as session:
                 named = set(
@@ -231,7 +235,16 @@ class Reconciliation:
             self.backend.size(key)
         except NotFoundError:
             return False
+        except FarTierUnreachableError:
+            return True  # nothing says that it is gone
         return True
+
+
+def _arrivals(backend: ArchiveBackend) -> ArchiveBackend:
+    """Return where bytes without a row can be: only what has one goes to a far tier."""
+    if isinstance(backend, BackendWithMasters) and isinstance(backend.originals, TieredBackend):
+        return backend.over(backend.originals.near)
+    return backend
 
 
 def _spooled_key(backend: ArchiveBackend, left: SpooledObject) -> str | None:

@@ -19,7 +19,11 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from eir_versions.errors import DecoderPoolStoppedError
 from hub_kernel.errors import InvalidValueError, NotFoundError
-from image_archive.errors import ArchiveBusyError, ArchiveUnavailableError
+from image_archive.errors import (
+    ArchiveBusyError,
+    ArchiveUnavailableError,
+    FarTierUnreachableError,
+)
 from viewer_api.errors import (
     BadQueryError,
     NotAcceptableError,
@@ -30,7 +34,7 @@ from viewer_api.language import asker_language
 from viewer_api.security.subjects import wants_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from werkzeug.wrappers import Response
 
@@ -85,6 +89,18 @@ _MESSAGES: dict[int, dict[str, tuple[str, str]]] = {
     },
 }
 
+_FAR_TIER: Mapping[str, tuple[str, str]] = {
+    "zh": (
+        "较早的检查暂时无法打开",
+        "此检查的图像存放在二级存储，目前无法访问；近期检查不受影响。请稍后重试，或告知管理员。",
+    ),
+    "en": (
+        "This older examination cannot be opened now",
+        "Its images are in the second store, which cannot be reached; recent examinations open as "
+        "usual. Retry later, or tell the administrator.",
+    ),
+}
+
 # Which of our errors is which status; anything else is a fault of the hub.
 _STATUS_OF_ERROR: dict[type[Exception], int] = {
     BadQueryError: 400,
@@ -107,6 +123,7 @@ def install_failures(app: Flask, *, machines_only: bool = False) -> None:
     app.config[_MACHINES_ONLY] = machines_only
     app.before_request(_number)
     app.after_request(_name_number)
+    app.register_error_handler(FarTierUnreachableError, _answer_far)
     app.register_error_handler(HTTPException, _answer_status)
     for kind, status in _STATUS_OF_ERROR.items():
         app.register_error_handler(kind, _answering(status))
@@ -133,6 +150,10 @@ def _number() -> None:
 def _name_number(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     return response
+
+
+def _answer_far(_error: Exception) -> Response:
+    return _answer(503, words=_FAR_TIER[asker_language()])
 
 
 def _answering(status: int) -> Callable[[Exception], Response]:
@@ -170,8 +191,8 @@ def _answer_fault(error: Exception) -> Response:
     return _answer(InternalServerError.code)
 
 
-def _answer(status: int, *, detail: str = "") -> Response:
-    title, advice = failure_text(status, asker_language())
+def _answer(status: int, *, detail: str = "", words: tuple[str, str] | None = None) -> Response:
+    title, advice = words or failure_text(status, asker_language())
     if wants_page() and not current_app.config[_MACHINES_ONLY]:
         answer = make_response(_page(status, title, advice), status)
     else:

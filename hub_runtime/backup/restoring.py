@@ -36,6 +36,8 @@ from hub_runtime.backup.model import (
 from hub_runtime.foundation import ARCHIVE_BACKENDS
 from hub_runtime.table_rows import ROWS, canonical, count, row_of, rows_of, set_sequences
 from image_archive.backend import ArchiveBackend
+from image_archive.tables_tiers import TierCopyRow
+from image_archive.tiers import TieredBackend
 
 _CHUNK_BYTES = 1_048_576
 
@@ -80,7 +82,7 @@ def restore_backup(
         schema.upgrade(database)
         files = protected.unpack((generation.folder / PROTECTED).read_bytes(), passphrase)
         protected.write(files, data)
-        sessions = _end_sessions(database)
+        sessions = _forget_what_passed(database)
     finally:
         backend.close()
         database.dispose()
@@ -116,7 +118,8 @@ def _mark(data: Path, generation: Generation) -> None:
 def _require_empty(database: Database, backend: ArchiveBackend) -> None:
     if schema.revision_of(database) is not None:
         raise BackupError("the database to restore to is not empty")
-    if next(backend.keys(), None) is not None:
+    near = backend.near if isinstance(backend, TieredBackend) else backend
+    if next(near.keys(), None) is not None:
         raise BackupError("the archive to restore to is not empty")
 
 
@@ -198,7 +201,11 @@ def _row(line: bytes, table: Table) -> dict[str, Any]:
         ) from error
 
 
-def _end_sessions(database: Database) -> int:
-    """End every session: who has signed out since the backup was taken is not known."""
+def _forget_what_passed(database: Database) -> int:
+    """End every session, for who has signed out since is not known; return how many.
+
+    Which instances are far is found out anew: everything may have come back near.
+    """
     with database.unit_of_work() as work:
+        work.session.query(TierCopyRow).delete()
         return work.session.query(UserSessionRow).delete()

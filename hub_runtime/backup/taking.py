@@ -227,7 +227,7 @@ class _Copying:
                 skip_file_meta(stream)
                 while chunk := stream.read(_CHUNK_BYTES):
                     digest.update(chunk)
-            whole = digest.hexdigest() == key.rpartition("/")[2]
+            whole = key.endswith(digest.hexdigest())
         except UnreadableInstanceError:
             whole = False
         if not whole:

@@ -18,6 +18,7 @@ from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.s3 import S3Backend
 from image_archive.keys import InstanceNames
 from image_archive.masters import BackendWithMasters
+from image_archive.tiers import TieredBackend
 from tests.dicom_router.instances import ct, part10
 from tests.support.orthanc_server import Orthanc
 from tests.support.s3_server import S3Server
@@ -45,11 +46,18 @@ def in_orthanc(request: pytest.FixtureRequest) -> Maker:
     return lambda folder: OrthancBackend(server.server(), FilesystemBackend(folder))
 
 
+def in_tiers(_request: pytest.FixtureRequest) -> Maker:
+    return lambda folder: TieredBackend(
+        FilesystemBackend(folder), FilesystemBackend(folder.with_name("far"))
+    )
+
+
 MAKERS: dict[str, Callable[[pytest.FixtureRequest], Maker]] = {
     "filesystem": in_folder,
     "with masters": in_folder_with_masters,
     "s3": in_bucket,
     "orthanc": in_orthanc,
+    "tiers": in_tiers,
 }
 
 

@@ -1,0 +1,278 @@
+"""Move what is old to the far tier and bring back what is read, losing nothing on the way.
+
+Copy, read the copy back and compare, write the row, wait, look at the copy again, and only then
+remove the near one: whatever dies in between leaves at least one whole copy that readers find.
+"""
+
+import fcntl
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, or_, select, update
+
+from hub_kernel.database import Database
+from hub_kernel.errors import NotFoundError
+from image_archive.backend import ArchiveBackend
+from image_archive.errors import ArchiveBusyError, TieringRunningError
+from image_archive.masters import master_key
+from image_archive.model import Condition
+from image_archive.tables import INSTANCE, SERIES, STUDY
+from image_archive.tables_tiers import TIER_COPY
+from image_archive.tiers import TieredBackend
+from image_archive.verification import examine
+
+COPIED, MOVED = "copied", "moved"
+
+_PER_QUERY = 200
+_CHUNK_BYTES = 1_048_576
+_LOCK = "tiering"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TierPolicy:
+    """Which instances go far: of these modalities (none: all), received this long ago.
+
+    The near copy stays `grace_days` beside the far one. At most `limit` have their turn.
+    """
+
+    modalities: tuple[str, ...] = ()
+    older_than_days: int = 0
+    grace_days: float = 7.0
+    limit: int | None = None
+
+
+@dataclass
+class TieringReport:
+    """What one run did, in instances and bytes: copied far, and freed near."""
+
+    examined: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    freed: int = 0
+    freed_bytes: int = 0
+    damaged: int = 0
+
+
+class Tiering:
+    """Moves the instances of one archive between its tiers; one run at a time."""
+
+    def __init__(self, database: Database, backend: TieredBackend) -> None:
+        self._database = database
+        self._backend = backend
+
+    def run(
+        self, policy: TierPolicy, progress: Progress, *, dry_run: bool = False
+    ) -> TieringReport:
+        """Copy far what `policy` names, free near what has been far for the days of grace.
+
+        With `dry_run` nothing is changed and the report says what would be. `progress` is called
+        with (instances looked at, instances in all).
+
+        Raises:
+            TieringRunningError: another run is under way.
+            ArchiveBusyError: the far tier cannot be reached; what is done is done.
+        """
+        report = TieringReport()
+        with self._alone():
+            steps = ((self._old, self._copy), (self._free, self._let_go))
+            total = sum(self._count(wanted(policy), policy.limit) for wanted, _ in steps)
+            for wanted, take in steps:
+                for row in self._rows(wanted(policy), policy.limit):
+                    take(row, report, dry_run=dry_run)
+                    report.examined += 1
+                    progress(report.examined, max(total, report.examined))
+        return report
+
+    def recall(self, study: str) -> int:
+        """Bring the instances of a study back near; return how many came.
+
+        `study` is a Study Instance UID, or the beginning of storage keys. They stay for the days
+        of grace.
+
+        Raises:
+            ArchiveBusyError: the far tier cannot be reached.
+        """
+        wanted = (
+            self._instances()
+            .join(TIER_COPY, TIER_COPY.c.instance_row_id == INSTANCE.c.id)
+            .join(STUDY, STUDY.c.id == SERIES.c.study_row_id)
+            .where(
+                TIER_COPY.c.state == MOVED,
+                or_(
+                    STUDY.c.study_instance_uid == study,
+                    INSTANCE.c.storage_key.between(f"{study}/", f"{study}/~"),
+                ),
+            )
+        )
+        return sum(self._bring_back(row) for row in self._rows(wanted, None))
+
+    def _copy(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
+        near = [key for key in _keys(row) if _size(self._backend.near, key) is not None]
+        if not near:
+            self._find_far(row, dry_run=dry_run)
+            return
+        size = sum(_size(self._backend.near, key) or 0 for key in near)
+        if not dry_run:
+            if (
+                examine(self._backend.near, near[0], row.dataset_sha256).condition
+                not in _SOUND[near[0] == row.storage_key]
+            ):
+                report.damaged += 1
+                return
+            for key in near:
+                _carry(self._backend.near, self._backend.far, key)
+            self._note(row.id, size)
+        report.copied += 1
+        report.copied_bytes += size
+
+    def _find_far(self, row: Any, *, dry_run: bool) -> None:
+        """Note what is far without a row, as after a restore; what is nowhere `verify` names."""
+        sizes = [_size(self._backend.far, key) for key in _keys(row)]
+        if any(sizes) and not dry_run:
+            self._note(row.id, sum(size or 0 for size in sizes), MOVED)
+
+    def _let_go(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
+        """Free the near copy, if the far one is still what was copied."""
+        far = self._backend.far
+        near = {key: _size(self._backend.near, key) for key in _keys(row)}
+        there = {key: size for key, size in near.items() if size is not None}
+        if any(_size(far, key) != size for key, size in there.items()):
+            if not dry_run:
+                self._forget(row.id)  # it is copied once more
+            return
+        report.freed += 1
+        report.freed_bytes += sum(there.values())
+        if dry_run:
+            return
+        for key in there:
+            self._backend.near.delete(key)
+        self._set_state(row.id, MOVED)
+
+    def _bring_back(self, row: Any) -> bool:
+        came = False
+        for key in _keys(row):
+            if _size(self._backend.near, key) is None and _size(self._backend.far, key) is not None:
+                _carry(self._backend.far, self._backend.near, key)
+                came = True
+        self._set_state(row.id, COPIED)
+        return came
+
+    def _old(self, policy: TierPolicy) -> Select[Any]:
+        before = self._database.clock.now() - timedelta(days=policy.older_than_days)
+        wanted = (
+            self._instances()
+            .outerjoin(TIER_COPY, TIER_COPY.c.instance_row_id == INSTANCE.c.id)
+            .where(
+                TIER_COPY.c.instance_row_id.is_(None),
+                INSTANCE.c.condition == Condition.INTACT.value,
+                INSTANCE.c.received_at <= before,
+            )
+        )
+        if policy.modalities:
+            wanted = wanted.where(SERIES.c.modality.in_(policy.modalities))
+        return wanted
+
+    def _free(self, policy: TierPolicy) -> Select[Any]:
+        before = self._database.clock.now() - timedelta(days=policy.grace_days)
+        return (
+            self._instances()
+            .join(TIER_COPY, TIER_COPY.c.instance_row_id == INSTANCE.c.id)
+            .where(TIER_COPY.c.state == COPIED, TIER_COPY.c.changed_at <= before)
+        )
+
+    @staticmethod
+    def _instances() -> Select[Any]:
+        columns = (INSTANCE.c.id, INSTANCE.c.storage_key, INSTANCE.c.dataset_sha256)
+        return select(*columns).join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+
+    def _count(self, wanted: Select[Any], limit: int | None) -> int:
+        with self._database.read() as session:
+            counted = session.execute(select(func.count()).select_from(wanted.subquery()))
+            count: int = counted.scalar_one()
+        return count if limit is None else min(count, limit)
+
+    def _rows(self, wanted: Select[Any], limit: int | None) -> Iterator[Any]:
+        """Yield the rows in order of arrival, a page at a time, holding no transaction open."""
+        last, left = 0, limit
+        while left is None or left > 0:
+            most = _PER_QUERY if left is None else min(left, _PER_QUERY)
+            page = wanted.where(INSTANCE.c.id > last).order_by(INSTANCE.c.id).limit(most)
+            with self._database.read() as session:
+                rows = session.execute(page).all()
+            if not rows:
+                return
+            yield from rows
+            last = rows[-1].id
+            left = None if left is None else left - len(rows)
+
+    def _note(self, row_id: int, size: int, state: str = COPIED) -> None:
+        with self._database.unit_of_work() as work:
+            values = {"state": state, "far_bytes": size, "changed_at": work.clock.now()}
+            work.session.execute(insert(TIER_COPY).values(instance_row_id=row_id, **values))
+
+    def _set_state(self, row_id: int, state: str) -> None:
+        with self._database.unit_of_work() as work:
+            work.session.execute(
+                update(TIER_COPY)
+                .where(TIER_COPY.c.instance_row_id == row_id)
+                .values(state=state, changed_at=work.clock.now())
+            )
+
+    def _forget(self, row_id: int) -> None:
+        with self._database.unit_of_work() as work:
+            work.session.execute(delete(TIER_COPY).where(TIER_COPY.c.instance_row_id == row_id))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self._backend.shared_folder / _LOCK).open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TieringRunningError("instances are being moved already") from error
+            yield
+
+
+# An original must be what was received; a master is judged by reading it back whole.
+_SOUND = {True: (Condition.INTACT,), False: (Condition.INTACT, Condition.DAMAGED)}
+
+
+def _keys(row: Any) -> list[str]:
+    master = master_key(row.storage_key)
+    return [row.storage_key] if master is None else [row.storage_key, master]
+
+
+def _size(backend: ArchiveBackend, key: str) -> int | None:
+    try:
+        return backend.size(key)
+    except NotFoundError:
+        return None
+
+
+def _carry(source: ArchiveBackend, target: ArchiveBackend, key: str) -> None:
+    """Copy one object and read the copy back.
+
+    Raises:
+        ArchiveBusyError: the copy is not what was written.
+    """
+    digest, pending = hashlib.sha256(), target.create()
+    try:
+        with source.open(key) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                pending.write(chunk)
+        pending.publish(key)
+    finally:
+        pending.discard()
+    again = hashlib.sha256()
+    with target.open(key) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            again.update(chunk)
+    if again.digest() != digest.digest():
+        target.delete(key)
+        raise ArchiveBusyError("archive: a copy between tiers reads back differently")
