@@ -15,6 +15,9 @@ need faketime faketime
 need Orthanc orthanc
 need openssl openssl
 need xmlsec1 xmlsec1
+need haproxy haproxy
+need promtool prometheus
+need systemd-analyze systemd
 ls /usr/lib/*/libopenh264.so.7 /lib/*/libopenh264.so.7 >/dev/null 2>&1 || missing="$missing libopenh264-7"
 need rsyslogd rsyslog
 ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || missing="$missing rsyslog-openssl"

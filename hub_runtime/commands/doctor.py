@@ -1,8 +1,9 @@
 """`eirhub doctor`: what an operator should look at today, with what to do about it."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,7 @@ from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.certificate_watch import certificate_watch
+from hub_runtime.doctor_checks import Finding, broker, clock, disks, ports, queues
 from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.viewer_port import viewer_folder
@@ -20,30 +22,35 @@ from image_archive.keys import InstanceNames
 from viewer_api.viewer_origin.files import VIEWER_VERSION, installed_viewer
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    ok: bool
-    words: str
-
-
 @click.command()
 @json_option
 @with_settings
 def doctor(settings: Settings, *, as_json: bool) -> None:
-    """Look at schema, room, certificates and quotas; exit 1 if something needs a person."""
+    """Look at everything an operator should know of; exit 1 if something needs a person."""
     with opened_hub(settings) as hub:
-        findings = [*_schema(hub), *_room(hub), *_certificates(hub), *_quotas(hub), _viewer(hub)]
-        findings += _texts(hub)
+        findings = [*_schema(hub), *_room(hub), *disks(_folders(hub.settings)), *ports(settings)]
+        findings += [*clock(hub), *queues(hub), *broker(settings.tasks), *_certificates(hub)]
+        findings += [*_quotas(hub), _viewer(hub), *_texts(hub)]
     lines = [f"{'ok  ' if one.ok else 'WARN'} {one.subject}: {one.words}" for one in findings]
     answer([vars(one) for one in findings], "\n".join(lines), as_json=as_json)
     sys.exit(0 if all(one.ok for one in findings) else 1)
 
 
+def _folders(settings: Settings) -> dict[str, Path]:
+    return {
+        "data": settings.hub.data_dir,
+        "archive": settings.archive_path,
+        "temporary files": Path(tempfile.gettempdir()),
+    }
+
+
 def _schema(hub: Hub) -> Iterator[Finding]:
-    yield Finding("database", ok=True, words=f"at revision {schema.upgrade(hub.database)}")
+    revision = schema.revision_of(hub.database)
+    if revision == schema.head():
+        yield Finding("database", ok=True, words=f"at revision {revision}")
+    else:
+        words = f"at revision {revision} of a newer hub, which only added to it: upgrade this one"
+        yield Finding("database", ok=True, words=words)
 
 
 def _room(hub: Hub) -> Iterator[Finding]:

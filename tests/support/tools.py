@@ -33,6 +33,9 @@ PACKAGES = {
     "redis-server": "redis-server",
     "rsyslogd": "rsyslog rsyslog-openssl",
     "xmlsec1": "xmlsec1",
+    "haproxy": "haproxy",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
 }
 # Where Debian keeps programs that are not everybody's.
 _ELSEWHERE = ("/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))))

@@ -1,0 +1,187 @@
+"""What `eirhub doctor` looks at around a hub: its ports, disks, clock, queues and broker."""
+
+import ctypes
+import errno
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import func, select
+
+from dicom_router.forwarding.model import State
+from hub_kernel.outbox_tables import PARKED, OutboxDelivery
+from hub_kernel.settings import Settings, TasksSettings
+from hub_runtime.hub import Hub
+from image_archive.tables import STUDY
+
+_CONNECT_S = 3.0
+_LEAST_FREE = 0.05
+_LATE = timedelta(minutes=10)
+_APART = timedelta(seconds=1)
+_AHEAD = timedelta(minutes=1)
+_NOT_SYNCHRONISED = 0x40  # STA_UNSYNC of adjtimex(2)
+_TIMEX_BYTES = 208
+_STATUS_AT = 40
+_BROKER_PORTS = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (not to bind)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    ok: bool
+    words: str
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    """Say of every port whether it is listened on or could be."""
+    doors = {
+        "router.port": (settings.router.bind, settings.router.port),
+        "web.port": (settings.web.bind, settings.web.port),
+        "hl7.port": (settings.hl7.bind, settings.hl7.port),
+        "monitor.port": (settings.monitor.bind, settings.monitor.port),
+    }
+    for name, (bind, port) in doors.items():
+        if port:
+            yield _port(name, bind, port)
+
+
+def _port(name: str, bind: str, port: int) -> Finding:
+    subject = f"{name} {port}"
+    try:
+        socket.create_connection((_EVERYWHERE.get(bind, bind), port), _CONNECT_S).close()
+    except OSError:
+        return _free_port(subject, bind, port)
+    if name in {"web.port", "monitor.port"} and not _is_ours(_EVERYWHERE.get(bind, bind), port):
+        words = "another program listens there: end it, or choose another port"
+        return Finding(subject, ok=False, words=words)
+    return Finding(subject, ok=True, words="is listened on")
+
+
+def _free_port(subject: str, bind: str, port: int) -> Finding:
+    try:
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        socket.create_server((bind, port), family=family).close()
+    except OSError as error:
+        advice = {
+            errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, as the systemd unit gives",
+            errno.EADDRNOTAVAIL: f"{bind} is no address of this machine; mend the setting of bind",
+            errno.EADDRINUSE: "another program holds it: end it, or choose another port",
+        }.get(error.errno or 0, "choose another port")
+        return Finding(subject, ok=False, words=f"cannot be opened ({error.strerror}): {advice}")
+    return Finding(subject, ok=True, words="is free; nothing listens there now")
+
+
+def _is_ours(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().getheader("Server") == "eirhub"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def disks(folders: dict[str, Path], least_free: float = _LEAST_FREE) -> Iterator[Finding]:
+    """Say of every volume below these folders how much room it has; each volume once."""
+    seen: set[int] = set()
+    for name, folder in folders.items():
+        try:
+            device, found = folder.stat().st_dev, os.statvfs(folder)
+        except OSError as error:
+            yield Finding(f"disk of {name}", ok=False, words=f"{folder}: {error.strerror}")
+            continue
+        if device in seen:
+            continue
+        seen.add(device)
+        room = found.f_bavail / max(1, found.f_blocks)
+        names = found.f_favail / found.f_files if found.f_files else 1.0
+        words = f"{room:.0%} of the room and {names:.0%} of the file names are free"
+        if min(room, names) < least_free:
+            words += "; remove what is not the hub's, or move to a larger volume, before it is full"
+        yield Finding(f"disk of {name}", ok=min(room, names) >= least_free, words=words)
+
+
+def clock(hub: Hub) -> Iterator[Finding]:
+    """Hold this machine's clock against the database's, against what is stored, and ask for NTP."""
+    now, apart = hub.base.clock.now(), timedelta()
+    shared = hub.database.engine.dialect.name == "postgresql"
+    with hub.database.read() as session:
+        if shared:
+            theirs: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+            apart = abs(theirs - hub.base.clock.now())
+        newest: datetime | None = session.scalar(select(func.max(STUDY.c.last_received_at)))
+    if apart > _APART:
+        words = f"differs from the database's by {apart.total_seconds():.1f} s: set both by NTP"
+        yield Finding("clock", ok=False, words=f"{words}; leases and receipts count on them")
+    if newest is not None and newest > now + _AHEAD:
+        words = f"stands before the last receipt, {newest:%Y-%m-%d %H:%M} UTC: it was set back"
+        yield Finding("clock", ok=False, words=f"{words}, or is wrong now; set it by NTP")
+    if is_synchronised():
+        yield Finding("time synchronisation", ok=True, words="the system says that it is kept")
+        return
+    words = "the system does not say that it is kept: install chrony"
+    # One machine is right with itself; several must agree.
+    yield Finding("time synchronisation", ok=not shared, words=words)
+
+
+def is_synchronised() -> bool:
+    """Return whether the kernel's clock is kept by NTP, as far as it is told."""
+    about = ctypes.create_string_buffer(_TIMEX_BYTES)
+    if ctypes.CDLL(None, use_errno=True).adjtimex(about) < 0:
+        return False
+    status = int.from_bytes(about.raw[_STATUS_AT : _STATUS_AT + 4], "little")
+    return not status & _NOT_SYNCHRONISED
+
+
+def queues(hub: Hub) -> Iterator[Finding]:
+    """Say what is owed to the hub's own parts and to its destinations, and what is parked."""
+    with hub.database.read() as session:
+        status = hub.base.outbox.status(session)
+        why = session.execute(
+            select(OutboxDelivery.subscriber, OutboxDelivery.reason)
+            .where(OutboxDelivery.state == PARKED)
+            .limit(1)
+        ).first()
+    since = status.oldest_occurred_at
+    if since is not None and hub.base.clock.now() - since > _LATE:
+        words = f"{status.pending} deliveries wait, the oldest since {since:%Y-%m-%d %H:%M} UTC"
+        advice = "start a worker; where one runs, its log says what it lacks"
+        yield Finding("queue", ok=False, words=f"{words}: {advice}")
+    else:
+        yield Finding("queue", ok=True, words=f"{status.pending} deliveries wait")
+    if status.parked and why is not None:
+        words = (
+            f"{status.parked} deliveries are parked, one of {why.subscriber}: {why.reason[:200]}"
+        )
+        yield Finding("parked", ok=False, words=f"{words}; mend what is named there")
+    for one in hub.forwarding.desk.destinations():
+        parked = one.counts.get(State.PARKED, 0)
+        if parked:
+            words = f"{parked} instances are parked, {one.last_error or 'no error is noted'}"
+            advice = f"eirhub router queue --destination {one.name}, then eirhub router retry"
+            yield Finding(f"destination {one.name}", ok=False, words=f"{words}: {advice}")
+
+
+def broker(tasks: TasksSettings) -> Iterator[Finding]:
+    """Say whether the broker of `tasks.engine` can be reached, where it needs one."""
+    if tasks.engine != "celery":
+        return
+    found = urlsplit(tasks.broker_url)
+    port = found.port or _BROKER_PORTS.get(found.scheme.partition("+")[0], 0)
+    address = f"{found.hostname}:{port}"  # never the URL: it may hold a password
+    with suppress(OSError, ValueError):
+        socket.create_connection((found.hostname or "", port), _CONNECT_S).close()
+        yield Finding("broker", ok=True, words=f"{address} can be reached")
+        return
+    words = f"{address} cannot be reached: start it, or mend tasks.broker_url"
+    yield Finding("broker", ok=False, words=f"{words}. Until then the outbox keeps what is owed")
