@@ -82,6 +82,12 @@ class OrthancSettings(Section):
     """Longest wait for one answer."""
     uploads: Annotated[int, Field(ge=1, le=64)] = 8
     """Instances handed over at once."""
+    adopt: bool = True
+    """Whether what comes to Orthanc by itself becomes the hub's."""
+    poll_s: Seconds = 1.0
+    """How often Orthanc is asked what came."""
+    upload_site: str = ""
+    """Site of what comes by Orthanc's own page or REST API; empty lets it wait for a person."""
 
     @field_validator("url")
     @classmethod

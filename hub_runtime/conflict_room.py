@@ -7,6 +7,7 @@ from hub_kernel.metrics import Metrics
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.hub import Hub
+from hub_runtime.orthanc_door import OrthancDoor
 from image_archive.conflict_resolving import ConflictResolver
 from image_archive.model import QuarantineReason
 
@@ -45,8 +46,9 @@ class ConflictRoom:
 
 def conflict_room(hub: Hub) -> ConflictRoom:
     """Return the conflict desk of a hub."""
+    door = OrthancDoor(hub.access.sites, hub.settings)
     return ConflictRoom(
-        ConflictResolver(hub.database, hub.archive),
+        ConflictResolver(hub.database, hub.archive, door.readmit),
         hub.base.metrics,
         timedelta(days=hub.settings.archive.quarantine_days),
     )

@@ -21,6 +21,7 @@ from hub_runtime.foundation import Access, Foundation
 from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_service, node_settings
 from hub_runtime.identity import FhirAccess, Identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust
+from hub_runtime.orthanc_door import OrthancDoor
 from hub_runtime.own_tls import dicom_tls_context
 from hub_runtime.public_address import PublicAddress
 from image_archive.conflict_resolving import ConflictResolver
@@ -161,6 +162,7 @@ class Hub:
 
     def viewer_services(self) -> ViewerServices:
         """Return what pages and endpoints work with."""
+        orthanc = OrthancDoor(self.access.sites, self.settings)
         return ViewerServices(
             **vars(self.access),
             certificates=self.trust.certificates,
@@ -175,7 +177,7 @@ class Hub:
             clock=self.base.clock,
             dicom_port=lambda: self.address.dicom_port,
             viewer_port=lambda: self.address.viewer_port,
-            conflicts=ConflictResolver(self.database, self.archive),
+            conflicts=ConflictResolver(self.database, self.archive, orthanc.readmit),
             refused_messages=hl7_service(self._hl7_parts(), node_settings(self.settings)).refused,
             forwarding=self.forwarding.desk,
             usage=self.usage,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
+from hub_runtime.adopting import adoption_jobs
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.compacting import compaction_jobs
@@ -39,6 +40,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         *site_jobs(hub),
         *compaction_jobs(hub),
         *tier_jobs(hub),
+        *adoption_jobs(hub),
         *hub.trust.jobs,
         *registry_jobs(hub.registry),
         *hub.edges.jobs(),

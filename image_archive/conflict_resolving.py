@@ -29,7 +29,12 @@ from image_archive.conflict_words import (
 )
 from image_archive.conflicts import ConflictCases, Parked, decision, parked, parked_rows, waiting
 from image_archive.errors import CaseDecidedError, InvalidDecisionError, UnreadableInstanceError
-from image_archive.model import IncomingHeader, QuarantineReason
+from image_archive.model import (
+    IncomingHeader,
+    InstanceOrigin,
+    QuarantineReason,
+    QuarantineRecord,
+)
 from image_archive.reading import skip_file_meta
 from image_archive.service import ArchiveService
 from image_archive.tables import CONFLICT_DECISION, INSTANCE, QUARANTINE
@@ -42,16 +47,23 @@ OnRecord = Callable[[Session], None]
 """Writes the audit record of a decision, in its transaction."""
 
 
+Readmit = Callable[[QuarantineRecord, InstanceOrigin], InstanceOrigin | None]
+"""Says whose a parked instance is whose sender nobody knew; None while nobody does."""
+
+
 class ConflictResolver:
     """Decides cases; safe from several processes, which find a case decided or still open.
 
     `cases` reads them.
     """
 
-    def __init__(self, database: Database, archive: ArchiveService) -> None:
+    def __init__(
+        self, database: Database, archive: ArchiveService, readmit: Readmit | None = None
+    ) -> None:
         self.cases = ConflictCases(database)
         self._database = database
         self._archive = archive
+        self._readmit = readmit
 
     def decide(
         self, case_key: str, verdict: Verdict, decided: Decided, on_record: OnRecord
@@ -184,8 +196,9 @@ class ConflictResolver:
             meta = skip_file_meta(stream)
             if meta.origin is None:
                 raise UnreadableInstanceError("the parked file does not say who sent it")
+            origin = self._origin(one, meta.origin)
             header = IncomingHeader(
-                meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, meta.origin
+                meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, origin
             )
             if known.verdict is Verdict.KEEP_BOTH:
                 stream.seek(0)
@@ -194,6 +207,15 @@ class ConflictResolver:
                 self._store(header, io.BytesIO(new.dataset), undoubted=True)
             else:
                 self._store(header, stream, undoubted=known.verdict is Verdict.ACCEPT)
+
+    def _origin(self, one: Parked, told: InstanceOrigin) -> InstanceOrigin:
+        """Return who sent a parked instance, as its receipt says or as is known by now."""
+        if one.record.reason is not QuarantineReason.UNKNOWN_SENDER:
+            return told
+        known = self._readmit(one.record, told) if self._readmit else None
+        if known is None:
+            raise InvalidDecisionError(f"still of no known site: {one.record.detail}")
+        return known
 
     def _store(self, header: IncomingHeader, dataset: BinaryIO, *, undoubted: bool) -> None:
         with self._archive.incoming(header, undoubted=undoubted) as incoming:

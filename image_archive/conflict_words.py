@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     REPLACE = "replace"  # the parked bytes go live under their UID; the first are parked instead
     KEEP_BOTH = "keep-both"  # the parked instances are archived under new UIDs, and say so
     ACCEPT = "accept"  # it is the same person after all: archived as sent
-    RETRY = "retry"  # what could not be read is taken in once more
+    RETRY = "retry"  # what was not taken in is tried once more
 
 
 class CaseStatus(StrEnum):
@@ -49,6 +49,7 @@ VERDICTS: Mapping[QuarantineReason, tuple[Verdict, ...]] = {
         Verdict.KEEP_BOTH,
     ),
     QuarantineReason.UNREADABLE: (Verdict.KEEP_FIRST, Verdict.RETRY),
+    QuarantineReason.UNKNOWN_SENDER: (Verdict.KEEP_FIRST, Verdict.RETRY),
 }
 """What can be decided about a case of each reason."""
 

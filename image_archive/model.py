@@ -74,6 +74,7 @@ class QuarantineReason(StrEnum):
     CONFLICTING_STUDY = "conflicting_study"
     CONTRADICTING_PATIENT = "contradicting_patient"
     UNREADABLE = "unreadable"
+    UNKNOWN_SENDER = "unknown_sender"
 
 
 TOLD: Mapping[QuarantineReason, int] = {
@@ -81,8 +82,9 @@ TOLD: Mapping[QuarantineReason, int] = {
     QuarantineReason.CONFLICTING_STUDY: 0xC010,
     QuarantineReason.CONTRADICTING_PATIENT: 0xC012,
     QuarantineReason.UNREADABLE: 0xC000,
+    QuarantineReason.UNKNOWN_SENDER: 0x0000,
 }
-"""The C-STORE status each sender was told when its bytes were kept apart."""
+"""The C-STORE status each sender was told when its bytes were kept apart; by Orthanc the last."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -155,6 +155,21 @@ class IncomingInstance:
             ContradictingPatientError: its patient ID is known as somebody else's; kept apart.
         """
         return self._counted(self._committed)
+
+    def park(self, reason: QuarantineReason, detail: str) -> None:
+        """Keep the dataset apart for a person to decide about, durable and in no study.
+
+        Raises:
+            ArchiveError: as `commit`, of an instance that cannot be read or kept.
+        """
+        try:
+            header = self._read_header()
+        except UnreadableInstanceError as error:
+            self._keep_unreadable(str(error))
+            raise
+        kept = Arrival(header, self._receipt(quarantine_key(self._hash.hexdigest())))
+        self._keep(replace(conflict_record(kept, reason), detail=detail))
+        self.abort()
 
     @property
     def _pending(self) -> SpooledObject:

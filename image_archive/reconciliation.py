@@ -104,14 +104,14 @@ class Reconciliation:
         """Publish what was secured and acknowledged, discard what is torn; return how many."""
         discarded = 0
         for left in self.backend.abandoned():
-            key = _spooled_key(self.backend, left)
-            if key is None:
+            arrival = _spooled_arrival(self.backend, left)
+            if arrival is None:
                 discarded += 1
             else:
-                (error,) = self.backend.publish_together([(left, key)])
+                (error,) = self.backend.publish_together([(left, arrival.receipt.storage_key)])
                 if error is not None:
                     raise error
-                self._adopt(key)
+                self._record(arrival)
             left.discard()
         return discarded
 
@@ -247,25 +247,30 @@ def _arrivals(backend: ArchiveBackend) -> ArchiveBackend:
     return backend
 
 
-def _spooled_key(backend: ArchiveBackend, left: SpooledObject) -> str | None:
-    """Return the key of an object that was secured whole, having cut it to its length."""
+def _spooled_arrival(backend: ArchiveBackend, left: SpooledObject) -> Arrival | None:
+    """Return what was secured whole, having cut it to its length.
+
+    The spool alone says who sent it: where a backend has the dataset already, its file may not.
+    """
     try:
         with left.view() as view:
             meta = read_file_meta(bytes(view[:LARGEST_META_BYTES]))
             length = int(meta.seal[64:]) if meta.seal else 0
             end = meta.dataset_offset + length
-            if not length or end > len(view) or meta.received_at is None:
+            if not length or end > len(view) or meta.received_at is None or meta.origin is None:
                 return None
             digest = hashlib.sha256(view[meta.dataset_offset : end]).hexdigest()
             if seal(digest, length) != meta.seal:
                 return None
             with view[meta.dataset_offset : end] as dataset:
                 source = DatasetSource(dataset, length, lambda: nullcontext(dataset))
-                header = read_header(source, meta.transfer_syntax_uid, "")
+                header = read_header(source, meta.transfer_syntax_uid, meta.origin.charset_habit)
     except (UnreadableInstanceError, InvalidUidError, ValueError):
         return None
     left.truncate(end)
-    return backend.instance_key(meta.received_at, header.names, digest)
+    key = backend.instance_key(meta.received_at, header.names, digest)
+    receipt = Receipt(meta.origin, meta.transfer_syntax_uid, meta.received_at, digest, length, key)
+    return Arrival(header, receipt)
 
 
 def _midnight(day: date) -> datetime:

@@ -207,6 +207,18 @@ class ReconciliationRow(Base):
     unrecognised: Mapped[int] = mapped_column(Integer)
 
 
+class OrthancPositionRow(Base):
+    """The change of Orthanc's feed that was followed last (`image_archive.adoption`); one row."""
+
+    __tablename__ = "orthanc_position"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(40))
+    resource_id: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[str] = mapped_column(String(40))
+
+
 # The same tables for statements that need no objects, as the receive path and the queries.
 STUDY = cast(Table, StudyRow.__table__)
 SERIES = cast(Table, SeriesRow.__table__)
@@ -214,4 +226,5 @@ INSTANCE = cast(Table, InstanceRow.__table__)
 QUARANTINE = cast(Table, QuarantineRow.__table__)
 CONFLICT_DECISION = cast(Table, ConflictDecisionRow.__table__)
 COMPACTION = cast(Table, CompactionRow.__table__)
+ORTHANC_POSITION = cast(Table, OrthancPositionRow.__table__)
 RECONCILIATION = cast(Table, ReconciliationRow.__table__)

@@ -52,6 +52,35 @@ class Taken:
     new: bool
 
 
+@dataclass(frozen=True)
+class Sender:
+    """Who sent an instance to Orthanc: by DICOM, or otherwise, where both AE titles are empty."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    address: str
+
+    @property
+    def words(self) -> str:
+        """Where it came from."""
+        return f"sent to Orthanc from {self.address or 'nowhere known'}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of Orthanc's change feed; number 0 stands before the first."""
+
+    number: int
+    kind: str = ""
+    instance_id: str = ""
+    changed_at: str = ""
+
+    @property
+    def is_arrival(self) -> bool:
+        """Whether it tells of a new instance."""
+        return self.kind == "NewInstance"
+
+
 class OrthancClient:
     """Asks one Orthanc; safe from many threads.
 
@@ -122,6 +151,26 @@ class OrthancClient:
             finally:
                 answer.close()
 
+    def changes(self, since: int, at_once: int) -> list[Change]:
+        """Return the first changes behind the one numbered `since`."""
+        told = self.json(f"/changes?since={since}&limit={at_once}")
+        return [_change(one) for one in told["Changes"]]
+
+    def last_change(self) -> Change:
+        """Return the newest change."""
+        told = self.json("/changes?last")
+        return _change(told["Changes"][-1]) if told["Changes"] else Change(int(told["Last"]))
+
+    def sender(self, instance_id: str) -> Sender:
+        """Return who sent an instance; raises NotFoundError when there is none."""
+        told = self.json(f"/instances/{instance_id}/metadata?expand")
+        by_dicom = told.get("Origin") == "DicomProtocol"
+        return Sender(
+            (told.get("RemoteAET") or "?") if by_dicom else "",
+            told.get("CalledAET", "") if by_dicom else "",
+            told.get("RemoteIP", ""),
+        )
+
     def all_instances(self, at_once: int) -> Iterator[list[str]]:
         """Yield the identifiers of all instances, some at a time."""
         since = 0
@@ -161,6 +210,10 @@ def _check(status: int) -> None:
         raise NotFoundError("archive: no object under this key")
     if status >= _FIRST_FAILURE:
         raise ArchiveBusyError(f"archive: Orthanc answers {status}")
+
+
+def _change(told: dict[str, Any]) -> Change:
+    return Change(int(told["Seq"]), told["ChangeType"], told["ID"], told["Date"])
 
 
 def _json(body: bytes) -> Any:

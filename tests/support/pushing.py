@@ -46,27 +46,37 @@ class Sent:
 
 
 def push(
-    port: int, instances: Iterable[Sent], *, calling: bytes = b"CT1", timeout_s: float = 60.0
+    port: int,
+    instances: Iterable[Sent],
+    *,
+    calling: bytes = b"CT1",
+    called: bytes = b"EIRHUB",
+    timeout_s: float = 60.0,
 ) -> dict[str, int]:
     """Send over one association; return SOP Instance UID → status of those that were answered."""
     answered: dict[str, int] = {}
     try:
         with RawPeer(port, timeout_s) as peer:
-            _push(peer, instances, calling, answered)
+            _push(peer, instances, (calling, called), answered)
     except (OSError, AssertionError):
         return answered  # the line is gone, or what came over it is no answer
     return answered
 
 
 def _push(
-    peer: RawPeer, instances: Iterable[Sent], calling: bytes, answered: dict[str, int]
+    peer: RawPeer,
+    instances: Iterable[Sent],
+    titles: tuple[bytes, bytes],
+    answered: dict[str, int],
 ) -> None:
     sop_class = ""
     for sent in instances:
         if not sop_class:
             sop_class = sent.sop_class_uid
             contexts = [context_item(3, sop_class, [EXPLICIT])]
-            peer.send(RequestParts(calling=calling, contexts=contexts).encode())
+            calling, called = titles
+            request = RequestParts(calling=calling, called=called, contexts=contexts)
+            peer.send(request.encode())
             assert peer.pdu()[0] == ASSOCIATE_AC
         peer.send(store_rq(sent.sop_instance_uid, sop_class_uid=sop_class))
         for fragment in sent.fragments():

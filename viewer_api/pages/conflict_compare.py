@@ -181,6 +181,7 @@ _FIRST = {
     QuarantineReason.CONFLICTING_STUDY: _archived_study,
     QuarantineReason.CONTRADICTING_PATIENT: _known_person,
     QuarantineReason.UNREADABLE: _nothing,
+    QuarantineReason.UNKNOWN_SENDER: _nothing,
 }
 
 

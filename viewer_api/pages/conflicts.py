@@ -38,6 +38,7 @@ REASONS: Mapping[QuarantineReason, LazyText] = {
     QuarantineReason.CONFLICTING_STUDY: lazy_gettext("One examination, two patients"),
     QuarantineReason.CONTRADICTING_PATIENT: lazy_gettext("Number of somebody else"),
     QuarantineReason.UNREADABLE: lazy_gettext("Could not be read"),
+    QuarantineReason.UNKNOWN_SENDER: lazy_gettext("Unknown sender, by way of Orthanc"),
 }
 STATES: Mapping[CaseStatus, LazyText] = {
     CaseStatus.OPEN: lazy_gettext("To decide"),
@@ -194,7 +195,7 @@ def _shown(found: OpenCase, refused: str = "") -> str:
 
 def _verdict_words(reason: QuarantineReason) -> dict[Verdict, str]:
     words = {verdict: str(word) for verdict, word in VERDICT_WORDS.items()}
-    if reason is QuarantineReason.UNREADABLE:
+    if reason in {QuarantineReason.UNREADABLE, QuarantineReason.UNKNOWN_SENDER}:
         words[Verdict.KEEP_FIRST] = gettext("Discard it")
     if reason is QuarantineReason.CONTRADICTING_PATIENT:
         words[Verdict.KEEP_FIRST] = gettext("Do not take it")

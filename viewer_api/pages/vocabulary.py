@@ -110,6 +110,10 @@ SET_ASIDE_WORDS = {
         "The picture cannot be read. Send it again; if it comes back here, call the regional "
         "centre."
     ),
+    "unknown_sender": lazy_gettext(
+        "Nobody knows the device that sent it. The regional centre enters it under its site, then "
+        "takes the picture."
+    ),
 }
 
 ROLE_WORDS = {

@@ -1,0 +1,24 @@
+"""Orthanc as a second door, wired: the job that follows it."""
+
+from hub_kernel.periodic_jobs import PeriodicJob
+from hub_runtime.hub import Hub
+from hub_runtime.orthanc_door import OrthancDoor
+from image_archive.adoption import Adoption
+from image_archive.backends.orthanc import OrthancBackend
+
+
+def adoption(hub: Hub) -> Adoption | None:
+    """Return what follows the hub's Orthanc; None where it has none, or is not to."""
+    backend = hub.base.backend.originals
+    if not isinstance(backend, OrthancBackend) or not hub.settings.orthanc.adopt:
+        return None
+    door = OrthancDoor(hub.access.sites, hub.settings)
+    return Adoption(hub.database, hub.archive, backend.client, door.admit)
+
+
+def adoption_jobs(hub: Hub) -> list[PeriodicJob]:
+    """Return what follows Orthanc by itself."""
+    following = adoption(hub)
+    if following is None:
+        return []
+    return [PeriodicJob("orthanc-adoption", hub.settings.orthanc.poll_s, following.run)]
