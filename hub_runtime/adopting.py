@@ -5,11 +5,14 @@ from hub_runtime.hub import Hub
 from hub_runtime.orthanc_door import OrthancDoor
 from image_archive.adoption import Adoption
 from image_archive.backends.orthanc import OrthancBackend
+from image_archive.tiers import TieredBackend
 
 
 def adoption(hub: Hub) -> Adoption | None:
     """Return what follows the hub's Orthanc; None where it has none, or is not to."""
     backend = hub.base.backend.originals
+    if isinstance(backend, TieredBackend):
+        backend = backend.near
     if not isinstance(backend, OrthancBackend) or not hub.settings.orthanc.adopt:
         return None
     door = OrthancDoor(hub.access.sites, hub.settings)
