@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pydicom.errors import BytesLengthException
@@ -18,7 +20,7 @@ from image_archive.reading import VALUE_ERRORS, read_dataset
 from viewer_api.dicomdir import ListedImage, dicomdir, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from image_archive.backend import ArchiveBackend
@@ -64,15 +66,24 @@ def zipped(found: Listing, texts: Mapping[str, bytes], backend: ArchiveBackend) 
 
     An image whose bytes are gone by then ends it unfinished, never silently.
     """
+    whole = {**texts, "DICOMDIR": found.directory}.items()
+    yield from zipped_files(
+        chain(
+            ((name, partial(iter, (data,))) for name, data in whole),
+            ((name, as_stored(backend, instance).open) for name, instance in found.places),
+        )
+    )
+
+
+def zipped_files(
+    files: Iterable[tuple[str, Callable[[], Iterator[bytes]]]],
+) -> Iterator[bytes]:
+    """Yield a zip of files by name; each is opened when its turn comes."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in {**texts, "DICOMDIR": found.directory}.items():
-            archive.writestr(zipfile.ZipInfo(name, _NO_TIME), data)
-        yield sink.taken()
-        for name, instance in found.places:
-            entry = zipfile.ZipInfo(name, _NO_TIME)
-            with archive.open(entry, "w", force_zip64=True) as file:
-                for chunk in as_stored(backend, instance).open():
+        for name, opened in files:
+            with archive.open(zipfile.ZipInfo(name, _NO_TIME), "w", force_zip64=True) as file:
+                for chunk in opened():
                     file.write(chunk)
                     yield sink.taken()
     yield sink.taken()

@@ -11,7 +11,7 @@ from xds_registry.soap import FaultCode, SoapFaultError
 
 XDSI_B = "urn:ihe:rad:xdsi-b:2009"
 REQUEST_TAG = f"{{{XDSI_B}}}RetrieveImagingDocumentSetRequest"
-_MOST_IMAGES = 10_000
+MOST_IMAGES = 10_000
 _MOST_SYNTAXES = 100
 
 
@@ -45,11 +45,11 @@ def read_imaging_request(body: etree._Element) -> ImagingRequest:
         SoapFaultError: no instance is asked for, or too many.
     """
     images = tuple(dict.fromkeys(_images(body)))
-    if not images or len(images) > _MOST_IMAGES:
+    if not images or len(images) > MOST_IMAGES:
         raise SoapFaultError(
             FaultCode.SENDER,
-            f"ask for 1 to {_MOST_IMAGES} instances, each in its series and study",
-            f"每次请求 1 至 {_MOST_IMAGES} 个实例，并给出其序列和检查",
+            f"ask for 1 to {MOST_IMAGES} instances, each in its series and study",
+            f"每次请求 1 至 {MOST_IMAGES} 个实例，并给出其序列和检查",
         )
     listed = body.iterfind(f"{_tag('TransferSyntaxUIDList')}/{_tag('TransferSyntaxUID')}")
     syntaxes = dict.fromkeys((element.text or "").strip() for element in listed)

@@ -18,6 +18,7 @@ from xds_registry.administration_service import AdministrationParts, Administrat
 from xds_registry.affinity_domain import AffinityDomain
 from xds_registry.errors import ErrorCode
 from xds_registry.gate import Gate, RefusalsOfPatient, SitesOfPatient
+from xds_registry.gateways.elsewhere import Doors, Elsewhere
 from xds_registry.gateways.querying import Asker
 from xds_registry.gateways.service import (
     GATEWAY,
@@ -173,6 +174,14 @@ class Registry:
     def documents(self) -> PersonDocuments:
         """What readers of a person's record find and open."""
         return PersonDocuments(self._parts.database, self._repository, self._people)
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What readers of a person's record find in other communities."""
+        apps = (self.registry_app, self.repository_app, self.imaging_app)
+        return Elsewhere(
+            Doors(*(app.carry_out for app in apps)), self._names.federation.communities
+        )
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""

@@ -6,9 +6,11 @@ manifest by ITI-18, retrieves it by ITI-43 and its images by RAD-69, as any docu
 
 import io
 import json
+import re
 import socket
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +19,10 @@ from typing import Any
 
 import pytest
 import requests
+from bs4 import BeautifulSoup
 from pydicom import dcmread
 
+from hub_runtime.demo.client import HttpClient
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 from tests.support.tools import require_tool
 from tests.xds_registry import imaging_wire, studies, wire
@@ -254,6 +258,31 @@ def test_a_study_of_the_other_district_is_found_and_its_images_are_read(
     assert [str(one.SOPInstanceUID) for one in received] == [one[2] for one in listed]
     assert {one.file_meta.TransferSyntaxUID for one in received} == {EXPLICIT}
     assert {one.PatientID for one in received} == {"B-1"}
+
+
+def test_a_reader_asks_the_other_district_on_a_page_and_fetches_its_pictures(
+    federated: Federated, tmp_path: Path
+) -> None:
+    made = command(
+        federated.a.data, "user", "add", "reader", "--role", "radiologist", "--json",
+        *set_to(*A.settings),
+    )  # fmt: skip
+    browser = HttpClient(federated.a.http)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/sign-in").text)
+    assert token
+    browser.post_form("/sign-in", csrf_token=token[1], username="reader", password=made["password"])
+    record = f"/patients/{federated.patient.partition('^')[0]}"
+    assert f'href="{record}/elsewhere"' in browser.get(record).text
+    page = BeautifulSoup(browser.get(f"{record}/elsewhere", Accept_Language="en").text, "lxml")
+    assert "district 3 did not answer" in page.get_text(" ")
+    (line,) = page.select(".exams li")
+    assert "district 2" in line.get_text(" ")
+    fetched = browser.get(line.select_one("a")["href"])
+    assert fetched.headers["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(fetched.body)) as medium:
+        found = {str(dcmread(medium.open(name)).SOPInstanceUID) for name in medium.namelist()}
+    assert found == {f"{STUDY}.1.1", f"{STUDY}.1.2"}
+    assert browser.get(f"{record}/elsewhere/pictures.zip?home={B.home}").status == 404
 
 
 def test_what_is_here_is_still_found_when_the_other_district_is_gone(federated: Federated) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,7 @@ class Record:
     shown: int
     total: int
     documents: int
+    asks_elsewhere: bool = False
 
 
 @blueprint.get("/patients/<global_id>")
@@ -139,7 +140,10 @@ def page(global_id: str) -> str:
             PaperCard(document_card(one, book), elsewhere.get(one.entry.entry_uuid, 0))
             for one in found
         ]
-    return render_template("record.html", record=_record(line, studies, documents, book))
+    record = _record(line, studies, documents, book)
+    if services().registry.elsewhere.has_communities:
+        record = replace(record, asks_elsewhere=permitted(Action.RETRIEVE_DOCUMENT, resource))
+    return render_template("record.html", record=record)
 
 
 def _pictures_elsewhere(global_id: str) -> Counter[str]:
