@@ -16,6 +16,7 @@ from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_kernel.tls import TlsFiles, server_context
+from hub_runtime.http_pieces import MOST_WAITING_BYTES, PiecewiseChannel
 from hub_runtime.http_proxies import BehindProxies
 from hub_runtime.http_tls import TlsChannel
 from hub_runtime.hub import Wsgi
@@ -119,6 +120,7 @@ class HttpServer:
             ident="eirhub",
             clear_untrusted_proxy_headers=not self._settings.proxies,
             url_scheme=scheme,
+            outbuf_high_watermark=MOST_WAITING_BYTES,
             asyncore_use_poll=True,  # select knows no descriptor beyond 1023
         )
         self._server.channel_class = _channels(self._parser, self._context)
@@ -155,7 +157,7 @@ def _channels(
     A peer that is gone before TLS begins must not be an error of the listener: waitress would close
     it for good.
     """
-    base = TlsChannel if context else HTTPChannel
+    base = TlsChannel if context else PiecewiseChannel
     channel = type("Channel", (base,), {"parser_class": parser, "context": context})
 
     def make(server: Any, sock: Any, addr: Any, adj: Any, **how: Any) -> HTTPChannel | None:
