@@ -25,6 +25,7 @@ _TLM_ENTRY = struct.Struct(">HL")
 _TWO_AND_FOUR_BYTES = 0x60  # Stlm: tile index of two bytes, length of four (ISO 15444-1 A.7.1)
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
 _ITEM = struct.Struct("<HHL")
+_MOST_SUMMED = 128  # the square of it, times a word of 16 bits, fits into 31 bits
 _ITEM_TAG = (0xFFFE, 0xE000)
 
 
@@ -130,8 +131,13 @@ def _codestream_place(instance: InstanceFile, frame_number: int) -> tuple[int, i
 def _block_means(values: NDArray[Any], edge: int) -> NDArray[Any]:
     """Return the mean of each block of `edge` x `edge`, the last ones cut at the border."""
     rows, columns = values.shape[0] // edge * edge, values.shape[1] // edge * edge
-    total = np.zeros((rows // edge, columns // edge, *values.shape[2:]), np.int64)
-    for row in range(edge):
-        for column in range(edge):
-            total += values[row:rows:edge, column:columns:edge]
-    return (total // (edge * edge)).astype(values.dtype)
+    whole = values[:rows, :columns]
+    wide = np.int64 if values.dtype.itemsize > 2 or edge > _MOST_SUMMED else np.int32
+    # Rows first: they lie in one piece, and what is left to be picked apart is `edge` times less.
+    total = whole[::edge].astype(wide)
+    for row in range(1, edge):
+        total += whole[row::edge]
+    means = total[:, ::edge].copy()
+    for column in range(1, edge):
+        means += total[:, column::edge]
+    return (means // (edge * edge)).astype(values.dtype)

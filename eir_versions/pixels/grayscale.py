@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from eir_versions.pixels.lookup import looked_up
 from eir_versions.pixels.luts import LookupTable
 from eir_versions.pixels.model import (
     FullRange,
@@ -27,7 +28,6 @@ Mask = NDArray[np.bool_]
 
 _TABLE_BITS = 16
 _MIN_LEVELS = 256
-_ROWS_AT_ONCE = 32
 _FAR = float(1 << 40)
 
 
@@ -47,7 +47,7 @@ def render_grayscale(
     if _table_pays(values, layout):
         domain = np.arange(layout.lowest, layout.highest + 1)
         table = _levels(domain, layout, resolved)
-        picture = _looked_up(values, table, layout.lowest)
+        picture = looked_up(values, table, layout.lowest)
     else:
         picture = _levels(values, layout, resolved)
     if padding is not None:
@@ -110,19 +110,6 @@ def _is_whole(values: RealArray) -> bool:
 def _table_pays(values: RealArray, layout: PixelFormat) -> bool:
     small = not layout.floating and layout.bits_stored <= _TABLE_BITS
     return small and values.size > (1 << layout.bits_stored)
-
-
-def _looked_up(values: RealArray, table: PictureArray, lowest: int) -> PictureArray:
-    """Return the entries of `table`, whose first is that of `lowest`, for integers within it.
-
-    A few rows at a time: what lies in between then stays in the processor's cache.
-    """
-    picture = np.empty(values.shape, np.uint8)
-    for first in range(0, len(values), _ROWS_AT_ONCE):
-        rows = values[first : first + _ROWS_AT_ONCE]
-        places = np.subtract(rows, lowest, dtype=np.intp)
-        table.take(places, out=picture[first : first + _ROWS_AT_ONCE], mode="clip")
-    return picture
 
 
 def _levels(values: RealArray, layout: PixelFormat, transform: GrayscaleTransform) -> PictureArray:

@@ -48,7 +48,7 @@ def stored_values(words: IntegerArray, layout: PixelFormat) -> IntegerArray:
     if shift == 0 and layout.bits_stored == raw.dtype.itemsize * 8:
         return raw.view(f"i{raw.dtype.itemsize}") if layout.signed else raw
     mask = raw.dtype.type((1 << min(layout.bits_stored, raw.dtype.itemsize * 8)) - 1)
-    values: IntegerArray = (raw >> raw.dtype.type(shift)) & mask
+    values: IntegerArray = ((raw >> raw.dtype.type(shift)) if shift else raw) & mask
     if layout.signed:
         sign = 1 << (layout.bits_stored - 1)
         values = (values.astype(np.int64) ^ sign) - sign
