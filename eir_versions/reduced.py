@@ -132,9 +132,9 @@ def _block_means(values: NDArray[Any], edge: int) -> NDArray[Any]:
     """Return the mean of each block of `edge` x `edge`, the last ones cut at the border."""
     rows, columns = values.shape[0] // edge * edge, values.shape[1] // edge * edge
     whole = values[:rows, :columns]
-    wide = np.int64 if values.dtype.itemsize > 2 or edge > _MOST_SUMMED else np.int32
+    wide: Any = np.int64 if values.dtype.itemsize > 2 or edge > _MOST_SUMMED else np.int32
     # Rows first: they lie in one piece, and what is left to be picked apart is `edge` times less.
-    total = whole[::edge].astype(wide)
+    total: NDArray[Any] = whole[::edge].astype(wide)
     for row in range(1, edge):
         total += whole[row::edge]
     means = total[:, ::edge].copy()

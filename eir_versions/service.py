@@ -32,6 +32,7 @@ from eir_versions.ledger import (
 )
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
 from eir_versions.movies import Movies
+from eir_versions.ready_thumbnails import ReadyThumbnails
 from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
 from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
 from eir_versions.reports.model import Report
@@ -104,7 +105,10 @@ class EirService:
             ),
             recipes,
         )
-        self._remembered: OrderedDict[tuple[str, int, str], Picture] = OrderedDict()
+        self._ready = ReadyThumbnails(
+            parts.renditions, parts.index, self._thumbnail_job, self._drawn_thumbnail
+        )
+        self._remembered: OrderedDict[tuple[str, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -119,7 +123,7 @@ class EirService:
 
     def subscribers(self) -> list[Subscriber]:
         """Return the reactions of this package to events."""
-        return self._deriver.subscribers()
+        return [*self._deriver.subscribers(), self._ready.subscriber()]
 
     def close(self) -> None:
         """End what looks for text in pictures; the decoders belong to whoever made them."""
@@ -189,18 +193,21 @@ class EirService:
         *,
         study_uid: str | None = None,
         series_uid: str | None = None,
-        instance_uid: str | None = None,
+        instance: str | InstanceRecord | None = None,
     ) -> Picture:
         """Return the small picture of an instance, else of a series, else of a study.
 
-        A series is named together with its study. What is not pre-rendered is made on demand.
+        A series is named together with its study, an instance by its UID or by its record. What
+        is not pre-rendered is made on demand.
 
         Raises:
             NotFoundError: nothing of that name is archived.
             UnrenderableInstanceError: nothing of it can be shown; `reason` says why.
         """
-        if instance_uid is not None:
-            return self._instance_thumbnail(self._instance(instance_uid))
+        if isinstance(instance, str):
+            instance = self._instance(instance)
+        if instance is not None:
+            return self._instance_thumbnail(instance)
         if study_uid is None:
             raise InvalidValueError("a thumbnail needs a study or an instance")
         with suppress(RenditionLostError):  # what was rendered once can be drawn again
@@ -309,26 +316,29 @@ class EirService:
     def _instance_thumbnail(self, instance: InstanceRecord) -> Picture:
         if not instance.rows:
             raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
-        frame = instance.number_of_frames // 2 + 1
-        key = (instance.sop_instance_uid, frame, instance.dataset_sha256)
+        key = (instance.sop_instance_uid, instance.dataset_sha256)
         with self._lock:
             if key in self._remembered:
                 self._remembered.move_to_end(key)
                 return self._remembered[key]
-        style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()
-        box = (style.edge, style.edge)
-        job = PictureJob(frame, box=box, quality=style.quality, reduced=True)
-        try:
-            picture = self._renderer.draw(
-                instance.sop_instance_uid, job, storage_key=instance.storage_key
-            )
-        except FrameNotFoundError as error:
-            raise UnrenderableInstanceError(reasons.NO_SUCH_FRAME) from error
+        picture = self._ready.find(instance) or self._drawn_thumbnail(instance)
         with self._lock:
             self._remembered[key] = picture
             while len(self._remembered) > _REMEMBERED_THUMBNAILS:
                 self._remembered.popitem(last=False)
         return picture
+
+    def _thumbnail_job(self, instance: InstanceRecord) -> PictureJob:
+        style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()
+        frame, box = instance.number_of_frames // 2 + 1, (style.edge, style.edge)
+        return PictureJob(frame, box=box, quality=style.quality, reduced=True)
+
+    def _drawn_thumbnail(self, instance: InstanceRecord) -> Picture:
+        job = self._thumbnail_job(instance)
+        try:
+            return self._renderer.draw(instance.sop_instance_uid, job, instance.storage_key)
+        except FrameNotFoundError as error:
+            raise UnrenderableInstanceError(reasons.NO_SUCH_FRAME) from error
 
     def _instance(self, sop_instance_uid: str) -> InstanceRecord:
         instance = self._parts.index.instance(sop_instance_uid)

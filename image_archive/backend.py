@@ -2,7 +2,7 @@
 
 A key is a relative path of plain names: `[a-z0-9._-]` joined by `/`. Nothing received from outside
 is ever part of a key. Prefixes in use: `instances/`, `quarantine/`, `documents/`, `renditions/`,
-`metadata/`.
+`metadata/`, `thumbnails/`.
 """
 
 import re

@@ -41,7 +41,7 @@ from image_archive.reading import skip_file_meta
 from image_archive.tables import INSTANCE
 
 # Made again from the instances whenever somebody asks for it.
-_DERIVED = ("metadata/",)
+_DERIVED = ("metadata/", "thumbnails/")
 _CHUNK_BYTES = 1_048_576
 _FLUSH_EVERY = 100
 _SNAPSHOTS = 3

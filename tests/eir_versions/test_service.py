@@ -208,7 +208,7 @@ def test_thumbnails_are_small_real_pictures_before_and_after_completion(hub: Hub
     image = Image.open(io.BytesIO(stored.data))
     assert (image.format, image.size) == ("JPEG", (128, 128))
     assert np.ptp(np.asarray(image)) > 200
-    single = hub.service.thumbnail(instance_uid=f"{STUDY}.1.1")
+    single = hub.service.thumbnail(instance=f"{STUDY}.1.1")
     assert single.data != stored.data
 
 
@@ -218,7 +218,7 @@ def test_a_thumbnail_of_nothing_is_not_found(hub: Hub) -> None:
         with pytest.raises(NotFoundError):
             hub.service.thumbnail(**asked)
     with pytest.raises(NotFoundError):
-        hub.service.thumbnail(instance_uid="1.2")
+        hub.service.thumbnail(instance="1.2")
     with pytest.raises(InvalidValueError):
         hub.service.thumbnail()
 

@@ -154,7 +154,7 @@ def test_label_and_overview_are_never_public(slide: tuple[Any, FlaskClient]) -> 
     assert not shown & {f"{ROOT}.1.3", f"{ROOT}.1.4", f"{ROOT}.1.5"}
     reasons = {one.sop_instance_uid: one.reason for one in hub.eir.sources(version.version_id)}
     assert reasons[f"{ROOT}.1.5"] == "slide_label"
-    assert hub.eir.thumbnail(instance_uid=f"{ROOT}.1.5").data  # who may see the study sees it
+    assert hub.eir.thumbnail(instance=f"{ROOT}.1.5").data  # who may see the study sees it
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def series_thumbnail(study: str, series: str) -> Response:
 def instance_thumbnail(study: str, series: str, instance: str) -> Response:
     """Answer a small picture of an instance."""
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
-    return _picture(lambda: services().eir.thumbnail(instance_uid=found.sop_instance_uid))
+    return _picture(lambda: services().eir.thumbnail(instance=found))
 
 
 @blueprint.get(f"{_INSTANCE}/frames/<int:frame>/thumbnail")

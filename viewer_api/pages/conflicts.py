@@ -138,7 +138,7 @@ def archived_picture(case_key: str) -> Response:
     """Answer a small picture of the archived instance a case contradicts."""
     record = _whole(case_key).shown.record
     try:
-        drawn = services().eir.thumbnail(instance_uid=record.sop_instance_uid)
+        drawn = services().eir.thumbnail(instance=record.sop_instance_uid)
     except (UnrenderableInstanceError, NotFoundError):
         abort(404)
     return Response(drawn.data, content_type=drawn.media_type)
