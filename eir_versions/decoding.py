@@ -5,11 +5,9 @@ A hostile instance costs a child and gives `UnrenderableInstanceError`; the hub 
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +24,7 @@ from eir_versions.errors import (
     UnrenderableInstanceError,
 )
 from eir_versions.jobs import Picture, PictureJob
+from eir_versions.on_disk import on_disk
 from eir_versions.reports.model import ReportText
 from eir_versions.reports.wire import KeyObject, key_object_of, report_of, steps_of
 from eir_versions.wire import (
@@ -220,7 +219,7 @@ class DecoderPool:
     ) -> tuple[dict[str, Any], bytes]:
         with contextlib.ExitStack() as stack:
             sources = (source,) if second is None else (source, second)
-            descriptors = [stack.enter_context(_descriptor(item)) for item in sources]
+            descriptors = [stack.enter_context(on_disk(item)).fileno() for item in sources]
             head, body = self._ask(request, descriptors)
         error = head.get("error")
         if error == reasons.NO_SUCH_FRAME:
@@ -382,20 +381,6 @@ def _answers_checked() -> Iterator[None]:
         yield
     except WireError as error:
         raise UnrenderableInstanceError(reasons.DECODER_CRASHED) from error
-
-
-@contextlib.contextmanager
-def _descriptor(source: BinaryIO) -> Iterator[int]:
-    """A descriptor of a regular file that holds the bytes of `source`, spooled if need be."""
-    try:
-        descriptor = source.fileno()
-    except (OSError, AttributeError):
-        with tempfile.TemporaryFile() as spool:
-            shutil.copyfileobj(source, spool)
-            spool.flush()
-            yield spool.fileno()
-        return
-    yield descriptor
 
 
 def _environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from eir_versions import reasons
 from eir_versions.cine import MOVIE_REVISION, SegmentMaker, made_movie
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.instance_file import UNREADABLE, PixelPlace, locate_pixels, open_body
+from eir_versions.on_disk import on_disk
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.model import InstanceRecord
@@ -111,7 +112,8 @@ class Movies:
                     yield _stored_video(source)
                 return
             with (
-                self.instances.open_pixels(instance.sop_instance_uid) as source,
+                self.instances.open_pixels(instance.sop_instance_uid) as stored,
+                on_disk(stored) as source,
                 made_movie(self.maker, source, instance.number_of_frames) as pieces,
             ):
                 yield pieces

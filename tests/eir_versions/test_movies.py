@@ -209,6 +209,29 @@ def test_a_movie_is_made_once_and_read_in_parts(pool: DecoderPool, tmp_path: Pat
     assert whole == movie_of(pool, data, 4)
 
 
+def test_what_comes_from_a_bucket_is_fetched_once_for_all_segments(
+    pool: DecoderPool, tmp_path: Path
+) -> None:
+    """A stream without a descriptor is read from its beginning to its end a single time."""
+    data = cine(3 * SEGMENT_FRAMES)
+    fetched: list[int] = []
+
+    class Fetched(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            piece = super().read(size)
+            fetched.append(len(piece))
+            return piece
+
+    class Bucket(Shelf):
+        def open_pixels(self, sop_instance_uid: str) -> BinaryIO:
+            return Fetched(self.held[sop_instance_uid])
+
+    one = record(data)
+    movie = movies(pool, tmp_path, Bucket({one.sop_instance_uid: data})).movie(one)
+    assert movie.size > 0
+    assert sum(fetched) == len(data)
+
+
 def test_stored_video_leaves_as_it_is(pool: DecoderPool, tmp_path: Path) -> None:
     video = movie_of(pool, cine(4), 4)
     dataset = image_dataset(np.zeros((4, 4), "u1"), NumberOfFrames=4)
