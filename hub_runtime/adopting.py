@@ -1,11 +1,15 @@
 """Orthanc as a second door, wired: the job that follows it."""
 
+import threading
+
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.hub import Hub
 from hub_runtime.orthanc_door import OrthancDoor
 from image_archive.adoption import Adoption
 from image_archive.backends.orthanc import OrthancBackend
 from image_archive.tiers import TieredBackend
+
+_PAUSE_S = 0.05
 
 
 def adoption(hub: Hub) -> Adoption | None:
@@ -20,8 +24,19 @@ def adoption(hub: Hub) -> Adoption | None:
 
 
 def adoption_jobs(hub: Hub) -> list[PeriodicJob]:
-    """Return what follows Orthanc by itself."""
+    """Return what follows Orthanc by itself: every `orthanc.poll_s`, and when it says so."""
     following = adoption(hub)
     if following is None:
         return []
-    return [PeriodicJob("orthanc-adoption", hub.settings.orthanc.poll_s, following.run)]
+    arrivals, stopping = hub.base.arrivals, threading.Event()
+
+    def run() -> None:
+        arrivals.wait(0.0 if stopping.is_set() else hub.settings.orthanc.poll_s)
+        arrivals.clear()
+        following.run()
+
+    def interrupt() -> None:
+        stopping.set()
+        arrivals.set()
+
+    return [PeriodicJob("orthanc-adoption", _PAUSE_S, run, interrupt)]

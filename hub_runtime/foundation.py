@@ -1,7 +1,8 @@
 """What every part of a hub stands on, and who may come in: made first, knowing no other part."""
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from access_control.accounts import Accounts
@@ -43,6 +44,8 @@ class Foundation:
     database: Database
     keys: KeyStore
     backend: BackendWithMasters
+    arrivals: threading.Event = field(default_factory=threading.Event)
+    """Set by whoever hears that something came to Orthanc."""
 
 
 @dataclass(frozen=True)

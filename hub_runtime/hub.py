@@ -22,6 +22,7 @@ from hub_runtime.hl7_node import ExchangeAudit, SenderRights, hl7_node, hl7_serv
 from hub_runtime.identity import FhirAccess, Identity, fhir_application
 from hub_runtime.machine_trust import MachineTrust
 from hub_runtime.orthanc_door import OrthancDoor
+from hub_runtime.orthanc_service import orthanc_service
 from hub_runtime.own_tls import dicom_tls_context
 from hub_runtime.public_address import PublicAddress
 from image_archive.conflict_resolving import ConflictResolver
@@ -145,6 +146,7 @@ class Hub:
         )
         machines: dict[str, Wsgi] = {
             "/edge": self.edges.door,
+            "/orthanc": orthanc_service(self.base, self.access, self.trust.authenticate),
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
             "/xds/imaging": self.registry.imaging_app,

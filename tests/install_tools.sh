@@ -13,6 +13,9 @@ need npm npm
 need strace strace
 need faketime faketime
 need Orthanc orthanc
+for plugin in Python:python DicomWeb:dicomweb Gdcm:gdcm; do
+    [ -e "/usr/share/orthanc/plugins/libOrthanc${plugin%%:*}.so" ] || missing="$missing orthanc-${plugin##*:}"
+done
 need openssl openssl
 need xmlsec1 xmlsec1
 need haproxy haproxy

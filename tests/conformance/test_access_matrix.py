@@ -67,7 +67,8 @@ SHOWING = {
     DOCUMENTS: 9,
 }
 # Doors for machines of one site, which show no person to anybody else: a walk of their own.
-WALKED_ELSEWHERE = {"/edge"}  # tests/edge_gateway/test_door_access.py
+# tests/edge_gateway/test_door_access.py, tests/hub_runtime/test_orthanc_service.py
+WALKED_ELSEWHERE = {"/edge", "/orthanc"}
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,16 @@ def require_tool(name: str) -> str:
     pytest.skip(reason)
 
 
+def require_orthanc_plugins(*names: str) -> None:
+    """Skip by name without these plugins of Orthanc, fail without them in CI."""
+    for name in names:
+        if not Path(f"/usr/share/orthanc/plugins/libOrthanc{name}.so").exists():
+            reason = f"needs apt-get install orthanc-{name.lower()}"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+
 def require_openh264() -> None:
     """Skip by name without the library that encodes movies, fail without it in CI."""
     try:

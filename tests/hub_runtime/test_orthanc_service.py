@@ -1,0 +1,202 @@
+"""What Orthanc asks the hub: every address × every credential, then the delivered configuration.
+
+The last part runs Debian's Orthanc with `config/orthanc/` as it is, but for ports and folders.
+"""
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from access_control.audit import AuditTrail
+from access_control.model import Role, Site
+from access_control.sites import SiteDirectory
+from access_control.tokens import MachineTokens
+from edge_gateway.door_audit import DoorAudit
+from hub_kernel.clock import SystemClock
+from hub_kernel.database import Database
+from hub_kernel.identifiers import AssigningAuthority
+from hub_runtime.machine_authentication import by_credentials
+from hub_runtime.orthanc_service import ROUTES, OrthancService
+from tests.dicom_router.instances import ct, encoded
+from tests.support.orthanc_server import PASSWORD, Orthanc
+from tests.support.ports import free_port
+from tests.support.pushing import Sent, push
+from tests.support.tables import create_tables
+from tests.support.tools import require_orthanc_plugins
+
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "orthanc"
+STUDY = "1.2.826.0.1.3680043.10.1603.8.97"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_args: Any) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Door:
+    """The door on a port of its own; it can be closed for a while."""
+
+    service: OrthancService
+    tokens: MachineTokens
+    hints: threading.Event
+    port: int = field(default_factory=free_port)
+    _server: Any = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        self._server = make_server(
+            "127.0.0.1", self.port, self._mounted, threaded=True, request_handler=_Quiet
+        )
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _mounted(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/orthanc")
+        return self.service(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("door")
+    database, clock = Database(f"sqlite:///{folder / 'hub.sqlite'}"), SystemClock()
+    create_tables(database)
+    sites, tokens = SiteDirectory(database, clock), MachineTokens(database, clock)
+    for site_id, title in (("qingshan", "QINGSHAN_CT"), ("baihe", "BAIHE_CT")):
+        authority = AssigningAuthority(site_id.upper(), f"1.2.156.97.{len(site_id)}")
+        sites.add(Site(site_id, site_id, "", "", "", (title,), ("127.0.0.0/8",), authority))
+    trail = AuditTrail(database, clock, b"k" * 32)
+    trail.begin()
+    hints = threading.Event()
+    service = OrthancService(
+        authenticate=by_credentials(tokens),
+        sites=sites,
+        audit=DoorAudit(database, trail),
+        hinted=hints.set,
+        accept_unknown=False,
+    )
+    door = Door(service, tokens, hints)
+    door.open()
+    yield door
+    door.close()
+    database.dispose()
+
+
+def token(door: Door, role: Role, *sites: str) -> str:
+    end = datetime.now(UTC) + timedelta(days=1)
+    return door.tokens.create(f"{role} {uuid.uuid4()}", [role], sites or None, end)
+
+
+def asked(door: Door, method: str, path: str, token: str = "") -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.request(method, f"{door.url}/orthanc{path}", headers=headers, timeout=30)
+
+
+def test_every_address_is_closed_to_all_but_machines_that_hand_over_studies(door: Door) -> None:
+    clinician = token(door, Role.CLINICIAN)
+    for rule in ROUTES.iter_rules():
+        (method,) = set(rule.methods or ()) - {"HEAD", "OPTIONS"}
+        door.hints.clear()
+        assert asked(door, method, rule.rule).status_code == 401
+        assert asked(door, method, rule.rule, "made-up").status_code == 401
+        assert asked(door, method, rule.rule, clinician).status_code == 404
+        assert not door.hints.is_set()
+    assert asked(door, "DELETE", "/hint", clinician).status_code == 405
+    assert asked(door, "GET", "/nothing", clinician).status_code == 404
+
+
+def test_a_device_of_a_site_may_store_and_no_other(door: Door) -> None:
+    regional, local = token(door, Role.EDGE), token(door, Role.EDGE, "baihe")
+
+    def may(title: str, credential: str) -> bool:
+        stores = asked(door, "GET", f"/admission?ae={title}", credential).json()["store"]
+        return bool(stores)
+
+    assert may("QINGSHAN_CT", regional)
+    assert not may("STRANGER", regional)
+    assert not may("", regional)
+    assert may("BAIHE_CT", local)
+    assert not may("QINGSHAN_CT", local)
+
+
+@pytest.fixture(scope="module")
+def shimmed(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """Orthanc as `config/orthanc` sets it up."""
+    require_orthanc_plugins("Python", "DicomWeb", "Gdcm")
+    delivered = json.loads((CONFIG / "orthanc.json").read_text(encoding="utf-8"))
+    moved = {"StorageDirectory", "IndexDirectory", "HttpPort", "DicomPort"}
+    options = {name: value for name, value in delivered.items() if name not in moved}
+    options["PythonScript"] = str(CONFIG / "eirhub_shim.py")
+    environment = {
+        "EIRHUB_URL": door.url,
+        "EIRHUB_TOKEN": token(door, Role.EDGE),
+        "EIRHUB_ORTHANC_TOKEN": PASSWORD,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    server = Orthanc(tmp_path_factory.mktemp("shimmed"), options, environment)
+    server.start()
+    yield server
+    server.kill()
+
+
+def answers(server: Orthanc, calling: str, number: int) -> list[int]:
+    study = f"{STUDY}.{number}"
+    sent = [Sent(f"{study}.1.{n}", encoded(ct(n, study))) for n in (1, 2)]
+    told = push(server.dicom_port, sent, calling=calling.encode(), called=b"ORTHANC")
+    return list(told.values())
+
+
+def test_orthanc_takes_what_the_hub_admits_and_says_that_something_came(
+    door: Door, shimmed: Orthanc
+) -> None:
+    door.hints.clear()
+    assert answers(shimmed, "QINGSHAN_CT", 1) == [0, 0]
+    assert door.hints.wait(60)
+    assert answers(shimmed, "STRANGER", 2) == [0x0124, 0x0124]
+    assert shimmed.rest("GET", "/statistics")["CountInstances"] == 2
+
+
+def test_without_the_hub_orthanc_goes_on_for_those_it_knows_and_takes_nothing_of_others(
+    door: Door, shimmed: Orthanc
+) -> None:
+    assert answers(shimmed, "QINGSHAN_CT", 3) == [0, 0]
+    door.close()
+    try:
+        assert answers(shimmed, "QINGSHAN_CT", 4) == [0, 0]
+        assert answers(shimmed, "BAIHE_CT", 5) == [0xA700, 0xA700]
+    finally:
+        door.open()
+    assert answers(shimmed, "BAIHE_CT", 6) == [0, 0]
+
+
+def test_orthancs_rest_api_opens_with_the_hubs_token_alone(shimmed: Orthanc) -> None:
+    with urllib3.PoolManager(retries=False, timeout=30.0) as pool:
+        for wrong in (None, "orthanc:orthanc", "eirhub:", "eirhub:${EIRHUB_ORTHANC_TOKEN}"):
+            headers = urllib3.util.make_headers(basic_auth=wrong)
+            for path in ("/system", "/instances", "/dicom-web/studies", "/tools/execute-script"):
+                assert pool.request("GET", f"{shimmed.url}{path}", headers=headers).status == 401
+    assert shimmed.rest("GET", "/system")["DicomAet"] == "ORTHANC"
+
+
+def test_the_shim_needs_the_standard_library_alone() -> None:
+    shim = (CONFIG / "eirhub_shim.py").read_text(encoding="utf-8")
+    names = {line.split()[1].split(".")[0] for line in shim.splitlines() if "import " in line[:7]}
+    assert names == {
+        "contextlib", "json", "orthanc", "os", "threading", "time", "urllib",
+    }  # fmt: skip
