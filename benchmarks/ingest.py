@@ -84,7 +84,7 @@ def _measure(
     options: argparse.Namespace,
 ) -> dict[str, Result]:
     """Return the results by receiver; runs are interleaved to share the noise."""
-    parts = _generate(workload, folder / "instances", associations)
+    parts = generate(workload, folder / "instances", associations)
     results = {receiver.name: Result() for receiver in receivers}
     for run in range(options.runs):
         for receiver in receivers:
@@ -211,7 +211,7 @@ def _quantile(seconds: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] * 1e3 if ordered else 0.0
 
 
-def _generate(workload: Workload, folder: Path, parts: int) -> list[Path]:
+def generate(workload: Workload, folder: Path, parts: int) -> list[Path]:
     """Write the instances into `parts` folders and return these."""
     folders = [folder / str(part) for part in range(parts)]
     for part in folders:

@@ -138,6 +138,13 @@ def _orthanc(folder: Path, more: dict[str, object]) -> Started:
     return Started(_spawn(["Orthanc", str(configuration)], folder / "orthanc.log"), port)
 
 
+def start_orthanc(folder: Path, settings: dict[str, object]) -> Started:
+    """Start Orthanc with settings of one's own; returns once it answers a C-ECHO."""
+    started = _orthanc(folder, settings)
+    _await_echo(started)
+    return started
+
+
 def _start_storescp(folder: Path) -> Started:
     port = free_port()
     (folder / "files").mkdir()
