@@ -30,8 +30,9 @@ def main() -> None:
         folder = Path(temporary)
         (folder / "hub").mkdir()
         with HUB.running(folder / "hub") as hub:
-            os.environ |= {"EIRHUB_URL": hub.web, "EIRHUB_TOKEN": _token(folder / "hub" / "data")}
-            os.environ["EIRHUB_ORTHANC_TOKEN"] = "of the benchmark"
+            token = _token(folder / "hub" / "data")
+            told = {"EIRHUB_URL": hub.web, "EIRHUB_TOKEN": token, "EIRHUB_ORTHANC_TOKEN": token}
+            os.environ |= told
             for workload in workloads:
                 _compare(workload, folder, options.runs)
 
