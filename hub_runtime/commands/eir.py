@@ -1,7 +1,7 @@
 """`eirhub eir`: the versions of a study explained and proved, and its reports."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -54,7 +54,7 @@ def explain(settings: Settings, study: str, *, recipe: str | None, as_json: bool
 def reports(settings: Settings, study: str | None, *, waiting: bool, as_json: bool) -> None:
     """List the reports of STUDY and which of them stand; --waiting: results without a study.
 
-    Nothing that names a patient is shown.
+    Nothing that names a patient is shown. Exit 1 when there is no such study.
     """
     if waiting == bool(study):
         raise InvalidValueError("name a study, or say --waiting")
@@ -62,10 +62,15 @@ def reports(settings: Settings, study: str | None, *, waiting: bool, as_json: bo
         if waiting:
             rows = [_waiting(one) for one in hub.eir.reports.waiting()]
         else:
-            instances = hub.index.instances_of(study or "")
-            rows = [_report(one) for one in hub.eir.reports.standing(study or "", instances)]
+            rows = [_report(one) for one in _standing(hub, study or "")]
     words = "\n".join("  ".join(str(value) for value in row.values()) for row in rows)
     answer(rows, words or "no report", as_json=as_json)
+
+
+def _standing(hub: Hub, study: str) -> Sequence[ShownReport]:
+    if hub.index.study(study) is None:
+        raise NotFoundError("no such study")
+    return hub.eir.reports.standing(study, hub.index.instances_of(study))
 
 
 def _explained(hub: Hub, study: str, recipe: str | None) -> Iterator[Explanation]:
