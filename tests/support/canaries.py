@@ -71,14 +71,15 @@ class Canaries:
 
     def __init__(self) -> None:
         self.planted: dict[str, str] = {}
+        self.object = ""
 
     def word(self, place: str, *, chinese: bool = False) -> str:
-        """Return the word planted at `place`."""
+        """Return the word planted at `place` of the object that is being made."""
         number = len(self.planted)
         # Rare characters of GB 2312's second level: no page of the hub has them side by side.
         latin = f"QXZ{number:03d}JVKW"
         word = "龏龘靐" + chr(0x9F98 - number) + "齾" if chinese else latin
-        self.planted[place] = word
+        self.planted[f"{self.object} {place}".strip()] = word
         return word
 
     def found_in(self, data: bytes) -> set[str]:
@@ -107,22 +108,27 @@ def _forms(word: str) -> Iterator[bytes]:
 def planted_object(canaries: Canaries, uid: str, **attributes: object) -> bytes:
     """A JPEG CT with a canary in each of more than 60 places; return it as a Part 10 file."""
     dataset = dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    for number, keyword in enumerate(_TEXTS):
-        setattr(dataset, keyword, canaries.word(keyword, chinese=number % 3 == 0))
-    for keyword in _NAMES:
-        setattr(dataset, keyword, f"{canaries.word(keyword)}^{canaries.word(keyword + ' given')}")
+    plant(dataset, canaries)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid, f"{uid}.1"
     dataset.SOPInstanceUID = f"{uid}.1.1"
-    _plant_structures(dataset, canaries)
-    _plant_odd_groups(dataset, canaries)
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     _plant_codestream(dataset, canaries)
     return _file(dataset, canaries)
 
 
-def _plant_structures(dataset: FileDataset, canaries: Canaries) -> None:
+def plant(dataset: Dataset, canaries: Canaries) -> None:
+    """Write a canary into each text, name, nested, private and odd place of an object."""
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for number, keyword in enumerate(_TEXTS):
+        setattr(dataset, keyword, canaries.word(keyword, chinese=number % 3 == 0))
+    for keyword in _NAMES:
+        setattr(dataset, keyword, f"{canaries.word(keyword)}^{canaries.word(keyword + ' given')}")
+    _plant_structures(dataset, canaries)
+    _plant_odd_groups(dataset, canaries)
+
+
+def _plant_structures(dataset: Dataset, canaries: Canaries) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "T-1", "99LOCAL"
     code.CodeMeaning = canaries.word("code meaning")
@@ -139,7 +145,7 @@ def _plant_structures(dataset: FileDataset, canaries: Canaries) -> None:
     dataset.OtherPatientIDsSequence = Sequence([other])
 
 
-def _plant_odd_groups(dataset: FileDataset, canaries: Canaries) -> None:
+def _plant_odd_groups(dataset: Dataset, canaries: Canaries) -> None:
     block = dataset.private_block(0x0009, canaries.word("private creator"), create=True)
     block.add_new(0x01, "LO", canaries.word("private text", chinese=True))
     block.add_new(0x02, "UN", canaries.word("private unknown").encode())
