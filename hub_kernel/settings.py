@@ -150,7 +150,7 @@ class WebSettings(Section):
     max_store_bytes: Annotated[int, Field(ge=1024)] = 2_147_483_648
     """Largest body of a STOW-RS request; it lies on the archive's volume while it arrives."""
     request_timeout_s: Seconds = 60.0
-    """Longest silence of a client inside a request."""
+    """Time in which a client must send, or take, another 64 KiB or all there is."""
     tls_certificate: Path | None = None
     """PEM certificate (chain) of `tls_port`; by default what `eirhub certificate server` made."""
     tls_key: Path | None = None

@@ -8,15 +8,16 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
 from hub_kernel.settings import WebSettings
 from hub_kernel.tls import TlsFiles, server_context
-from hub_runtime.http_pieces import MOST_WAITING_BYTES, PiecewiseChannel
+from hub_runtime.http_pace import PacedChannel, cut_slow_peers
+from hub_runtime.http_pieces import MOST_WAITING_BYTES
 from hub_runtime.http_proxies import BehindProxies
 from hub_runtime.http_tls import TlsChannel
 from hub_runtime.hub import Wsgi
@@ -123,6 +124,7 @@ class HttpServer:
             outbuf_high_watermark=MOST_WAITING_BYTES,
             asyncore_use_poll=True,  # select knows no descriptor beyond 1023
         )
+        self._server.maintenance = partial(cut_slow_peers, self._server)
         self._server.channel_class = _channels(self._parser, self._context)
         self._thread = threading.Thread(target=self._server.run, name="http")
         self._thread.start()
@@ -151,22 +153,23 @@ def _parser(bodies: LargeBodies) -> type[_OneLengthParser]:
 
 def _channels(
     parser: type[_OneLengthParser], context: ssl.SSLContext | None
-) -> Callable[..., HTTPChannel | None]:
+) -> Callable[..., PacedChannel | None]:
     """Return what makes the channels of a listener.
 
     A peer that is gone before TLS begins must not be an error of the listener: waitress would close
     it for good.
     """
-    base = TlsChannel if context else PiecewiseChannel
+    base = TlsChannel if context else PacedChannel
     channel = type("Channel", (base,), {"parser_class": parser, "context": context})
 
-    def make(server: Any, sock: Any, addr: Any, adj: Any, **how: Any) -> HTTPChannel | None:
+    def make(server: Any, sock: Any, addr: Any, adj: Any, **how: Any) -> PacedChannel | None:
+        made: PacedChannel | None = None
         try:
-            return channel(server, sock, addr, adj, **how)
+            made = channel(server, sock, addr, adj, **how)
         except OSError as gone:
             _close_half_made(gone)
             sock.close()
-            return None
+        return made
 
     return make if context else channel
 

@@ -13,7 +13,7 @@ from typing import Any
 from waitress.task import WSGITask
 
 from access_control.certificates import PEER_CERTIFICATE
-from hub_runtime.http_pieces import PiecewiseChannel
+from hub_runtime.http_pace import PacedChannel
 
 _LARGEST_RECORD = 16_384  # RFC 8446 5.1
 _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -30,7 +30,7 @@ class PeerTask(WSGITask):  # type: ignore[misc]  # waitress ships no types
         return environ
 
 
-class TlsChannel(PiecewiseChannel):
+class TlsChannel(PacedChannel):
     """A connection that speaks TLS.
 
     The event loop reads while a worker thread writes, and OpenSSL allows one of them at a time:

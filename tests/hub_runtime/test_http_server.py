@@ -1,12 +1,18 @@
 """The HTTP port as a hostile or broken client sees it."""
 
 import os
+import select
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import pytest
+from waitress.server import TcpWSGIServer
 
 from hub_kernel.settings import WebSettings
+from hub_runtime.http_pace import PROGRESS_BYTES, PacedChannel
 from hub_runtime.http_server import HttpServer, LargeBodies
 
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
@@ -103,3 +109,93 @@ def test_a_hub_with_more_than_a_thousand_open_files_still_answers() -> None:
         for descriptor in held:
             os.close(descriptor)
     assert b"hello" in answer
+
+
+def _channel(server: HttpServer) -> PacedChannel:
+    """The one connection of a server, once it has been taken."""
+    channels = server._server.active_channels
+    _until(lambda: len(channels) == 1)
+    (channel,) = channels.values()
+    assert isinstance(channel, PacedChannel)
+    return channel
+
+
+def _until(so: Callable[[], object], deadline_s: float = 30) -> None:
+    end = time.monotonic() + deadline_s
+    while not so():
+        assert time.monotonic() < end
+        threading.Event().wait(0.01)
+
+
+def _cut(server: HttpServer, now: float) -> None:
+    """Look after connections as the server does every half minute, at another time."""
+    server._server.trigger.pull_trigger(lambda: server._server.maintenance(now))
+
+
+@pytest.mark.parametrize("sent", [b"y", b"y" * PROGRESS_BYTES])
+def test_a_byte_now_and_then_is_no_progress_of_a_request(sent: bytes) -> None:
+    kept = len(sent) >= PROGRESS_BYTES
+    server = HttpServer(_echo, WebSettings(port=0, request_timeout_s=60))
+    port = int(server.start().rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+        peer.sendall(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 200000\r\n\r\n")
+        channel = _channel(server)
+        _until(lambda: channel.request is not None and channel.request.headers_finished)
+        began = channel.last_activity
+        peer.sendall(sent)
+        _until(lambda: channel._since or channel.last_activity > began)
+        _until(lambda: not kept or channel.last_activity > began)
+        _cut(server, began + 60.000001)
+        if kept:
+            peer.sendall(b"y" * (200_000 - len(sent)))
+            assert peer.recv(100).startswith(b"HTTP/1.1 200")
+        else:
+            assert peer.recv(100) == b""
+    server.stop()
+
+
+def test_who_leaves_an_answer_lying_is_cut_and_holds_no_thread() -> None:
+    size = 64 << 20
+
+    def large(environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return (b"x" * 65_536 for _ in range(size >> 16 if environ["PATH_INFO"] == "/l" else 1))
+
+    server = HttpServer(large, WebSettings(port=0, threads=1, request_timeout_s=60))
+    port = int(server.start().rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+        peer.sendall(b"GET /l HTTP/1.1\r\nHost: hub\r\n\r\n")
+        channel = _channel(server)
+        # Full to the brim: the one thread waits for the peer.
+        _until(lambda: channel.total_outbufs_len > channel.adj.outbuf_high_watermark)
+        later = time.time() + 61
+        # The control: waitress by itself never looks at a connection that is being answered.
+        TcpWSGIServer.maintenance(server._server, later)
+        assert not channel.will_close
+        _cut(server, later)
+        _until(lambda: not channel.connected)
+        received = sum(map(len, iter(lambda: _read(peer), b"")))
+        assert 0 < received < size
+        assert b"200" in _answer(port, b"GET / HTTP/1.1\r\n", b"")[:20]
+    server.stop()
+
+
+def _read(peer: socket.socket) -> bytes:
+    try:
+        return peer.recv(1 << 20)
+    except ConnectionError:
+        return b""
+
+
+def test_a_request_that_comes_byte_by_byte_does_not_come_to_its_end() -> None:
+    server = HttpServer(_echo, WebSettings(port=0, request_timeout_s=1))
+    port = int(server.start().rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+        peer.sendall(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000000\r\n\r\n")
+        end = time.monotonic() + 60
+        while not select.select([peer], [], [], 0.05)[0]:
+            assert time.monotonic() < end, "it still takes a byte at a time"
+            with suppress(ConnectionError):
+                peer.send(b"y")
+        assert _read(peer) == b""
+    server.stop()
