@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
 )
 
 from eir_versions import reasons
@@ -23,8 +25,10 @@ from eir_versions.master_making import HtMasterMaker
 from eir_versions.master_reading import HtMasterReader, decoded_master_frame
 from image_archive.errors import NotCompactableError, UnreadableInstanceError
 from tests.eir_versions.builders import image_dataset, opened, part10, real_files
+from tests.support.dicom_judge import faults
 from tests.support.in_process_frames import InProcessFrames
 
+HTJ2K = "1.2.840.10008.1.2.4.202"
 MAKER = HtMasterMaker(InProcessFrames())
 
 
@@ -97,12 +101,29 @@ def test_the_original_comes_back_bit_for_bit(name: str) -> None:
 def test_a_master_is_a_dicom_file_of_the_same_values(name: str) -> None:
     original = ORIGINALS[name]()
     shown, source = opened(master_of(original)), opened(original)
-    assert shown.header.transfer_syntax_uid == "1.2.840.10008.1.2.4.202"
+    assert shown.header.transfer_syntax_uid == HTJ2K
     assert shown.dataset.SOPInstanceUID == source.dataset.SOPInstanceUID
     for number in range(1, source.header.number_of_frames + 1):
         one, other = decode_frame(shown, number), decode_frame(source, number)
         np.testing.assert_array_equal(one.values, other.values)
         assert one.photometric == other.photometric
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "examples_rgb_color.dcm"])
+def test_a_judge_finds_no_fault_in_a_master_that_its_original_has_not(
+    name: str, tmp_path: Path
+) -> None:
+    original = Path(str(get_testdata_file(name, download=False))).read_bytes()
+    master = master_of(original)
+    # The judge is older than HTJ2K; it takes the same encapsulation under JPEG 2000's name.
+    known = master.replace(HTJ2K.encode() + b"\0", JPEG2000Lossless.encode() + b"\0\0", 1)
+    assert known != master
+    path = tmp_path / "judged.dcm"
+    before = faults(path, original)
+    assert faults(path, known) <= before
+    assert faults(path, restored(master)) == before
+    # The control: it sees what is spoilt.
+    assert faults(path, known.replace(b"\x28\x00\x10\x00US", b"\x28\x00\x0f\x00US", 1)) - before
 
 
 def test_parts_are_restored_wherever_they_begin() -> None:
