@@ -252,8 +252,12 @@ class GroupWriter:
         values = series_values(study.row_id, series, arrival.receipt.received_at)
         connection = self.connection
         row_id = connection.execute(insert(SERIES).returning(SERIES.c.id), values).scalar_one()
+        # Locked on PostgreSQL, where another machine may add a series in the same moment; without
+        # its key, which every new series refers to: two that wait for each other would never end.
         found = connection.execute(
-            select(STUDY.c.modalities, STUDY.c.body_parts).where(STUDY.c.id == study.row_id)
+            select(STUDY.c.modalities, STUDY.c.body_parts)
+            .where(STUDY.c.id == study.row_id)
+            .with_for_update(key_share=True)
         ).one()
         connection.execute(
             update(STUDY)
