@@ -52,8 +52,11 @@ class PeriodicJobs:
         """Begin; returns at once."""
         for event in (self._stopping, self._ended, self._looked):
             event.clear()
-        self._keeper = threading.Thread(target=self._keep_lease, name="job-lease")
-        self._keeper.start()
+        if all(job.everywhere for job in self._jobs):
+            self._looked.set()  # a lease that it has no use for is for others
+        else:
+            self._keeper = threading.Thread(target=self._keep_lease, name="job-lease")
+            self._keeper.start()
         self._threads = [
             threading.Thread(target=self._repeat, args=(job,), name=f"job-{job.name}")
             for job in self._jobs

@@ -53,10 +53,11 @@ class EdgeSide:
 
     def jobs(self) -> list[PeriodicJob]:
         """Return what it does by itself from time to time."""
-        return [
-            PeriodicJob("edge-arrivals", _SWEEP_S, self.inventory.sweep),
-            PeriodicJob("upload-purge", _PURGE_S, self.partials.purge),
-        ]
+        return [PeriodicJob("edge-arrivals", _SWEEP_S, self.inventory.sweep)]
+
+    def machine_jobs(self) -> list[PeriodicJob]:
+        """Return what each machine does about the uploads that lie on its own disk."""
+        return [PeriodicJob("upload-purge", _PURGE_S, self.partials.purge, everywhere=True)]
 
 
 def edge_side_parts(

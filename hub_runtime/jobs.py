@@ -35,8 +35,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("outbox-status", 5.0, lambda: _measure_outbox(hub), everywhere=True),
         PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
-        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head, everywhere=True),
-        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch, everywhere=True),
+        *machine_jobs(hub),
         *site_jobs(hub),
         *compaction_jobs(hub),
         *tier_jobs(hub),
@@ -46,6 +45,15 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         *hub.edges.jobs(),
         *hub.forwarding.jobs(),
         *shipping_jobs(hub.settings, ShippingParts(hub.database, hub.base.clock, hub.base.metrics)),
+    ]
+
+
+def machine_jobs(hub: Hub) -> list[PeriodicJob]:
+    """Return what every machine does for itself, whether it has a worker or not."""
+    return [
+        PeriodicJob("audit-head", 3600.0, hub.access.audit.keep_head, everywhere=True),
+        PeriodicJob("archive-room", 10.0, ArchiveRoom(hub.base.backend).watch, everywhere=True),
+        *hub.edges.machine_jobs(),
     ]
 
 

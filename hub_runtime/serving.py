@@ -12,10 +12,12 @@ from typing import TypeVar
 
 from access_control.atna_application import application_started, application_stopped
 from hub_kernel.errors import ConfigurationError
+from hub_kernel.leases import Leases, process_name
+from hub_kernel.periodic_jobs import PeriodicJobs
 from hub_kernel.settings import Settings
 from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.hub import Hub
-from hub_runtime.jobs import task_engine
+from hub_runtime.jobs import machine_jobs, task_engine
 from hub_runtime.monitor import Monitor
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from hub_runtime.router_processes import RouterProcesses
@@ -86,6 +88,8 @@ def running(
             http, https = _open_web(hub, stack)
             hub.address.url = hub.settings.web.public_url or http
             viewer = _open_viewer(hub, stack)
+        if "worker" not in roles and not inherited:
+            _look_after_machine(hub, stack)
         if "worker" in roles:
             engine = task_engine(hub)
             engine.start()
@@ -102,6 +106,13 @@ def running(
             dicom, dicom_tls = _open_dicom(hub, stack, inherited)
         stack.callback(monitor.begin_to_end)
         yield Listening(dicom, http, hl7, https, dicom_tls, viewer, watched)
+
+
+def _look_after_machine(hub: Hub, stack: ExitStack) -> None:
+    """Do what a worker would do for its own machine, where there may be none."""
+    jobs = PeriodicJobs(machine_jobs(hub), Leases(hub.database, process_name()))
+    jobs.start()
+    stack.callback(jobs.stop)
 
 
 def _open_monitor(hub: Hub, monitor: Monitor, stack: ExitStack) -> str | None:
