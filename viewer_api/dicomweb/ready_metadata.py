@@ -9,9 +9,10 @@ one that was taken back is not shown, whatever the object holds (PS3.18 10.4.1.1
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from image_archive.backend import ArchiveBackend
     from image_archive.index import ArchiveIndex
     from image_archive.model import InstanceRecord, StudyRecord
+    from viewer_api.dicomweb.json_model import Json
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +101,19 @@ def metadata_lines(
                 yield encoded(instance_metadata(backend, study, instance, root))
             else:
                 yield found.replace(_ROOT_BYTES, root_bytes)
+
+
+def ready_attributes(
+    backend: ArchiveBackend, instances: Sequence[InstanceRecord]
+) -> Iterator[Json | None]:
+    """Yield the metadata of `instances`, of one series, as it is ready; None for what is not.
+
+    A page that needs little of many instances opens one object for it, not every file.
+    """
+    ready = _ready(backend, instances[0]) if len(instances) > 1 else {}
+    for one in instances:
+        found = ready.get((one.sop_instance_uid, one.dataset_sha256))
+        yield None if found is None else json.loads(found.decode("utf-8", "surrogatepass"))
 
 
 def _line(backend: ArchiveBackend, study: StudyRecord | None, instance: InstanceRecord) -> bytes:

@@ -20,7 +20,7 @@ from hub_kernel.identifiers import require_uid
 from viewer_api.dicomweb.located import located, located_instance, located_state
 from viewer_api.dicomweb.rendering_parameters import parse_rendering
 from viewer_api.pages.picture_words import picture_refusal
-from viewer_api.pages.slice_facts import facts_of
+from viewer_api.pages.slice_facts import facts_of_series
 from viewer_api.pages.stack_facts import stack_facts
 from viewer_api.pages.stacks import picture_instances
 from viewer_api.security import signed_in
@@ -61,7 +61,7 @@ def facts(study: str, series: str) -> Response:
     """Answer where in the body each frame of a stack lies, in the order of the stack."""
     found = located(study, series, Action.VIEW_CLINICAL)
     instances = picture_instances(found.instances)
-    return jsonify(stack_facts([facts_of(one) for one in instances]))
+    return jsonify(stack_facts(facts_of_series(instances)))
 
 
 def _request(

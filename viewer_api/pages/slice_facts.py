@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub_kernel.errors import HubError
+from viewer_api.dicomweb.ready_metadata import ready_attributes
 from viewer_api.dicomweb.stored_object import read_object
+from viewer_api.pages.json_header import JsonHeader
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from image_archive.model import InstanceRecord
+
+    Header = Dataset | JsonHeader
 
 Vector = tuple[float, float, float]
 Edges = tuple[str, str, str, str]
@@ -95,8 +99,20 @@ class InstanceFacts:
 
 def facts_of(instance: InstanceRecord) -> InstanceFacts:
     """Return what the stored header of `instance` says; what cannot be read is not known."""
+    return _known(header_of(instance), instance)
+
+
+def facts_of_series(instances: Sequence[InstanceRecord]) -> list[InstanceFacts]:
+    """Return the same of many instances of one series, from their ready metadata where it is."""
+    ready = ready_attributes(services().archive.backend, instances)
+    return [
+        facts_of(one) if attributes is None else _known(JsonHeader(attributes), one)
+        for one, attributes in zip(instances, ready, strict=True)
+    ]
+
+
+def _known(header: Header | None, instance: InstanceRecord) -> InstanceFacts:
     nothing = InstanceFacts((FrameFacts(None, None),) * instance.number_of_frames)
-    header = header_of(instance)
     if header is None:
         return nothing
     try:
@@ -121,7 +137,7 @@ def edges_of(row: Vector, column: Vector) -> Edges:
     return _turned(right), right, _turned(bottom), bottom
 
 
-def _facts(header: Dataset, frame_count: int) -> InstanceFacts:
+def _facts(header: Header, frame_count: int) -> InstanceFacts:
     sides = _sides(header)
     shared = _items(header, "SharedFunctionalGroupsSequence")[:1]
     per_frame = _items(header, "PerFrameFunctionalGroupsSequence")
@@ -138,7 +154,7 @@ def _facts(header: Dataset, frame_count: int) -> InstanceFacts:
     )
 
 
-def _plane(groups: Sequence[Dataset], header: Dataset) -> Plane | None:
+def _plane(groups: Sequence[Header], header: Header) -> Plane | None:
     position = _macro_numbers(groups, "PlanePositionSequence", header, "ImagePositionPatient")
     turn = _macro_numbers(groups, "PlaneOrientationSequence", header, "ImageOrientationPatient")
     if len(position) != 3 or len(turn) != 6:
@@ -153,7 +169,7 @@ def _vector(values: Sequence[float]) -> Vector:
 
 
 def _macro_numbers(
-    groups: Sequence[Dataset], macro: str, header: Dataset, keyword: str
+    groups: Sequence[Header], macro: str, header: Header, keyword: str
 ) -> list[float]:
     for scope in _scopes(groups, macro, header):
         values = _numbers(scope, keyword)
@@ -162,17 +178,17 @@ def _macro_numbers(
     return []
 
 
-def _scopes(groups: Sequence[Dataset], macro: str, header: Dataset) -> Iterator[Dataset]:
+def _scopes(groups: Sequence[Header], macro: str, header: Header) -> Iterator[Header]:
     for group in groups:
         yield from _items(group, macro)[:1]
     yield header
 
 
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+def _items(dataset: Header, keyword: str) -> list[Header]:
     return list(dataset.get(keyword) or ())
 
 
-def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+def _numbers(dataset: Header, keyword: str) -> list[float]:
     values = [float(value) for value in _values(dataset.get(keyword))]
     return values if all(math.isfinite(value) for value in values) else []
 
@@ -196,7 +212,7 @@ def _turned(letters: str) -> str:
     return "".join(_OPPOSITE[letter] for letter in letters)
 
 
-def _sides(header: Dataset) -> Edges | None:
+def _sides(header: Header) -> Edges | None:
     """The letters of Patient Orientation: where rows and columns point to."""
     told = [str(value).strip().upper() for value in _values(header.get("PatientOrientation"))]
     if len(told) != 2 or not all(told) or any(set(text) - _OPPOSITE.keys() for text in told):
@@ -205,7 +221,7 @@ def _sides(header: Dataset) -> Edges | None:
     return _turned(right), right, _turned(bottom), bottom
 
 
-def _rate(header: Dataset) -> float | None:
+def _rate(header: Header) -> float | None:
     for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
         told = _numbers(header, keyword)
         if told and 0 < told[0] <= _FASTEST_PER_S:
@@ -216,7 +232,7 @@ def _rate(header: Dataset) -> float | None:
     return None
 
 
-def _lossy_ratio(header: Dataset) -> float | None:
+def _lossy_ratio(header: Header) -> float | None:
     if str(header.get("LossyImageCompression", "") or "").strip() != "01":
         return None
     told = _numbers(header, "LossyImageCompressionRatio")
@@ -224,7 +240,7 @@ def _lossy_ratio(header: Dataset) -> float | None:
     return math.prod(told) if told and all(1 <= one < _LARGEST for one in told) else 0.0
 
 
-def _windows(groups: Sequence[Dataset], header: Dataset) -> tuple[StoredWindow, ...]:
+def _windows(groups: Sequence[Header], header: Header) -> tuple[StoredWindow, ...]:
     for scope in _scopes(groups, "FrameVOILUTSequence", header):
         centers, widths = _numbers(scope, "WindowCenter"), _numbers(scope, "WindowWidth")
         if not centers or _items(scope, "VOILUTSequence"):
