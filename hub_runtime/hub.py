@@ -146,7 +146,9 @@ class Hub:
         )
         machines: dict[str, Wsgi] = {
             "/edge": self.edges.door,
-            "/orthanc": orthanc_service(self.base, self.access, self.trust.authenticate),
+            "/orthanc": orthanc_service(
+                self.base, self.access, self.index, self.trust.authenticate
+            ),
             "/xds/registry": self.registry.registry_app,
             "/xds/repository": self.registry.repository_app,
             "/xds/imaging": self.registry.imaging_app,

@@ -1,8 +1,9 @@
 """What an Orthanc asks the hub over HTTP: may this device store, and here is something new.
 
 `GET admission?ae=…` tells whether instances of that calling AE title may be taken; `POST hint` has
-the change feed looked at now. Who asks must prove to be a machine with the role `edge`; a token for
-one site speaks for that site alone.
+the change feed looked at now; `POST find` answers a C-FIND that reached Orthanc. Who asks must be a
+machine with the role `edge`, for `find` with one that may query too; a token for one site speaks
+for that site alone.
 """
 
 import json
@@ -14,28 +15,33 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from access_control.model import ANONYMOUS, Action, Purpose, Resource, Role, Subject
+from access_control.model import ANONYMOUS, Action, Purpose, Resource, Role, Site, Subject
 from access_control.policy import decide
 from access_control.sites import SiteDirectory
 from dicom_router.admission import TRIAL_SITE
+from dicom_router.model import Caller
 from edge_gateway.door_audit import DoorAudit
+from hub_kernel.errors import InvalidValueError
 from hub_runtime.foundation import Access, Foundation
 from hub_runtime.machine_authentication import Authenticate
+from hub_runtime.orthanc_queries import OrthancQueries, orthanc_queries
+from image_archive.index import ArchiveIndex
 
 Environ = dict[str, Any]
 ROUTES = Map(
     [
         Rule("/admission", endpoint="admission", methods=["GET"]),
         Rule("/hint", endpoint="hint", methods=["POST"]),
+        Rule("/find", endpoint="find", methods=["POST"]),
     ],
     redirect_defaults=False,
     merge_slashes=False,
 )
-_LONGEST_TITLE = 16
+_MOST_QUERY_BYTES = 65_536
 
 
 def orthanc_service(
-    base: Foundation, access: Access, authenticate: Authenticate
+    base: Foundation, access: Access, index: ArchiveIndex, authenticate: Authenticate
 ) -> "OrthancService":
     """Return the door of a hub."""
     return OrthancService(
@@ -43,6 +49,7 @@ def orthanc_service(
         sites=access.sites,
         audit=DoorAudit(base.database, access.audit),
         hinted=base.arrivals.set,
+        queries=orthanc_queries(base, access, index),
         accept_unknown=base.settings.router.accept_unknown_ae,
     )
 
@@ -55,6 +62,7 @@ class OrthancService:
     sites: SiteDirectory
     audit: DoorAudit
     hinted: Callable[[], None]
+    queries: OrthancQueries
     accept_unknown: bool
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -82,17 +90,43 @@ class OrthancService:
         if endpoint == "hint":
             self.hinted()
             return Response(status=204)
-        return self._admission(subject, request.args.get("ae", "")[:_LONGEST_TITLE])
+        if endpoint == "find":
+            return self._find(subject, request)
+        return self._admission(subject, request.args.get("ae", ""))
+
+    def _site(self, title: str) -> Site | None:
+        known = (site for site in self.sites.all() if title in site.ae_titles)
+        return next(known, TRIAL_SITE if self.accept_unknown else None)
 
     def _admission(self, subject: Subject, title: str) -> Response:
-        known = (site for site in self.sites.all() if title in site.ae_titles)
-        site = next(known, TRIAL_SITE if self.accept_unknown else None)
-        stores = site is not None and (
-            decide(
-                subject,
-                Action.STORE,
-                Resource("study", origin_site_id=site.site_id),
-                Purpose.TREATMENT,
-            ).allowed
-        )
-        return Response(json.dumps({"store": stores}), content_type="application/json")
+        site = self._site(title)
+        stores = site is not None and _may(subject, Action.STORE, site)
+        return _answered({"store": stores})
+
+    def _find(self, subject: Subject, request: Request) -> Response:
+        try:
+            asked = json.loads(request.get_data()[:_MOST_QUERY_BYTES])
+            title, called = str(asked["ae"]), str(asked["called"])
+            keys = {str(tag): str(value) for tag, value in asked["keys"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return Response(status=400)
+        site, address = self._site(title), request.remote_addr or ""
+        if site is None or not _may(subject, Action.QUERY, site):
+            self.audit.refused(subject, site.site_id if site else "", address, "may not query")
+            return Response(status=404)
+        try:
+            found = self.queries.find(keys, Caller(site, title, called, address))
+        except InvalidValueError:
+            return Response(status=400)
+        return Response(status=502) if found is None else _answered({"answers": found})
+
+
+def _may(subject: Subject, action: Action, site: Site) -> bool:
+    """Whether a machine may do this for that site: its rights, and the sites they hold at."""
+    concerned = frozenset({site.site_id})
+    resource = Resource("study", site_ids=concerned, origin_site_id=site.site_id)
+    return decide(subject, action, resource, Purpose.TREATMENT).allowed
+
+
+def _answered(told: dict[str, object]) -> Response:
+    return Response(json.dumps(told), content_type="application/json")

@@ -1,12 +1,13 @@
-"""A thin shim inside Orthanc (its Python plugin, 4.0 or later): the hub says who may store.
+"""A thin shim inside Orthanc (its Python plugin, 4.0 or later): the hub admits and finds.
 
-It holds no logic and no patient data: an AE title goes to the hub, yes or no comes back. It imports
-the standard library and the plugin's own module alone. That plugin and Orthanc's others are AGPL;
-this file is Apache-2.0 like the rest, and runs with them, in their process and apart from the hub.
-It must not be called orthanc.py, which would hide the plugin's module.
+It holds no logic and keeps no patient data: an AE title or a query goes to the hub, the answer
+comes back. It imports the standard library and the plugin's own module alone. That plugin and
+others of Orthanc are AGPL; this file is Apache-2.0 like the rest, and runs with them, in their
+process and apart from the hub. It must not be called orthanc.py, which would hide the module.
 
 Environment: EIRHUB_URL, as http://127.0.0.1:8080, and EIRHUB_TOKEN, which `eirhub token create
-orthanc --role edge` prints. Without them Orthanc does not start.
+orthanc --role edge --role clinician` prints (the second role is for queries). Without them Orthanc
+does not start.
 """
 
 import contextlib
@@ -71,6 +72,22 @@ def _changed(change, _level, _resource):
         _came.set()
 
 
+def _find(answers, query, calling, called):
+    """Have the hub answer a C-FIND; whatever goes wrong fails the query, and shows nothing."""
+    keys = {
+        f"{query.GetFindQueryTagGroup(n):04x}{query.GetFindQueryTagElement(n):04x}": (
+            query.GetFindQueryValue(n)
+        )
+        for n in range(query.GetFindQuerySize())
+    }
+    asked = {"ae": calling, "called": called, "keys": keys}
+    told = _ask("/find", data=json.dumps(asked).encode())
+    for answer in json.loads(told)["answers"]:
+        tags = {f"{tag[:4]},{tag[4:]}": value for tag, value in answer.items()}
+        dicom = orthanc.CreateDicom(json.dumps(tags), None, orthanc.CreateDicomFlags.NONE)
+        answers.FindAddAnswer(dicom)
+
+
 def _hint():
     while True:
         _came.wait()
@@ -81,5 +98,6 @@ def _hint():
 
 
 orthanc.RegisterIncomingCStoreInstanceFilter(_filter)
+orthanc.RegisterFindCallback(_find)
 orthanc.RegisterOnChangeCallback(_changed)
 threading.Thread(target=_hint, name="eirhub-hint", daemon=True).start()

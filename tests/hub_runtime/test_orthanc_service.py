@@ -15,19 +15,34 @@ from typing import Any
 import pytest
 import requests
 import urllib3
+from pydicom import Dataset
+from pynetdicom import AE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+)
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from access_control.audit import AuditTrail
+from access_control.consent import Consents
 from access_control.model import Role, Site
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
+from dicom_router.association_audit import AssociationAudit
+from dicom_router.handlers.c_find import FindRules, FindService
 from edge_gateway.door_audit import DoorAudit
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
+from hub_kernel.metrics import Metrics
 from hub_runtime.machine_authentication import by_credentials
+from hub_runtime.orthanc_queries import OrthancQueries
 from hub_runtime.orthanc_service import ROUTES, OrthancService
-from tests.dicom_router.instances import ct, encoded
+from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.index import ArchiveIndex
+from image_archive.model import InstanceOrigin
+from image_archive.service import ArchiveService
+from patient_index.same_person import SamePerson
+from tests.dicom_router.instances import ct, encoded, part10
 from tests.support.orthanc_server import PASSWORD, Orthanc
 from tests.support.ports import free_port
 from tests.support.pushing import Sent, push
@@ -36,6 +51,7 @@ from tests.support.tools import require_orthanc_plugins
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "orthanc"
 STUDY = "1.2.826.0.1.3680043.10.1603.8.97"
+CHINESE = {"SpecificCharacterSet": "GB18030", "PatientName": "王^小东", "PatientID": "970"}
 
 
 class _Quiet(WSGIRequestHandler):
@@ -84,23 +100,37 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     trail = AuditTrail(database, clock, b"k" * 32)
     trail.begin()
     hints = threading.Event()
+    archive = ArchiveService(database, FilesystemBackend(folder / "archive"), clock)
+    origin = InstanceOrigin("qingshan", sites.get("qingshan").assigning_authority, "", "", "")
+    archive.store_file(part10(ct(1, f"{STUDY}.0", **CHINESE)), origin)
+    queries = OrthancQueries(
+        FindService(
+            ArchiveIndex(database),
+            AssociationAudit(database, trail),
+            Consents(database, clock, SamePerson(database)),
+            Metrics(),
+            FindRules(100, "EIRHUB", UTC, always_relational=True),
+        )
+    )
     service = OrthancService(
         authenticate=by_credentials(tokens),
         sites=sites,
         audit=DoorAudit(database, trail),
         hinted=hints.set,
+        queries=queries,
         accept_unknown=False,
     )
     door = Door(service, tokens, hints)
     door.open()
     yield door
     door.close()
+    archive.close()
     database.dispose()
 
 
-def token(door: Door, role: Role, *sites: str) -> str:
+def token(door: Door, *roles: Role, site: str = "") -> str:
     end = datetime.now(UTC) + timedelta(days=1)
-    return door.tokens.create(f"{role} {uuid.uuid4()}", [role], sites or None, end)
+    return door.tokens.create(str(uuid.uuid4()), roles, [site] if site else None, end)
 
 
 def asked(door: Door, method: str, path: str, token: str = "") -> requests.Response:
@@ -122,7 +152,7 @@ def test_every_address_is_closed_to_all_but_machines_that_hand_over_studies(door
 
 
 def test_a_device_of_a_site_may_store_and_no_other(door: Door) -> None:
-    regional, local = token(door, Role.EDGE), token(door, Role.EDGE, "baihe")
+    regional, local = token(door, Role.EDGE), token(door, Role.EDGE, site="baihe")
 
     def may(title: str, credential: str) -> bool:
         stores = asked(door, "GET", f"/admission?ae={title}", credential).json()["store"]
@@ -135,6 +165,25 @@ def test_a_device_of_a_site_may_store_and_no_other(door: Door) -> None:
     assert not may("QINGSHAN_CT", local)
 
 
+def test_queries_need_a_machine_that_may_query_for_that_site(door: Door) -> None:
+    query = {"ae": "QINGSHAN_CT", "called": "ORTHANC", "keys": {"00080052": "STUDY"}}
+
+    def answered(asked: object, *roles: Role, site: str = "") -> int:
+        headers = {"Authorization": f"Bearer {token(door, *roles, site=site)}"}
+        address = f"{door.url}/orthanc/find"
+        return requests.post(address, json=asked, headers=headers, timeout=30).status_code
+
+    both = (Role.EDGE, Role.CLINICIAN)
+    assert answered(query, *both) == 200
+    assert answered(query, *both, site="qingshan") == 200
+    assert answered(query, *both, site="baihe") == 404
+    assert answered(query, Role.EDGE) == 404
+    assert answered(query, Role.CLINICIAN) == 404
+    assert answered(query | {"ae": "STRANGER"}, *both) == 404
+    for broken in ({}, [], query | {"keys": {"zz": ""}}, query | {"keys": {"00080052": "ROOM"}}):
+        assert answered(broken, *both) in {400, 502}
+
+
 @pytest.fixture(scope="module")
 def shimmed(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     """Orthanc as `config/orthanc` sets it up."""
@@ -142,10 +191,13 @@ def shimmed(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Or
     delivered = json.loads((CONFIG / "orthanc.json").read_text(encoding="utf-8"))
     moved = {"StorageDirectory", "IndexDirectory", "HttpPort", "DicomPort"}
     options = {name: value for name, value in delivered.items() if name not in moved}
+    options["DicomModalities"] = {
+        title: [title, "127.0.0.1", 104] for title in ("QINGSHAN_CT", "BAIHE_CT")
+    }
     options["PythonScript"] = str(CONFIG / "eirhub_shim.py")
     environment = {
         "EIRHUB_URL": door.url,
-        "EIRHUB_TOKEN": token(door, Role.EDGE),
+        "EIRHUB_TOKEN": token(door, Role.EDGE, Role.CLINICIAN),
         "EIRHUB_ORTHANC_TOKEN": PASSWORD,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -183,6 +235,42 @@ def test_without_the_hub_orthanc_goes_on_for_those_it_knows_and_takes_nothing_of
     finally:
         door.open()
     assert answers(shimmed, "BAIHE_CT", 6) == [0, 0]
+
+
+def found(server: Orthanc, calling: str, **keys: str) -> tuple[list[Dataset], int]:
+    """What C-FIND at Orthanc answers, and with what status it ends."""
+    entity = AE(calling)
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = entity.associate("127.0.0.1", server.dicom_port, ae_title="ORTHANC")
+    query = Dataset()
+    query.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in {"QueryRetrieveLevel": "STUDY", "PatientName": "", **keys}.items():
+        setattr(query, keyword, value)
+    answers = list(association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind))
+    association.release()
+    shown = [dataset for status, dataset in answers if dataset is not None]
+    return shown, answers[-1][0].Status
+
+
+def test_a_query_at_orthanc_is_answered_by_the_hub_for_the_site_that_asks(
+    door: Door, shimmed: Orthanc
+) -> None:
+    keys = {"StudyInstanceUID": "", "NumberOfStudyRelatedInstances": "", "ModalitiesInStudy": ""}
+    for name in ("王*", "wang*", "wxd"):
+        (one,), status = found(shimmed, "QINGSHAN_CT", **keys | {"PatientName": name})
+        assert status == 0
+        assert one.StudyInstanceUID == f"{STUDY}.0"
+        assert str(one.PatientName).startswith("王^小东")
+        assert (one.NumberOfStudyRelatedInstances, one.ModalitiesInStudy) == (1, "CT")
+        assert one.RetrieveAETitle == "ORTHANC"
+    assert found(shimmed, "BAIHE_CT", **keys) == ([], 0)
+    door.close()
+    try:
+        shown, status = found(shimmed, "QINGSHAN_CT", **keys)
+    finally:
+        door.open()
+    assert not shown
+    assert status != 0
 
 
 def test_orthancs_rest_api_opens_with_the_hubs_token_alone(shimmed: Orthanc) -> None:
