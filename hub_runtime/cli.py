@@ -12,6 +12,7 @@ from hub_runtime.commands.demo import demo
 from hub_runtime.commands.doctor import doctor
 from hub_runtime.commands.edge import edge
 from hub_runtime.commands.eir import eir
+from hub_runtime.commands.exit import export, import_all
 from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.ledger import ledger
@@ -57,6 +58,8 @@ for command in (
     doctor,
     backup,
     restore,
+    export,
+    import_all,
     viewer,
 ):
     main.add_command(command)

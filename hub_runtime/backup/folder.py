@@ -29,6 +29,7 @@ from hub_runtime.backup.model import (
     Manifest,
     manifest_of,
 )
+from image_archive.backend import require_key
 from image_archive.backends.filesystem import FilesystemBackend
 
 OBJECT_LIST = "objects.ndjson.gz"
@@ -40,30 +41,26 @@ _CHUNK_BYTES = 1_048_576
 
 @dataclass(frozen=True)
 class Generation:
-    """One complete backup: its name is the moment it was begun."""
+    """One complete backup (a `Source`): its name is the moment it was begun."""
 
     name: str
     folder: Path
 
     def manifest(self) -> Manifest:
-        """Return what it consists of.
-
-        Raises:
-            DamagedBackupError: the manifest is not what was written.
-            BackupError: a later version of the hub wrote it.
-        """
-        try:
-            said = (self.folder / _MANIFEST).read_bytes()
-            digest = (self.folder / _DIGEST).read_text("ascii", "replace").strip()
-        except OSError as error:
-            raise DamagedBackupError(f"{self.name}: {_MANIFEST}: {error.strerror}") from error
-        if hashlib.sha256(said).hexdigest() != digest:
-            raise DamagedBackupError(f"{self.name}: {_MANIFEST} is not what was written")
-        return manifest_of(json.loads(said))
+        """Return what it consists of; raises as `read_manifest`."""
+        return read_manifest(self.folder)
 
     def objects(self) -> Iterator[HeldObject]:
         """Yield what the archive held, in ascending order of the keys."""
         return _listed(self.folder / OBJECT_LIST)
+
+    def open_object(self, held: HeldObject) -> BinaryIO:
+        """Return the bytes of an object; raises OSError where there are none."""
+        return (self.folder.parent.parent / "objects" / require_key(held.key)).open("rb")
+
+    def rows(self, table: str) -> Iterator[bytes]:
+        """Yield the rows of a table, one line each."""
+        return lines_of(self.folder / f"rows/{table}.ndjson.gz")
 
 
 class BackupFolder:
@@ -124,11 +121,7 @@ class BackupFolder:
 
     def finish(self, folder: Path, manifest: Manifest) -> Generation:
         """Make the generation in `folder` complete: from the moment of return it is a backup."""
-        said = json.dumps(manifest.told(), ensure_ascii=False, indent=1).encode()
-        (folder / _MANIFEST).write_bytes(said)
-        (folder / _DIGEST).write_text(hashlib.sha256(said).hexdigest() + "\n", "ascii")
-        for path in (folder / _MANIFEST, folder / _DIGEST):
-            flush_file(path)
+        write_manifest(folder, manifest)
         for path in (folder / "rows", folder):
             sync_directory(path)
         self._generations.mkdir(mode=0o700, exist_ok=True)
@@ -178,6 +171,32 @@ class ListWriter:
             shutil.copyfileobj(plain, packed, _CHUNK_BYTES)
         partial.unlink()
         return held_file(self._folder, OBJECT_LIST)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of what is in `folder`, and its digest, durably."""
+    said = json.dumps(manifest.told(), ensure_ascii=False, indent=1).encode()
+    (folder / _MANIFEST).write_bytes(said)
+    (folder / _DIGEST).write_text(hashlib.sha256(said).hexdigest() + "\n", "ascii")
+    for path in (folder / _MANIFEST, folder / _DIGEST):
+        flush_file(path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest in `folder`.
+
+    Raises:
+        DamagedBackupError: there is none, or it is not what was written.
+        BackupError: a later version of the hub wrote it.
+    """
+    try:
+        said = (folder / _MANIFEST).read_bytes()
+        digest = (folder / _DIGEST).read_text("ascii", "replace").strip()
+    except OSError as error:
+        raise DamagedBackupError(f"{folder.name}: {_MANIFEST}: {error.strerror}") from error
+    if hashlib.sha256(said).hexdigest() != digest:
+        raise DamagedBackupError(f"{folder.name}: {_MANIFEST} is not what was written")
+    return manifest_of(json.loads(said))
 
 
 def left_behind(folder: Path) -> Iterator[HeldObject]:

@@ -1,7 +1,9 @@
 """What a backup consists of, and what can be wrong with one."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 from hub_kernel.errors import HubError
 
@@ -91,3 +93,37 @@ def manifest_of(said: dict[str, Any]) -> Manifest:
     rest = {"tables": tables, "files": files}
     lists = {name: tuple(said[name]) for name in ("damaged", "missing")}
     return Manifest(**{**said, **rest, **lists})
+
+
+class Source(Protocol):
+    """What a hub can be brought back from: a backup, or an export."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        ...
+
+    def manifest(self) -> Manifest:
+        """Return what it consists of.
+
+        Raises:
+            DamagedBackupError: that cannot be told.
+        """
+        ...
+
+    def objects(self) -> Iterator[HeldObject]:
+        """Yield the objects of the archive."""
+        ...
+
+    def open_object(self, held: HeldObject) -> BinaryIO:
+        """Return the bytes of one; raises OSError where there are none."""
+        ...
+
+    def rows(self, table: str) -> Iterator[bytes]:
+        """Yield the rows of a table, one line each."""
+        ...

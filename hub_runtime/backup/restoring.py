@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.exc import DBAPIError
@@ -23,8 +23,8 @@ from hub_kernel.errors import NotFoundError
 from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.backup import protected
-from hub_runtime.backup.checking import check_backup, object_digest
-from hub_runtime.backup.folder import PROTECTED, BackupFolder, Generation, flush_file, lines_of
+from hub_runtime.backup.checking import check_backup, digest_of
+from hub_runtime.backup.folder import PROTECTED, flush_file
 from hub_runtime.backup.marker import MARKER
 from hub_runtime.backup.model import (
     BackupError,
@@ -32,6 +32,7 @@ from hub_runtime.backup.model import (
     HeldObject,
     HeldTable,
     Manifest,
+    Source,
 )
 from hub_runtime.foundation import ARCHIVE_BACKENDS
 from hub_runtime.table_rows import ROWS, canonical, count, row_of, rows_of, set_sequences
@@ -53,34 +54,28 @@ class Restored:
     sessions: int
 
 
-def restore_backup(
-    target: Path,
-    settings: Settings,
-    show: Callable[[str], Progress],
-    name: str = "",
-    passphrase: str = "",
+def restore(
+    source: Source, settings: Settings, show: Callable[[str], Progress], passphrase: str = ""
 ) -> Restored:
-    """Restore the backup `name` in `target` (the newest where none is named) as `settings` say.
+    """Bring the hub in `source` back as `settings` say.
 
     Raises:
         DamagedBackupError: something in it is not what was written; nothing has been restored.
-        BackupError: there is no such backup, or the place to restore to is not empty.
+        BackupError: the place to restore to is not empty, or the passphrase is another.
     """
-    folder = BackupFolder(target)
-    generation = folder.generation(name)
     data = settings.hub.data_dir
-    resumed = _may_restore(data, generation)
-    manifest = check_backup(folder, generation, show("checking"), passphrase)
-    _mark(data, generation)
+    resumed = _may_restore(data, source)
+    manifest = check_backup(source, show("checking"), passphrase)
+    _mark(data, source)
     database = Database(settings.database_url)
     backend = ARCHIVE_BACKENDS[settings.archive.backend](settings)
     try:
         if not resumed:
             _require_empty(database, backend)
-        _restore_objects(folder, generation, manifest, (backend, show("objects")))
-        _restore_rows(database, generation, manifest, show("rows"))
+        _restore_objects(source, manifest, backend, show("objects"))
+        _restore_rows(database, source, manifest, show("rows"))
         schema.upgrade(database)
-        files = protected.unpack((generation.folder / PROTECTED).read_bytes(), passphrase)
+        files = protected.unpack((source.folder / PROTECTED).read_bytes(), passphrase)
         protected.write(files, data)
         sessions = _forget_what_passed(database)
     finally:
@@ -88,10 +83,10 @@ def restore_backup(
         database.dispose()
     (data / MARKER).unlink()
     sync_directory(data)
-    return Restored(generation.name, manifest, sessions)
+    return Restored(source.name, manifest, sessions)
 
 
-def _may_restore(data: Path, generation: Generation) -> bool:
+def _may_restore(data: Path, source: Source) -> bool:
     """Return whether an earlier restore of this backup is to be gone on with.
 
     Raises:
@@ -99,8 +94,8 @@ def _may_restore(data: Path, generation: Generation) -> bool:
     """
     marker = data / MARKER
     if marker.is_file():
-        begun = json.loads(marker.read_bytes() or b"{}").get("generation", generation.name)
-        if begun != generation.name:
+        begun = json.loads(marker.read_bytes() or b"{}").get("source", source.name)
+        if begun != source.name:
             raise BackupError(f"{data} is half restored from {begun}; name that one, or empty it")
         return True
     if data.exists() and any(data.iterdir()):
@@ -108,9 +103,9 @@ def _may_restore(data: Path, generation: Generation) -> bool:
     return False
 
 
-def _mark(data: Path, generation: Generation) -> None:
+def _mark(data: Path, source: Source) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (data / MARKER).write_text(json.dumps({"generation": generation.name}), "utf-8")
+    (data / MARKER).write_text(json.dumps({"source": source.name}), "utf-8")
     flush_file(data / MARKER)
     sync_directory(data)
 
@@ -124,33 +119,27 @@ def _require_empty(database: Database, backend: ArchiveBackend) -> None:
 
 
 def _restore_objects(
-    folder: BackupFolder,
-    generation: Generation,
-    manifest: Manifest,
-    to: tuple[ArchiveBackend, Progress],
+    source: Source, manifest: Manifest, backend: ArchiveBackend, progress: Progress
 ) -> None:
-    backend, progress = to
-    objects = folder.objects()
-    for number, held in enumerate(generation.objects(), start=1):
+    for number, held in enumerate(source.objects(), start=1):
         if not _is_there(backend, held):
-            _copy(objects, backend, held.key)
+            _copy(source.open_object(held), backend, held.key)
             if not _is_there(backend, held):
                 raise BackupError(f"{held.key}: what was restored reads back differently")
         progress(number, manifest.objects)
-    objects.close()
 
 
 def _is_there(backend: ArchiveBackend, held: HeldObject) -> bool:
     try:
-        return object_digest(backend, held.key) == (held.size, held.sha256)
+        return digest_of(backend.open(held.key)) == (held.size, held.sha256)
     except NotFoundError:
         return False
 
 
-def _copy(source: ArchiveBackend, target: ArchiveBackend, key: str) -> None:
+def _copy(stream: BinaryIO, target: ArchiveBackend, key: str) -> None:
     pending = target.create()
     try:
-        with source.open(key) as stream:
+        with stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 pending.write(chunk)
         pending.publish(key)
@@ -159,7 +148,7 @@ def _copy(source: ArchiveBackend, target: ArchiveBackend, key: str) -> None:
 
 
 def _restore_rows(
-    database: Database, generation: Generation, manifest: Manifest, progress: Progress
+    database: Database, source: Source, manifest: Manifest, progress: Progress
 ) -> None:
     """Load all rows in one transaction and read them back, unless an earlier run has."""
     if schema.revision_of(database) not in {None, manifest.revision}:
@@ -171,14 +160,14 @@ def _restore_rows(
             return
         done = 0
         for held in manifest.tables:
-            _load(writing, tables[held.name], held, generation)
+            _load(writing, tables[held.name], held, source)
             done += held.rows
             progress(done, manifest.rows)
         set_sequences(writing, list(tables.values()))
 
 
-def _load(writing: Connection, table: Table, held: HeldTable, generation: Generation) -> None:
-    lines = lines_of(generation.folder / f"rows/{held.name}.ndjson.gz")
+def _load(writing: Connection, table: Table, held: HeldTable, source: Source) -> None:
+    lines = source.rows(held.name)
     while some := list(islice(lines, ROWS)):
         try:
             writing.execute(insert(table), [_row(line, table) for line in some])

@@ -41,7 +41,7 @@ from image_archive.reading import skip_file_meta
 from image_archive.tables import INSTANCE
 
 # Made again from the instances whenever somebody asks for it.
-_DERIVED = ("metadata/", "thumbnails/")
+DERIVED = ("metadata/", "thumbnails/")
 _CHUNK_BYTES = 1_048_576
 _FLUSH_EVERY = 100
 _SNAPSHOTS = 3
@@ -127,22 +127,25 @@ def _take(
     return Taken(done.name, manifest, copied.new, copied.new_bytes)
 
 
-def dump_tables(database: Database, making: Path, progress: Progress) -> list[HeldTable]:
+def dump_tables(
+    database: Database, making: Path, progress: Progress, *, packed: bool = True
+) -> list[HeldTable]:
     """Write every row of every table below `making/rows`, all as of one moment."""
     tables = list(schema.METADATA.sorted_tables)
     with database.engine.connect() as reading:
         begin_snapshot(reading)
         total, done, held = sum(count(reading, table) for table in tables), 0, []
         for table in tables:
-            held.append(_dump(reading, table, making))
+            held.append(_dump(reading, table, making, packed=packed))
             done += held[-1].rows
             progress(done, max(total, done))
     return held
 
 
-def _dump(reading: Connection, table: Table, making: Path) -> HeldTable:
+def _dump(reading: Connection, table: Table, making: Path, *, packed: bool) -> HeldTable:
     digest, rows = hashlib.sha256(), 0
-    with compressed(making / f"rows/{table.name}.ndjson.gz") as file:
+    plain = making / f"rows/{table.name}.ndjson"
+    with compressed(plain.with_suffix(".ndjson.gz")) if packed else plain.open("wb") as file:
         for row in rows_of(reading, table):
             line = canonical(row)
             digest.update(line)
@@ -176,7 +179,7 @@ class _Copying:
         target = self.folder.objects()
         candidate = next(known, None)
         for number, key in enumerate(self.source.keys(), start=1):
-            if key.startswith(_DERIVED):
+            if key.startswith(DERIVED):
                 continue
             found = None
             while candidate is not None and candidate.key <= key:

@@ -13,13 +13,13 @@ from hub_kernel.settings import Settings
 from hub_runtime.backup.checking import check_backup
 from hub_runtime.backup.folder import BackupFolder
 from hub_runtime.backup.model import Manifest
-from hub_runtime.backup.restoring import restore_backup
+from hub_runtime.backup.restoring import restore as bring_back
 from hub_runtime.backup.taking import Taken, take_backup
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 
 _TARGET = click.argument("target", type=click.Path(file_okay=False, path_type=Path))
-_PASSPHRASE = click.option(
+PASSPHRASE = click.option(
     "--passphrase-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the passphrase that closes keys and settings.",
@@ -29,7 +29,7 @@ _GENERATION = click.option("--generation", default="", help="Which backup; the n
 
 @click.command()
 @_TARGET
-@_PASSPHRASE
+@PASSPHRASE
 @_GENERATION
 @click.option("--verify", is_flag=True, help="Take none: read a backup again, exit 1 if damaged.")
 @click.option("--list", "listed", is_flag=True, help="Take none: list the backups in TARGET.")
@@ -42,30 +42,30 @@ def backup(settings: Settings, target: Path, *, as_json: bool, **wanted: Any) ->
     Objects that an earlier backup has are not copied again, and one that was interrupted goes on.
     TARGET holds patient data and keys; it belongs on another machine.
     """
-    folder, passphrase = BackupFolder(target), _passphrase(wanted["passphrase_file"])
+    folder, passphrase = BackupFolder(target), passphrase_of(wanted["passphrase_file"])
     if wanted["listed"]:
         found = {one.name: one.manifest() for one in folder.generations()}
-        told = [{"generation": name, **_told(manifest)} for name, manifest in found.items()]
-        words = [f"{name}: {_words(manifest)}" for name, manifest in found.items()]
+        told = [{"generation": name, **told_of(manifest)} for name, manifest in found.items()]
+        words = [f"{name}: {words_of(manifest)}" for name, manifest in found.items()]
         return answer(told, "\n".join(words) or f"no backup in {target}", as_json=as_json)
     if wanted["verify"]:
         one = folder.generation(wanted["generation"])
-        with _bars() as show:
-            manifest = check_backup(folder, one, show("checking"), passphrase or None)
-        words_of_it = f"{one.name} is whole: {_words(manifest)}"
-        return answer({"generation": one.name, **_told(manifest)}, words_of_it, as_json=as_json)
-    with opened_hub(settings) as hub, _bars() as show:
+        with bars() as show:
+            manifest = check_backup(one, show("checking"), passphrase or None)
+        words_of_it = f"{one.name} is whole: {words_of(manifest)}"
+        return answer({"generation": one.name, **told_of(manifest)}, words_of_it, as_json=as_json)
+    with opened_hub(settings) as hub, bars() as show:
         taken = take_backup(hub, target, show, passphrase)
         removed = _keep_newest(folder, wanted["keep"])
         hub.access.audit.record_now(command_run("backup", f"taken {taken.generation}"))
     told_of_it = {"generation": taken.generation, "copied": taken.copied, "removed": removed}
-    answer(told_of_it | _told(taken.manifest), _taken_words(taken), as_json=as_json)
+    answer(told_of_it | told_of(taken.manifest), _taken_words(taken), as_json=as_json)
     return None
 
 
 @click.command()
 @_TARGET
-@_PASSPHRASE
+@PASSPHRASE
 @_GENERATION
 @json_option
 @with_settings
@@ -82,17 +82,22 @@ def restore(
     The whole backup is read and compared first; a damaged one restores nothing. Interrupted, the
     same command goes on. Everybody has to sign in again.
     """
-    with _bars() as show:
-        back = restore_backup(target, settings, show, generation, _passphrase(passphrase_file))
+    with bars() as show:
+        back = bring_back(
+            BackupFolder(target).generation(generation),
+            settings,
+            show,
+            passphrase_of(passphrase_file),
+        )
     with opened_hub(settings) as hub:
         hub.access.audit.record_now(command_run("restore", f"restored {back.generation}"))
     words = [
-        f"{back.generation} is restored: {_words(back.manifest)}",
+        f"{back.generation} is restored: {words_of(back.manifest)}",
         f"{back.sessions} sessions ended; links that were revoked since then hold again",
         f"settings it ran with: {settings.hub.data_dir / 'configuration'}",
     ]
     told = {"generation": back.generation, "sessions_ended": back.sessions}
-    answer(told | _told(back.manifest), "\n".join(words), as_json=as_json)
+    answer(told | told_of(back.manifest), "\n".join(words), as_json=as_json)
 
 
 def _keep_newest(folder: BackupFolder, most: int | None) -> list[str]:
@@ -103,7 +108,8 @@ def _keep_newest(folder: BackupFolder, most: int | None) -> list[str]:
     return [one.name for one in doomed]
 
 
-def _passphrase(file: Path | None) -> str:
+def passphrase_of(file: Path | None) -> str:
+    """Return the passphrase in `file`, empty for none."""
     if file is None:
         return ""
     said = file.read_text("utf-8").rstrip("\r\n")
@@ -113,7 +119,7 @@ def _passphrase(file: Path | None) -> str:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str], Progress]]:
+def bars() -> Iterator[Callable[[str], Progress]]:
     """Give a progress bar for each label; all are left finished."""
     bars: list[Progress] = []
 
@@ -130,7 +136,8 @@ def _bars() -> Iterator[Callable[[str], Progress]]:
             bars[-1].close()
 
 
-def _told(manifest: Manifest) -> dict[str, object]:
+def told_of(manifest: Manifest) -> dict[str, object]:
+    """Return what a script would read of a manifest."""
     return {
         "taken_at": manifest.taken_at,
         "version": manifest.version,
@@ -144,7 +151,8 @@ def _told(manifest: Manifest) -> dict[str, object]:
     }
 
 
-def _words(manifest: Manifest) -> str:
+def words_of(manifest: Manifest) -> str:
+    """Return a manifest in words."""
     closed = "encrypted" if manifest.encrypted else "not encrypted"
     return (
         f"{manifest.rows} rows of {len(manifest.tables)} tables, {manifest.objects} objects of "
@@ -154,7 +162,7 @@ def _words(manifest: Manifest) -> str:
 
 def _taken_words(taken: Taken) -> str:
     manifest = taken.manifest
-    lines = [f"{taken.generation}: {_words(manifest)}; {taken.copied} objects copied anew"]
+    lines = [f"{taken.generation}: {words_of(manifest)}; {taken.copied} objects copied anew"]
     if manifest.damaged or manifest.missing:
         lines.append(
             f"{len(manifest.damaged)} objects were damaged and {len(manifest.missing)} instances "

@@ -23,8 +23,8 @@ from hub_runtime import schema
 from hub_runtime.backup.checking import check_backup
 from hub_runtime.backup.folder import BackupFolder, Generation
 from hub_runtime.backup.model import BackupError, DamagedBackupError, Manifest
-from hub_runtime.backup.restoring import restore_backup
-from hub_runtime.backup.taking import Taken, take_backup
+from hub_runtime.backup.restoring import restore
+from hub_runtime.backup.taking import DERIVED, Taken, take_backup
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.hub import Hub
 from hub_runtime.table_rows import canonical, rows_of
@@ -71,7 +71,7 @@ def copied(taken: Path, tmp_path: Path) -> BackupFolder:
 def restored(target: Path, data: Path, **sections: object) -> Hub:
     quick = StudySettings(quiet_period_s=0.001)
     settings = Settings(hub=HubSettings(data_dir=data), study=quick, **sections)  # type: ignore[arg-type]
-    restore_backup(target, settings, quiet, passphrase=SECRET)
+    restore(BackupFolder(target).generation(), settings, quiet, SECRET)
     return build_hub(settings)
 
 
@@ -81,7 +81,7 @@ def bytes_of(hub: Hub) -> dict[str, str]:
     for key in list(hub.base.backend.originals.keys()):
         with hub.base.backend.originals.open(key) as stream:
             found[key] = hashlib.sha256(stream.read()).hexdigest()
-    return {key: digest for key, digest in found.items() if not key.startswith("metadata/")}
+    return {key: digest for key, digest in found.items() if not key.startswith(DERIVED)}
 
 
 def rows_in(database: Database, *, but: frozenset[str] = frozenset({"user_session"})) -> object:
@@ -172,7 +172,7 @@ def test_an_older_backup_goes_and_the_newer_stays_whole(source: Hub, tmp_path: P
     pending.publish("renditions/zz/old")
     folder.remove(old)
     assert folder.generations() == [new]
-    check_backup(folder, new, quiet(""))
+    check_backup(new, quiet(""))
 
 
 def test_keys_and_settings_are_closed(taken: Path) -> None:
@@ -187,7 +187,7 @@ def test_without_its_passphrase_nothing_is_restored(
 ) -> None:
     settings = Settings(hub=HubSettings(data_dir=tmp_path / "new"))
     with pytest.raises(BackupError, match="passphrase"):
-        restore_backup(taken, settings, quiet, passphrase=passphrase)
+        restore(BackupFolder(taken).generation(), settings, quiet, passphrase)
     assert not (tmp_path / "new").exists()
 
 
@@ -208,7 +208,7 @@ def test_a_flipped_byte_is_found_before_anything_is_restored(
     path.write_bytes(content)
     settings = Settings(hub=HubSettings(data_dir=tmp_path / "new"))
     with pytest.raises(DamagedBackupError):
-        restore_backup(copied.root, settings, quiet, passphrase=SECRET)
+        restore(BackupFolder(copied.root).generation(), settings, quiet, SECRET)
     assert not (tmp_path / "new").exists()
 
 
@@ -223,7 +223,7 @@ def test_a_folder_that_holds_something_is_left_alone(taken: Path, tmp_path: Path
     (tmp_path / "file").write_text("mine")
     settings = Settings(hub=HubSettings(data_dir=tmp_path))
     with pytest.raises(BackupError, match="not empty"):
-        restore_backup(taken, settings, quiet, passphrase=SECRET)
+        restore(BackupFolder(taken).generation(), settings, quiet, SECRET)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -238,7 +238,7 @@ def test_an_interrupted_restore_keeps_the_hub_out_and_goes_on(taken: Path, tmp_p
         return progress
 
     with pytest.raises(KeyboardInterrupt):
-        restore_backup(taken, settings, interrupted, passphrase=SECRET)
+        restore(BackupFolder(taken).generation(), settings, interrupted, SECRET)
     with pytest.raises(ConfigurationError, match="half restored"):
         build_hub(settings)
     back = restored(taken, tmp_path / "new")
@@ -262,7 +262,7 @@ def test_a_damaged_instance_is_named_and_a_good_copy_is_never_replaced(tmp_path:
     assert (good.manifest.damaged, again.manifest.damaged) == ((), ())
     assert spoiled.manifest.damaged == (key,)
     folder = BackupFolder(tmp_path / "target")
-    check_backup(folder, folder.generation(), quiet(""))
+    check_backup(folder.generation(), quiet(""))
 
 
 def test_a_hub_on_postgresql_and_a_bucket_comes_back_there_and_here(
@@ -383,10 +383,10 @@ def _go_on(data: Path, target: Path) -> None:
     """What stands as a backup is whole, and the next run makes one from what there is."""
     folder = BackupFolder(target)
     for one in folder.generations():
-        check_backup(folder, one, quiet(""))
+        check_backup(one, quiet(""))
     hub = build_hub(Settings(hub=HubSettings(data_dir=data)))
     taken: Taken = take_backup(hub, target, quiet)
-    manifest: Manifest = check_backup(folder, _newest(folder, taken), quiet(""))
+    manifest: Manifest = check_backup(_newest(folder, taken), quiet(""))
     assert manifest.objects == 2
     assert folder.cut_short() == []
     hub.close()

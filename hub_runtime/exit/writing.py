@@ -1,0 +1,190 @@
+"""Write everything a hub holds to a folder of plain files, beside the running hub."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import select
+
+from access_control.secrets import sync_directory
+from hub_kernel.database import Database
+from hub_kernel.errors import NotFoundError
+from hub_runtime import schema
+from hub_runtime.backup import protected
+from hub_runtime.backup.checking import digest_of
+from hub_runtime.backup.folder import PROTECTED, BackupFolder, held_file, write_manifest
+from hub_runtime.backup.model import BackupError, Manifest
+from hub_runtime.backup.taking import DERIVED, dump_tables
+from hub_runtime.exit.describing import README, schema_description
+from hub_runtime.exit.folder import DICOM, FILES, OBJECTS, ExportedObject
+from hub_runtime.hub import Hub
+from image_archive.backend import ArchiveBackend
+from image_archive.tables import INSTANCE, SERIES, STUDY
+
+_CHUNK_BYTES = 1_048_576
+_PER_QUERY = 500
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_INDEX = "index.csv"
+_COLUMNS = (
+    STUDY.c.site_id,
+    STUDY.c.issuer_namespace,
+    STUDY.c.issuer_oid,
+    STUDY.c.patient_id,
+    STUDY.c.name_ideographic,
+    STUDY.c.name_alphabetic,
+    STUDY.c.patient_birth_date,
+    STUDY.c.patient_sex,
+    STUDY.c.accession_number,
+    STUDY.c.study_date,
+    STUDY.c.study_description,
+    SERIES.c.modality,
+    SERIES.c.body_part_examined,
+    STUDY.c.study_instance_uid,
+    SERIES.c.series_instance_uid,
+    INSTANCE.c.sop_instance_uid,
+    INSTANCE.c.received_at,
+    INSTANCE.c.dataset_sha256,
+)
+
+Progress = Callable[[int, int], None]
+
+
+def export_everything(
+    hub: Hub, target: Path, show: Callable[[str], Progress], passphrase: str = ""
+) -> Manifest:
+    """Write a full export of `hub` to the folder `target`; one that was cut short goes on.
+
+    Raises:
+        BackupError: the folder holds something else, or another export is under way.
+        OSError: it cannot be written.
+    """
+    folder = target.absolute()
+    _require_own(folder)
+    with BackupFolder(folder).alone():
+        (folder / "manifest.json").unlink(missing_ok=True)
+        hub.archive.settled()
+        now = hub.base.clock.now()
+        (folder / "rows").mkdir(mode=0o700, exist_ok=True)
+        (folder / PROTECTED).write_bytes(protected.pack(hub.settings, passphrase))
+        (folder / "README.md").write_text(README, "utf-8")
+        (folder / "schema.json").write_text(schema_description(), "utf-8")
+        tables = dump_tables(hub.database, folder, show("rows"), packed=False)
+        expected = next(table.rows for table in tables if table.name == INSTANCE.name)
+        objects, size = _Writing(hub.database, hub.base.backend, folder).run(
+            expected, show("files")
+        )
+        names = [PROTECTED, "README.md", "schema.json", FILES, _INDEX]
+        names += [f"rows/{table.name}.ndjson" for table in tables]
+        manifest = Manifest(
+            taken_at=now.isoformat(),
+            version=version("eirhub"),
+            revision=schema.head(),
+            hub=hub.settings.hub.name,
+            tables=tuple(tables),
+            files=tuple(held_file(folder, name) for name in names),
+            objects=objects,
+            object_bytes=size,
+            encrypted=bool(passphrase),
+        )
+        write_manifest(folder, manifest)
+        sync_directory(folder)
+    return manifest
+
+
+def _require_own(folder: Path) -> None:
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and "lock" not in held:
+        raise BackupError(f"{folder} is not empty, and no export that could go on")
+
+
+@dataclass(frozen=True)
+class _Writing:
+    database: Database
+    backend: ArchiveBackend
+    folder: Path
+
+    def run(self, expected: int, progress: Progress) -> tuple[int, int]:
+        """Write every object of the archive as a file; return how many, and their bytes."""
+        count = size = 0
+        index = self.folder / _INDEX
+        with (self.folder / FILES).open("wb") as files, index.open("w", encoding="utf-8") as lines:
+            table = csv.writer(lines)
+            table.writerow(["path", *(column.name for column in _COLUMNS)])
+            for key, row in self._keys():
+                held = self._written(key, row)
+                if held is None:
+                    continue
+                files.write(held.line())
+                if row is not None:
+                    table.writerow([held.path, *map(_cell, row)])
+                count += 1
+                size += held.size
+                progress(count, max(count, expected))
+        return count, size
+
+    def _keys(self) -> Iterator[tuple[str, Any]]:
+        """Yield every key with the row of the instance it holds, None for other objects."""
+        everything = self.backend.keys()
+        found = (key for key in everything if not key.startswith(DERIVED))
+        while some := list(islice(found, _PER_QUERY)):
+            rows = self._rows(some)
+            yield from ((key, rows.get(key)) for key in some)
+
+    def _rows(self, keys: list[str]) -> dict[str, Any]:
+        wanted = (
+            select(INSTANCE.c.storage_key, *_COLUMNS)
+            .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+            .join(STUDY, STUDY.c.id == SERIES.c.study_row_id)
+            .where(INSTANCE.c.storage_key.in_(keys))
+        )
+        with self.database.read() as session:
+            return {row[0]: row[1:] for row in session.execute(wanted)}
+
+    def _written(self, key: str, row: Any) -> ExportedObject | None:
+        """Write one object, unless an earlier run has; None when it was removed meanwhile."""
+        path = f"{OBJECTS}/{key}" if row is None else _dicom_path(row)
+        target = self.folder / path
+        try:
+            if target.is_file() and target.stat().st_size == self.backend.size(key):
+                return ExportedObject(key, *digest_of(target.open("rb")), path)
+            with self.backend.open(key) as stream:
+                return ExportedObject(key, *_copied(stream, target), path)
+        except NotFoundError:
+            return None
+
+
+def _copied(stream: Any, target: Path) -> tuple[int, str]:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.part")
+    digest, size = hashlib.sha256(), 0
+    with draft.open("wb") as file:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(target)
+    return size, digest.hexdigest()
+
+
+def _dicom_path(row: Any) -> str:
+    """Return where an instance lies: unique identifiers are digits and dots alone."""
+    found = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    day = found["study_date"] or found["received_at"].date()
+    uids = (found["study_instance_uid"], found["series_instance_uid"], found["sop_instance_uid"])
+    site = quote(found["site_id"], safe="").replace(".", "%2E") or "-"
+    return f"{DICOM}/{site}/{day.isoformat()}/{'/'.join(uids)}.dcm"
+
+
+def _cell(value: Any) -> str:
+    """Return a cell that a spreadsheet shows and does not run."""
+    said = "" if value is None else str(value)
+    return f"'{said}" if said.startswith(_FORMULA) else said
