@@ -222,6 +222,37 @@ def test_a_success_forgives_earlier_mistakes(links: SharedLinks, link: NewLink) 
         assert links.open(link.token, link.passcode, PHONE)
 
 
+def test_wrong_passcodes_between_honest_openings_lock_a_link_in_the_end(
+    links: SharedLinks, link: NewLink
+) -> None:
+    for _ in range(5):
+        _fail(links, link.token, 6)
+        if not links.links_of(STUDY)[0].locked:
+            assert links.open(link.token, link.passcode, PHONE)
+    assert links.links_of(STUDY)[0].locked
+    _fail(links, link.token, 1, link.passcode)
+
+
+def test_a_refusal_knows_what_a_living_link_still_takes(
+    links: SharedLinks, link: NewLink, request_: ShareRequest
+) -> None:
+    for left in range(9, -1, -1):
+        with pytest.raises(LinkRefusedError) as refused:
+            links.open(link.token, WRONG, PHONE)
+        assert refused.value.remaining == left
+    for token, passcode in ((link.token, link.passcode), ("g" * 43, WRONG)):
+        with pytest.raises(LinkRefusedError) as refused:
+            links.open(token, passcode, PHONE)
+        assert refused.value.remaining is None
+    other = links.create(request_)
+    for _ in range(4):
+        _fail(links, other.token, 7)
+        links.open(other.token, other.passcode, PHONE)
+    with pytest.raises(LinkRefusedError) as refused:
+        links.open(other.token, WRONG, PHONE)
+    assert refused.value.remaining == 1, "29 of 30 in all, whatever the row"
+
+
 def test_a_locked_link_stays_locked(links: SharedLinks, link: NewLink, clock: FixedClock) -> None:
     _fail(links, link.token, 10)
     clock.advance(days=6)

@@ -260,10 +260,13 @@ def test_over_revoked_used_up_and_guessed_links_are_not_found_alike(
 
 
 def test_who_opened_it_reads_that_an_app_did_and_for_whom(made: Made, region: Region) -> None:
-    made.app.ask(made.link.passcode, recipient="Dr. 张\u202e <b>Clinic</b>")
     browser = Browser(region)
     browser.send(f"/share/{made.link.token}", passcode=made.link.passcode)
+    made.app.ask(made.link.passcode, recipient="Dr. 张\u202e <b>Clinic</b>")
     page = browser.get("/share/exam").get_data(as_text=True)
+    app, own = (one.get_text(" ") for one in browser.page("/share/exam").select(".visits li"))
+    assert "this visit" in own
+    assert "this visit" not in app
     assert "Dr. 张\\u202e &lt;b&gt;Clinic&lt;/b&gt;" in page
     assert "203.0.113.9" in page
     records = region.hub.access.audit.search(AuditQuery(action="open_link")).records
