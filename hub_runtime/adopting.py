@@ -1,5 +1,6 @@
 """Orthanc as a second door, wired: the job that follows it."""
 
+import logging
 import threading
 
 from hub_kernel.periodic_jobs import PeriodicJob
@@ -7,7 +8,10 @@ from hub_runtime.hub import Hub
 from hub_runtime.orthanc_door import OrthancDoor
 from image_archive.adoption import Adoption
 from image_archive.backends.orthanc import OrthancBackend
+from image_archive.errors import ArchiveError
 from image_archive.tiers import TieredBackend
+
+log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.05
 
@@ -30,10 +34,21 @@ def adoption_jobs(hub: Hub) -> list[PeriodicJob]:
         return []
     arrivals, stopping = hub.base.arrivals, threading.Event()
 
+    failing = threading.Event()
+
     def run() -> None:
         arrivals.wait(0.0 if stopping.is_set() else hub.settings.orthanc.poll_s)
         arrivals.clear()
-        following.run()
+        try:
+            following.run()
+        except ArchiveError as error:
+            if not failing.is_set():
+                log.warning("Orthanc cannot be followed now", extra={"error": str(error)})
+            failing.set()
+        else:
+            if failing.is_set():
+                log.warning("Orthanc is followed again")
+            failing.clear()
 
     def interrupt() -> None:
         stopping.set()

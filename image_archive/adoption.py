@@ -89,11 +89,17 @@ class Adoption:
         return adopted, last
 
     def _is_followed(self, position: Change) -> bool:
-        """Whether the change that was seen last still stands where it was seen."""
-        if not position.number:
-            first = self.client.changes(0, 1)
-            return not first or first[0].number == 1
-        return self.client.changes(position.number - 1, 1)[:1] == [position]
+        """Whether the feed still is the one whose change was seen last.
+
+        A change goes with the resource it tells of; where only that is gone, older ones stand.
+        """
+        first, newest = self.client.changes(0, 1), self.client.last_change().number
+        if not position.kind:  # there was none to be seen
+            return newest == position.number or [c.number for c in first] == [position.number + 1]
+        there = self.client.changes(position.number - 1, 1)
+        if there and there[0].number == position.number:
+            return there[0] == position
+        return bool(first) and first[0].number < position.number <= newest
 
     def _adopt(self, instance_ids: Iterable[str]) -> int:
         with ThreadPoolExecutor(_IN_PARALLEL) as pool:

@@ -235,13 +235,51 @@ def test_an_orthanc_with_another_past_is_looked_at_from_its_beginning(
 
 
 def test_changes_that_somebody_deleted_lose_nothing(
-    adoption: Adoption, archive: ArchiveService, database: Database, server: Orthanc
+    adoption: Adoption,
+    archive: ArchiveService,
+    database: Database,
+    server: Orthanc,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.clear()
     sent = study_of(3)
     send(server, sent)
     server.rest("DELETE", "/changes")
     assert adoption.run() == 3
     assert indexed(archive, database) == uids(sent)
+    assert looked_at_everything(caplog) == 1
+    server.rest("DELETE", "/changes")
+    more = study_of(2)
+    for _ in range(3):
+        adoption.run()
+    send(server, more)
+    assert adoption.run() == 2
+    assert adoption.run() == 0
+    assert indexed(archive, database) == uids([*sent, *more])
+    assert looked_at_everything(caplog) == 2
+
+
+def test_a_study_deleted_in_orthanc_makes_nobody_look_at_everything(
+    adoption: Adoption, server: Orthanc, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, last = study_of(2), study_of(2)
+    send(server, first)
+    send(server, last)
+    assert adoption.run() == 4
+    adoption.archive.settled()
+    adoption.run()
+    newest = server.rest("GET", "/changes?last")["Changes"][-1]
+    study = server.rest("GET", f"{newest['Path']}/study")["ID"]
+    server.rest("DELETE", f"/studies/{study}")
+    caplog.clear()
+    more = study_of(3)
+    send(server, more)
+    assert adoption.run() == 3
+    assert looked_at_everything(caplog) == 0
+
+
+def looked_at_everything(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("feed is new" in one.message for one in caplog.records)
 
 
 def test_a_lost_index_is_made_again_from_what_orthanc_holds(
