@@ -142,7 +142,7 @@ class Tiering:
         far = self._backend.far
         near = {key: _size(self._backend.near, key) for key in _keys(row)}
         there = {key: size for key, size in near.items() if size is not None}
-        if any(_size(far, key) != size for key, size in there.items()):
+        if any(_digest(far, key) != _digest(self._backend.near, key) for key in there):
             if not dry_run:
                 self._forget(row.id)  # it is copied once more
             return
@@ -254,25 +254,33 @@ def _size(backend: ArchiveBackend, key: str) -> int | None:
         return None
 
 
+def _digest(backend: ArchiveBackend, key: str) -> bytes | None:
+    """Return the SHA-256 of an object; None where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with backend.open(key) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except NotFoundError:
+        return None
+    return digest.digest()
+
+
 def _carry(source: ArchiveBackend, target: ArchiveBackend, key: str) -> None:
     """Copy one object and read the copy back.
 
     Raises:
         ArchiveBusyError: the copy is not what was written.
     """
-    digest, pending = hashlib.sha256(), target.create()
+    sent, pending = hashlib.sha256(), target.create()
     try:
         with source.open(key) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
+                sent.update(chunk)
                 pending.write(chunk)
         pending.publish(key)
     finally:
         pending.discard()
-    again = hashlib.sha256()
-    with target.open(key) as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            again.update(chunk)
-    if again.digest() != digest.digest():
+    if _digest(target, key) != sent.digest():
         target.delete(key)
         raise ArchiveBusyError("archive: a copy between tiers reads back differently")

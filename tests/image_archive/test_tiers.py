@@ -143,6 +143,16 @@ def test_a_far_copy_that_is_gone_is_made_again_before_the_near_one_goes(world: W
     assert (world.move().freed, world.digests()) == (1, before)
 
 
+def test_a_far_copy_that_rots_in_the_days_of_grace_is_made_again(world: World) -> None:
+    Sender(world.archive).send(ct_slice(1))
+    world.move(TierPolicy(grace_days=1))
+    path = Path(world.far.path_of(next(world.far.keys())))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    before = world.digests()
+    assert world.move().freed == 0
+    assert (world.move().freed, world.digests()) == (1, before)
+
+
 def test_what_is_far_without_a_row_is_found(world: World) -> None:
     Sender(world.archive).send(ct_slice(1))
     world.move()

@@ -1,0 +1,141 @@
+"""A flipped byte is found in every backend, and repaired from a copy that is whole."""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from eir_versions.master_reading import HtMasterReader
+from hub_kernel.database import Database
+from image_archive.backend import ArchiveBackend
+from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.s3 import S3Backend
+from image_archive.masters import BackendWithMasters
+from image_archive.model import VerifyReport
+from image_archive.repairing import RepairReport, repair
+from image_archive.service import ArchiveService
+from image_archive.tiering import Tiering, TierPolicy
+from image_archive.tiers import TieredBackend
+from tests.image_archive.datasets import Sender, ct_slice
+from tests.support.s3_server import S3Server
+
+Opened = Callable[[Path, pytest.FixtureRequest], ArchiveBackend]
+
+
+def in_folder(folder: Path, _request: pytest.FixtureRequest) -> ArchiveBackend:
+    return FilesystemBackend(folder / "archive")
+
+
+def in_bucket(folder: Path, request: pytest.FixtureRequest) -> ArchiveBackend:
+    server: S3Server = request.getfixturevalue("s3_server")
+    return S3Backend(
+        server.bucket(f"repair-{uuid.uuid4().hex}"), FilesystemBackend(folder / "archive")
+    )
+
+
+def in_tiers(folder: Path, _request: pytest.FixtureRequest) -> ArchiveBackend:
+    near, far = (FilesystemBackend(folder / name) for name in ("archive", "far"))
+    return TieredBackend(near, far)
+
+
+BACKENDS: dict[str, Opened] = {"filesystem": in_folder, "s3": in_bucket, "tiers": in_tiers}
+
+
+class World:
+    """An archive of two instances, and a copy of it."""
+
+    def __init__(self, folder: Path, database: Database, originals: ArchiveBackend) -> None:
+        self.database = database
+        self.backend = BackendWithMasters(originals, HtMasterReader())
+        self.archive = ArchiveService(database, self.backend, database.clock)
+        for number in (1, 2):
+            Sender(self.archive).send(ct_slice(number))
+        self.archive.settled()
+        self.key = next(iter(self.backend.keys()))
+        self.copy = FilesystemBackend(folder / "copy")
+        for key in list(self.backend.keys()):
+            put(self.copy, key, get(self.backend, key))
+
+    def verify(self) -> VerifyReport:
+        return self.archive.verify(lambda _done, _total: None)
+
+    def repair(self, *copies: ArchiveBackend, dry_run: bool = False) -> RepairReport:
+        quiet = lambda _done, _total: None  # noqa: E731
+        return repair(self.database, self.backend, copies, quiet, dry_run=dry_run)
+
+
+@pytest.fixture(params=BACKENDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path, database: Database) -> Iterator[World]:
+    world = World(tmp_path, database, BACKENDS[request.param](tmp_path, request))
+    yield world
+    world.archive.close()
+
+
+def get(backend: ArchiveBackend, key: str) -> bytes:
+    with backend.open(key) as stream:
+        return stream.read()
+
+
+def put(backend: ArchiveBackend, key: str, data: bytes) -> None:
+    pending = backend.create()
+    pending.write(data)
+    pending.publish(key)
+
+
+def flip(backend: ArchiveBackend, key: str) -> None:
+    data = bytearray(get(backend, key))
+    data[-5] ^= 1
+    put(backend, key, bytes(data))
+
+
+def test_a_flipped_byte_is_found_and_repaired(world: World) -> None:
+    whole = get(world.backend, world.key)
+    flip(world.backend, world.key)
+    assert [one.condition.value for one in world.verify().broken] == ["damaged"]
+    assert len(world.repair(world.copy, dry_run=True).repaired) == 1
+    assert get(world.backend, world.key) != whole
+    assert len(world.repair(world.copy).repaired) == 1
+    assert get(world.backend, world.key) == whole
+    assert (world.verify().broken, world.repair(world.copy).repaired) == ((), ())
+
+
+def test_what_is_missing_comes_back(world: World) -> None:
+    whole = hashlib.sha256(get(world.backend, world.key)).digest()
+    world.backend.delete(world.key)
+    assert [one.condition.value for one in world.verify().broken] == ["missing"]
+    assert len(world.repair(world.copy).repaired) == 1
+    assert hashlib.sha256(get(world.backend, world.key)).digest() == whole
+
+
+def test_a_copy_that_is_damaged_too_changes_nothing(world: World) -> None:
+    """The control: what is whole is decided by the hash of receipt alone."""
+    flip(world.backend, world.key)
+    damaged = get(world.backend, world.key)
+    put(world.copy, world.key, damaged)
+    world.verify()
+    assert (world.repair(world.copy).repaired, len(world.repair(world.copy).left)) == ((), 1)
+    assert get(world.backend, world.key) == damaged
+    assert len(world.verify().broken) == 1
+
+
+@pytest.mark.parametrize("broken", ["near", "far"])
+def test_a_damaged_tier_is_repaired(
+    tmp_path: Path, database: Database, request: pytest.FixtureRequest, broken: str
+) -> None:
+    tiers = in_tiers(tmp_path, request)
+    assert isinstance(tiers, TieredBackend)
+    world = World(tmp_path, database, tiers)
+    whole = get(world.backend, world.key)
+    Tiering(database, tiers).run(TierPolicy(grace_days=9), lambda _done, _total: None)
+    flip(tiers.near if broken == "near" else tiers.far, world.key)
+    if broken == "far":
+        put(world.copy, world.key, whole)
+        tiers.near.delete(world.key)
+    assert len(world.verify().broken) == 1
+    sources = [world.copy] if broken == "far" else []
+    assert len(world.repair(*sources).repaired) == 1
+    assert get(world.backend, world.key) == whole
+    assert world.verify().broken == ()
+    world.archive.close()
