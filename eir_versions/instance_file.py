@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian
 from eir_versions import reasons
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.headers import ImageHeader, image_header, value_of
+from eir_versions.offset_tables import check_offsets, within_file
 from image_archive.deflated import inflate
 from image_archive.elements import encoding_of
 from image_archive.errors import UnreadableInstanceError
@@ -135,9 +136,11 @@ class InstanceFile:
             value_of(self.dataset, "ExtendedOffsetTableLengths"),
         )
         extended = tables if all(isinstance(table, bytes) for table in tables) else None
+        source = within_file(self.source)
         try:
+            check_offsets(source, index, extended)
             frame = get_frame(
-                self.source,
+                source,
                 index,
                 extended_offsets=extended,
                 number_of_frames=self.header.number_of_frames,

@@ -1,4 +1,4 @@
-"""Rows 21 to 35 and 44 to 51: what stands in the datasets that peers send."""
+"""Rows 21 to 33 and 44 to 51: what stands in the datasets that peers send."""
 
 import struct
 from collections.abc import Callable
@@ -211,10 +211,6 @@ def unknown_class(trial: Trial) -> str:
 
 _UNREADABLE = "0xC000 and quarantined"
 _KEPT = "stored, study readable"
-_GIANT = (
-    short(0x00280010, 65535), short(0x00280011, 65535),
-    text(0x00280008, b"IS", str(2**31 - 1)), Raw(0x7FE00010, b"OW", bytes(100)),
-)  # fmt: skip
 _TORN = struct.pack("<HH2sHI", 0x0029, 0x0010, b"UT", 0, 0xFFFFFFFE)
 
 DATASET_CASES = (
@@ -250,8 +246,6 @@ DATASET_CASES = (
     Case(32, "frames NaN", _UNREADABLE, sent(text(0x00280008, b"IS", "NaN"))),
     Case(33, "1e400", _KEPT, kept(text(0x00281052, b"DS", "1e400"))),
     Case(33, "NaN", _KEPT, kept(text(0x00281053, b"DS", "NaN"))),
-    Case(34, "giant", _UNREADABLE, sent(*_GIANT)),
-    Case(35, "rows UL", _UNREADABLE, sent(Raw(0x00280010, b"UL", struct.pack("<I", 8)))),
     Case(44, "PDF", "stored, download only",
          document("application/pdf", b"%PDF-1.4 /OpenAction <</S /JavaScript>>")),
     Case(44, "HTML", "stored, download only",
