@@ -22,6 +22,7 @@ from eir_versions.reports.model import (
     ReportStatus,
     ReportText,
     ShownReport,
+    Standing,
     StoredDocument,
     standings,
 )
@@ -43,6 +44,7 @@ _STATUSES = {
     "X": ReportStatus.WITHDRAWN,
     "W": ReportStatus.WITHDRAWN,
 }
+_UNFINISHED = frozenset({Standing.PRELIMINARY, Standing.UNREADABLE})
 _WILD = frozenset("*?\\")
 # What failed for want of a moment, or of a child, is tried again with the next event.
 _PASSING = frozenset({reasons.DECODER_CRASHED, reasons.DECODER_OUT_OF_MEMORY, reasons.NOT_STORED})
@@ -123,6 +125,15 @@ class ReportDesk:
         """Return the results that belong to no study yet, the longest waiting first."""
         with self._parts.database.read() as session:
             return ledger.all_waiting(session)
+
+    def unfinished(self) -> list[ShownReport]:
+        """Return the reports of studies that stand unsigned or could not be read, latest first.
+
+        A document that was taken back since is still among them; who shows them looks for it.
+        """
+        with self._parts.database.read() as session:
+            studies = ledger.unfinished_studies(session)
+        return [one for study in studies for one in standings(study) if one.standing in _UNFINISHED]
 
     def take_documents(self, study: StudyRecord, instances: Iterable[InstanceRecord]) -> None:
         """Read the study's documents that are not on record yet; one that cannot be is noted so."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from eir_versions.reports.model import Report, ReportStatus, ReportText, StoredDocument
@@ -16,6 +16,8 @@ from eir_versions.reports.wire import line_of
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 
 _MOST_SHOWN = 1_000
+_MOST_STUDIES = 200
+_UNFINISHED = (ReportStatus.PRELIMINARY.value, ReportStatus.UNREADABLE.value)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,30 @@ def all_waiting(session: Session) -> list[WaitingReport]:
         .limit(_MOST_SHOWN)
     )
     return _waiting(rows)
+
+
+def unfinished_studies(session: Session) -> list[list[Report]]:
+    """Return the reports of studies that have one unsigned or unreadable, the latest of it first.
+
+    Of each study all reports, so that it can be told which of them stand.
+    """
+    latest = func.max(EirReportRow.received_at)
+    uids = session.scalars(
+        select(EirReportRow.study_instance_uid)
+        .where(EirReportRow.study_instance_uid != "", EirReportRow.status.in_(_UNFINISHED))
+        .group_by(EirReportRow.study_instance_uid)
+        .order_by(latest.desc())
+        .limit(_MOST_STUDIES)
+    ).all()
+    found: dict[str, list[Report]] = {uid: [] for uid in uids}
+    rows = session.scalars(
+        select(EirReportRow)
+        .where(EirReportRow.study_instance_uid.in_(uids))
+        .order_by(EirReportRow.received_at, EirReportRow.report_id)
+    )
+    for row in rows:
+        found[row.study_instance_uid].append(_report(row))
+    return list(found.values())
 
 
 def match(session: Session, report_id: str, study_instance_uid: str, matched_at: datetime) -> bool:

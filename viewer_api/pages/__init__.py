@@ -35,6 +35,7 @@ from viewer_api.pages import (
     slide,
     study,
     trail,
+    waiting_reports,
 )
 
 
@@ -67,6 +68,7 @@ def blueprints() -> list[Blueprint]:
         identity_drift,
         refused_messages,
         refused_submissions,
+        waiting_reports,
         consents,
         access_log,
         conflicts,
