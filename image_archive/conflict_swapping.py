@@ -10,11 +10,12 @@ from sqlalchemy import Row, select, update
 
 from hub_kernel.database import UnitOfWork
 from hub_kernel.events import InstanceArchived, new_event
+from hub_kernel.identifiers import AssigningAuthority
 from image_archive.backend import ArchiveBackend
 from image_archive.conflicts import Parked
-from image_archive.errors import InvalidDecisionError, UnreadableInstanceError
+from image_archive.errors import InvalidDecisionError
 from image_archive.index_writing import Arrival, load_study
-from image_archive.model import Receipt, StudyState
+from image_archive.model import InstanceOrigin, Receipt, StudyState
 from image_archive.reading import read_stored_header
 from image_archive.rows import instance_values, observed_patient
 from image_archive.tables import INSTANCE, QUARANTINE, SERIES, STUDY
@@ -37,8 +38,8 @@ def swap(work: UnitOfWork, backend: ArchiveBackend, one: Parked) -> None:
         UnreadableInstanceError: the parked bytes cannot be read.
         NotFoundError: they are gone.
     """
-    arrival = _arrival(backend, one)
     live = _live(work, one)
+    arrival = _arrival(backend, one, live)
     _check_same_place(work, arrival, live)
     values = instance_values(live.series_row_id, arrival.header, arrival.receipt)
     work.session.execute(
@@ -59,15 +60,23 @@ def swap(work: UnitOfWork, backend: ArchiveBackend, one: Parked) -> None:
     _publish(work, arrival)
 
 
-def _arrival(backend: ArchiveBackend, one: Parked) -> Arrival:
-    """Read what is parked; raises as `swap`."""
+def _arrival(backend: ArchiveBackend, one: Parked, live: Row[Any]) -> Arrival:
+    """Read what is parked; raises as `swap`.
+
+    A file that was adopted does not say who sent it: its row and its study do.
+    """
     with backend.open(one.record.storage_key) as stream:
         meta, header = read_stored_header(stream)
     record = one.record
-    if meta.origin is None:
-        raise UnreadableInstanceError("the parked file does not say who sent it")
+    origin = InstanceOrigin(
+        site_id=record.site_id,
+        issuer=AssigningAuthority(live.issuer_namespace, live.issuer_oid),
+        calling_ae_title=record.calling_ae_title,
+        called_ae_title="",
+        source_address="",
+    )
     receipt = Receipt(
-        origin=meta.origin,
+        origin=meta.origin or origin,
         transfer_syntax_uid=record.transfer_syntax_uid,
         received_at=record.received_at,
         dataset_sha256=record.dataset_sha256,
@@ -79,8 +88,15 @@ def _arrival(backend: ArchiveBackend, one: Parked) -> Arrival:
 
 def _live(work: UnitOfWork, one: Parked) -> Row[Any]:
     row = work.session.execute(
-        select(INSTANCE, SERIES.c.study_row_id, SERIES.c.series_instance_uid)
+        select(
+            INSTANCE,
+            SERIES.c.study_row_id,
+            SERIES.c.series_instance_uid,
+            STUDY.c.issuer_namespace,
+            STUDY.c.issuer_oid,
+        )
         .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
+        .join(STUDY, STUDY.c.id == SERIES.c.study_row_id)
         .where(INSTANCE.c.sop_instance_uid == one.record.sop_instance_uid)
     ).first()
     if row is None:

@@ -19,13 +19,24 @@ from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.orthanc_client import Sender
 from image_archive.conflict_resolving import ConflictResolver
 from image_archive.conflict_words import DecisionState, Verdict
-from image_archive.errors import ArchiveBusyError, ArchiveError
+from image_archive.errors import (
+    ArchiveBusyError,
+    ArchiveError,
+    ConflictingInstanceError,
+    UnreadableInstanceError,
+)
+from image_archive.file_meta import read_file_meta
 from image_archive.index import ArchiveIndex
-from image_archive.model import InstanceOrigin, QuarantineReason
+from image_archive.model import IncomingHeader, InstanceOrigin, QuarantineReason
 from image_archive.service import ArchiveService
 from image_archive.tables import INSTANCE
 from tests.dicom_router.instances import ct, encoded, part10
-from tests.image_archive.datasets import TOWNSHIP, kept_files
+from tests.image_archive.datasets import (
+    CT_IMAGE_STORAGE,
+    EXPLICIT_LITTLE,
+    TOWNSHIP,
+    kept_files,
+)
 from tests.image_archive.test_conflicts import DECIDED, only_case, quietly
 from tests.support.clock import FixedClock
 from tests.support.orthanc_server import Orthanc, running_orthanc
@@ -166,6 +177,33 @@ def test_other_bytes_under_a_uid_of_the_archive_are_parked(
     assert not archive.verify(lambda _done, _total: None).ok
 
 
+def test_replacing_what_was_adopted_can_be_taken_back(
+    adoption: Adoption, archive: ArchiveService, database: Database, server: Orthanc
+) -> None:
+    sent = study_of(1)
+    send(server, sent)
+    assert adoption.run() == 1
+    first = live_digest(archive, database)
+    dataset = bytes(sent[0].dataset)  # type: ignore[arg-type]
+    other = dataset.replace(b"A100", b"B200")
+    header = IncomingHeader(CT_IMAGE_STORAGE, sent[0].sop_instance_uid, EXPLICIT_LITTLE, TOWNSHIP)
+    with pytest.raises(ConflictingInstanceError), archive.incoming(header) as incoming:
+        incoming.write(other)
+        incoming.commit()
+    resolver = ConflictResolver(database, archive)
+    decided = resolver.decide(only_case(resolver.cases), Verdict.REPLACE, DECIDED, quietly)
+    assert live_digest(archive, database) != first
+    resolver.undo(decided.decision_id, "registrar", quietly)
+    assert live_digest(archive, database) == first
+    assert archive.verify(lambda _done, _total: None).ok
+
+
+def live_digest(archive: ArchiveService, database: Database) -> str:
+    archive.settled()
+    with database.read() as session:
+        return session.scalars(select(INSTANCE.c.dataset_sha256)).one()
+
+
 def test_an_outage_in_the_middle_is_gone_on_from(
     adoption: Adoption, archive: ArchiveService, database: Database, server: Orthanc
 ) -> None:
@@ -190,7 +228,7 @@ def test_what_was_being_adopted_when_the_hub_died_is_indexed_at_its_next_start(
         dying = threading.Thread(target=lambda: suppressed(adoption.run))
         dying.start()
         deadline = time.monotonic() + 60.0
-        while len(kept_files(tmp_path / "archive")) < len(sent):
+        while secured(tmp_path / "archive") < len(sent):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         shutil.copytree(tmp_path / "archive", tmp_path / "disk")
@@ -206,6 +244,15 @@ def test_what_was_being_adopted_when_the_hub_died_is_indexed_at_its_next_start(
     assert indexed(restarted, anew) == uids(sent)
     restarted.close()
     anew.dispose()
+
+
+def secured(archive: Path) -> int:
+    """How many instances are whole in the spool."""
+    found = 0
+    for file in kept_files(archive):
+        with suppress(UnreadableInstanceError):
+            found += read_file_meta(file.read_bytes()).seal is not None
+    return found
 
 
 def suppressed(run: Callable[[], object]) -> None:
