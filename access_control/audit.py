@@ -325,7 +325,7 @@ _MOVE_HEAD = update(_HEADS).where(_HEADS.c.head_id == _HEAD_ID)
 
 def _select_head(session: Session) -> AuditHead | None:
     """The head, locked and read from the database, whatever the session has seen before."""
-    row = session.execute(_HEAD_LOCKED).one_or_none()
+    row = session.connection().execute(_HEAD_LOCKED).one_or_none()
     return AuditHead(row.sequence, row.mac) if row else None
 
 

@@ -215,7 +215,8 @@ def _statements(session: Session, keys: Collection[_Key]) -> list[tuple[_Key, Co
     found: list[tuple[_Key, ConsentEntry]] = []
     wanted = sorted(keys)
     for start in range(0, len(wanted), _VALUES_PER_QUERY):
-        rows = session.execute(_SAID, {"keys": wanted[start : start + _VALUES_PER_QUERY]})
+        asked = {"keys": wanted[start : start + _VALUES_PER_QUERY]}
+        rows = session.connection().execute(_SAID, asked)
         found.extend(((row.value, row.issuer_oid), _entry(row)) for row in rows)
     return found
 

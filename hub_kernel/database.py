@@ -143,9 +143,8 @@ class Database:
         if joined is not None:
             yield joined
             return
-        with self._sessions() as session:
+        with self._sessions() as session:  # whose end is a rollback
             yield session
-            session.rollback()
 
     @contextmanager
     def joined(self, session: Session) -> Iterator[None]:
@@ -205,20 +204,19 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        options: dict[str, Any] = dict(connection.get_execution_options())
-        if options.get(_WRITE):
-            _begin_writing(connection)
+        driver: Any = connection.connection.dbapi_connection
+        if connection.get_execution_options().get(_WRITE):
+            _begin_writing(driver)
         else:
-            connection.exec_driver_sql("BEGIN")
+            driver.execute("BEGIN")
 
 
-def _begin_writing(connection: Connection) -> None:
+def _begin_writing(driver: Any) -> None:
     """Begin as soon as whoever writes now has ended.
 
     SQLite itself looks again after pauses that grow to a tenth of a second, and so whoever has
     waited longest waits on while newcomers go first. Asking every millisecond is fairer.
     """
-    driver: Any = connection.connection.dbapi_connection
     deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
     driver.execute("PRAGMA busy_timeout=0")
     try:

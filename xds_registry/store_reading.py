@@ -73,7 +73,7 @@ def documents_of(
     if not linked or not statuses:
         return []
     asked = {"linked": sorted(linked), "statuses": sorted(statuses)}
-    return _in_order(session.execute(_DOCUMENTS_OF, asked).all())
+    return _in_order(session.connection().execute(_DOCUMENTS_OF, asked).all())
 
 
 def folders(
