@@ -3,9 +3,10 @@
 python -m benchmarks.rendering [--slices 1000] [--runs 3] [--folder FOLDER] [--seconds 20]
 
 Both get the same studies by C-STORE; one client asks both over one connection each, the runs of a
-line taking turns. A rate counts whole answers, read to their end. Thumbnails are of instances that
-nobody asked for before. What comes from masters is asked again after `eirhub archive compact`. On a
-machine with other work the processor time spent on an answer says more than the clock.
+line taking turns. It begins when both have done what they do with new studies: versions, metadata,
+thumbnails made ahead. A rate counts whole answers, read to their end. Thumbnails are of instances
+that nobody asked for before. What comes from masters is asked again after `eirhub archive compact`.
+On a machine with other work the processor time spent on an answer says more than the clock.
 """
 
 import argparse
@@ -38,6 +39,8 @@ _FRAME = {"Accept": 'multipart/related; type="application/octet-stream"; transfe
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _JSON = {"Accept": "application/dicom+json"}
 _MASTERS_S = 2.0
+_COMPLETE_S = 65.0  # a study completes when nothing came for a minute
+_QUIET_SHARE, _QUIET_S, _QUIET_TIMES, _PATIENCE_S = 0.1, 5.0, 3, 300.0
 _THUMBNAIL = 128
 
 
@@ -100,6 +103,9 @@ def main() -> None:
         folder = Path(name)
         made = studies(folder / "files", options.slices)
         doors = [running.enter_context(_opened(kind, folder, made)) for kind in ("hub", "orthanc")]
+        time.sleep(_COMPLETE_S)
+        for door in doors:
+            _await_quiet(door)
         _compare(doors, _lines(made), options.runs)
         _metadata(doors, made.small, options.runs)
         _readers(doors[0], made.ct, options.seconds)
@@ -107,6 +113,15 @@ def main() -> None:
         print("\nAfter `eirhub archive compact`:")
         _compare(doors, _lines(made, first=CR_IMAGES // 2), options.runs)
         _masters(folder)
+
+
+def _await_quiet(door: Door) -> None:
+    """Wait until a program has nothing more to do."""
+    deadline, quiet = time.monotonic() + _PATIENCE_S, 0
+    while quiet < _QUIET_TIMES and time.monotonic() < deadline:
+        before = _processor_s(door)
+        time.sleep(_QUIET_S)
+        quiet = quiet + 1 if _processor_s(door) - before < _QUIET_SHARE * _QUIET_S else 0
 
 
 def _lines(made: Made, first: int = 0) -> list[Line]:
