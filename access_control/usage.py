@@ -59,6 +59,10 @@ class SiteUsage:
         with self._lock:
             return self._written.get(key, _NOTHING) + self._pending.get(key, _NOTHING)
 
+    def day(self) -> date:
+        """Return the day that is counted now, of the region's calendar."""
+        return self._today()
+
     def has_room(self, site: Site) -> bool:
         """Return whether the site may send one more instance today."""
         if not site.max_bytes_per_day:

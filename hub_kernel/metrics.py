@@ -44,6 +44,9 @@ class Metrics:
         self.certificate_days = self._gauge(
             "certificate_days_left", "Days until a certificate ends", "kind", "name"
         )
+        self.quota_used = self._gauge(
+            "site_quota_used", "Share of its daily quota that a site has used", "site"
+        )
         self.conflicts = self._gauge(
             "conflicts_open", "Cases at the conflict desk that wait for a person", "reason"
         )

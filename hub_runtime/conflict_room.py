@@ -8,6 +8,7 @@ from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.hub import Hub
 from hub_runtime.orthanc_door import OrthancDoor
+from hub_runtime.quota_watch import quota_watch
 from image_archive.conflict_resolving import ConflictResolver
 from image_archive.model import QuarantineReason
 
@@ -55,9 +56,10 @@ def conflict_room(hub: Hub) -> ConflictRoom:
 
 
 def site_jobs(hub: Hub) -> list[PeriodicJob]:
-    """Return what a hub does by itself about its sites: conflicts, certificates, usage."""
+    """Return what a hub does by itself about its sites: conflicts, certificates, quotas."""
     return [
         *conflict_room(hub).jobs(),
         certificate_watch(hub).job(),
+        quota_watch(hub).job(),
         PeriodicJob("site-usage", _USAGE_EVERY_S, hub.usage.flush, everywhere=True),
     ]

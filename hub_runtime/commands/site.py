@@ -13,6 +13,7 @@ from access_control.usage import Usage
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.commands.site_certificates import issue_for, site_certificate
+from hub_runtime.commands.site_quota import site_quota
 from hub_runtime.options import answer, json_option, with_settings
 
 _TUPLES = {"ae_titles", "networks", "allowed_sop_classes", "certificate_fingerprints"}
@@ -24,6 +25,7 @@ def site() -> None:
 
 
 site.add_command(site_certificate)
+site.add_command(site_quota)
 
 _DESCRIPTION: tuple[Callable[[Any], Any], ...] = (
     click.option("--name", help="What people call the site."),
