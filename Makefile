@@ -1,6 +1,6 @@
 # EIR Hub: everything a newcomer needs is `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve viewer test test-long check bench screenshots tools clean
+.PHONY: help demo serve viewer test test-distributed test-long check bench screenshots tools clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,6 +37,13 @@ tools:  ## install what the tests need from Debian or Ubuntu (dcmtk, chromium, o
 test: $(INSTALLED) tools check  ## run every check and test
 	-@$(BIN)/eirhub viewer install --if-missing
 	$(BIN)/pytest -m 'not long' -n $(WORKERS) --dist worksteal $(ARGS)
+
+# All of these are among those of `make test`.
+DISTRIBUTED := tests/contracts/test_task_engine.py tests/hub_kernel/test_leases.py \
+  tests/hub_runtime/test_celery_faults.py tests/flows/test_demo.py
+
+test-distributed: $(INSTALLED) tools  ## run the demo on PostgreSQL, S3 and Celery, and what stands behind it
+	$(BIN)/pytest $(DISTRIBUTED) $(ARGS)
 
 test-long: $(INSTALLED) tools  ## run the slow suites too (soak, scale, many kills)
 	-@$(BIN)/eirhub viewer install --if-missing

@@ -46,13 +46,14 @@ class Made:
 def studies(folder: Path, slices: int) -> Made:
     """Write them below `folder`: smooth pictures with the noise that detectors have."""
     return Made(
-        _study(folder / "ct", 1, CT_SLICES, (512, 512)),
-        _study(folder / "cr", 2, CR_IMAGES, (2048, 1760)),
-        _study(folder / "small", 3, slices, (64, 64)),
+        write_study(folder / "ct", 1, CT_SLICES, (512, 512)),
+        write_study(folder / "cr", 2, CR_IMAGES, (2048, 1760)),
+        write_study(folder / "small", 3, slices, (64, 64)),
     )
 
 
-def _study(folder: Path, number: int, count: int, size: tuple[int, int]) -> Study:
+def write_study(folder: Path, number: int, count: int, size: tuple[int, int]) -> Study:
+    """Write a study of so many slices into the new folder."""
     folder.mkdir(parents=True)
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
     noise = np.random.default_rng(number).normal(0, 9, size).astype(np.float32)

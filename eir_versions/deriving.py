@@ -116,10 +116,7 @@ class VersionDeriver:
             ("eir_versions.link", LinkChanged, self.link_changed),
             ("eir_versions.consent", ConsentRecorded, self.consent_recorded),
         )
-        return [
-            Subscriber(name, kind, handle, heavy=True, queue="rendering")
-            for name, kind, handle in reactions
-        ]
+        return [Subscriber(name, kind, handle, heavy=True) for name, kind, handle in reactions]
 
     def study_completed(self, event: StudyCompleted) -> None:
         """Render each recipe for this generation of the study; what is up to date stays.

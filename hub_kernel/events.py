@@ -70,11 +70,20 @@ class InstancesRejected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyCompleted(Event):
-    """A study has gone quiet. `generation` is 1 the first time and grows with each reopening."""
+    """A study has gone quiet. `generation` is 1 the first time and grows with each reopening.
+
+    `emergency` says that the order behind it was urgent.
+    """
 
     study_instance_uid: str
     site_id: str
     generation: int
+    emergency: bool = False
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is an emergency."""
+        return self.emergency
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from hub_kernel.outbox_tables import FAR_AHEAD, PENDING, OutboxDelivery, is_due
 class HandOver:
     """What messages are to be about; what was handed over `lost_s` ago again, None never again."""
 
-    queue: str
+    kind: str
     urgent: bool
     limit: int
     lost_s: float | None
@@ -34,7 +34,7 @@ def hand_over(database: Database, outbox: Outbox, wanted: HandOver) -> list[Hand
     Nobody holds them by that: whoever gets the message claims, and a message that never arrives
     or arrives twice does no harm.
     """
-    names = [s.name for s in outbox.subscribers.values() if s.queue == wanted.queue]
+    names = [s.name for s in outbox.subscribers.values() if s.kind == wanted.kind]
     with database.unit_of_work() as work:
         now = work.clock.now()
         found = work.session.execute(
@@ -67,7 +67,7 @@ def to_hand_over(database: Database, outbox: Outbox, lost_s: float) -> set[tuple
             .distinct()
         ).all()
     known = outbox.subscribers
-    return {(known[row[0]].queue, row[1]) for row in found if row[0] in known}
+    return {(known[row[0]].kind, row[1]) for row in found if row[0] in known}
 
 
 def _not_handed(now: datetime, lost_s: float | None) -> ColumnElement[bool]:

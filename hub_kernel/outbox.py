@@ -45,8 +45,8 @@ class Subscriber:
     same event after a crash. Raising means "try again later"; after `attempts` it is parked for a
     person, with the reason. `heavy` work (rendering) never stands in the way of quick work. Of
     events written together `news` returns those the subscriber must be told, all without it: for
-    reactions to which most of a thousand events say nothing new. `queue` names the kind of work,
-    where an engine keeps several apart.
+    reactions to which most of a thousand events say nothing new. `queue` names its kind of
+    work, where an engine keeps several apart.
     """
 
     name: str
@@ -54,8 +54,13 @@ class Subscriber:
     handle: Callable[[Any], None]
     attempts: int = 12
     heavy: bool = False
-    queue: str = "following"
+    queue: str = ""
     news: Callable[[Sequence[Any]], Iterable[Any]] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of work: as named, or by its weight."""
+        return self.queue or ("rendering" if self.heavy else "following")
 
     def owed(self, occurred: Sequence[Event]) -> Iterable[Event]:
         """Return what of the events written together is to be delivered."""

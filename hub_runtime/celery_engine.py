@@ -20,8 +20,8 @@ from hub_runtime.celery_relay import Relay
 class CeleryTaskEngine:
     """Celery workers in this process, one for quick work and `workers` for heavy work.
 
-    Each kind of heavy work has one more that takes emergencies alone, so that none waits for a long
-    rendering. Subscribers must not rely on order.
+    One more takes the emergencies of the heavy work, so that none waits for a long rendering.
+    Subscribers must not rely on order.
     """
 
     def __init__(
@@ -45,12 +45,21 @@ class CeleryTaskEngine:
             CeleryLane(
                 f"{self._worker}-{name}",
                 application(broker_url, queues, self._deliver),
-                lambda: self._relay.broker_answers,
+                lambda: self.broker_answers,
             )
             for name, queues in self._lanes(workers)
         ]
         # While the broker is away, the threads of the default engine do what its messages did.
-        self._direct = Lanes(self._delivering, workers, lambda: not self._relay.broker_answers)
+        self._direct = Lanes(self._delivering, workers, self.asks_directly)
+
+    @property
+    def broker_answers(self) -> bool:
+        """Whether the broker answered when it was asked last."""
+        return self._relay.broker_answers
+
+    def asks_directly(self) -> bool:
+        """Tell whether workers look into the outbox themselves: while the broker is away."""
+        return not self._relay.broker_answers
 
     def start(self) -> None:
         """Take back what dead predecessors held, then begin to deliver."""
@@ -77,30 +86,30 @@ class CeleryTaskEngine:
     def wake(self, published: frozenset[type[Event]]) -> None:
         """Hand over now instead of at the next poll."""
         self._relay.wake()
-        if not self._relay.broker_answers:
+        if self.asks_directly():
             self._direct.wake(published)
 
     def _deliver(self, numbers: Sequence[int]) -> None:
         self._delivering.claimed(Claim(self._worker, limit=len(numbers), only=tuple(numbers)))
 
     def _queues(self) -> list[str]:
-        kinds = sorted({one.queue for one in self._outbox.subscribers.values()})
+        kinds = sorted({one.kind for one in self._outbox.subscribers.values()})
         return [queue_name(kind, urgent=urgent) for kind in kinds for urgent in (True, False)]
 
     def _lanes(self, workers: int) -> list[tuple[str, list[str]]]:
         """Return the workers and the queues of each."""
         subscribers = self._outbox.subscribers.values()
-        heavy = sorted({one.queue for one in subscribers if one.heavy})
-        quick = sorted({one.queue for one in subscribers} - set(heavy))
+        heavy = sorted({one.kind for one in subscribers if one.heavy})
+        quick = sorted({one.kind for one in subscribers} - set(heavy))
         lanes = [
             (kind, [queue_name(kind, urgent=True), queue_name(kind, urgent=False)])
             for kind in quick
         ]
-        urgent = [queue_name(kind, urgent=True) for kind in heavy]
-        everything = urgent + [queue_name(kind, urgent=False) for kind in heavy]
         if heavy:
-            lanes.append(("emergency", urgent))
-            lanes += [(f"heavy-{number}", everything) for number in range(1, workers + 1)]
+            # A lane with two heavy queues would hold a message of one while it is at the other's.
+            routine = [queue_name(kind, urgent=False) for kind in heavy]
+            lanes.append(("emergency", [queue_name(kind, urgent=True) for kind in heavy]))
+            lanes += [(f"heavy-{number}", routine) for number in range(1, workers + 1)]
         return lanes
 
 

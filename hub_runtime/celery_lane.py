@@ -9,9 +9,11 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
+from celery.bootsteps import RUN
 from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
 from celery.worker.consumer import Consumer
@@ -96,6 +98,16 @@ class _Consumer(Consumer):  # type: ignore[misc]
             step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         ]
 
+    def start(self) -> None:
+        """Take messages until the end; a line that is broken is let go of without farewell."""
+        try:
+            super().start()
+        except WorkerShutdown as ended:
+            if ended.code and self.connection is not None:
+                with suppress(Exception):
+                    self.connection.collect(socket_timeout=1.0)
+            raise
+
 
 class CeleryLane:
     """A worker in a thread: takes messages of its queues one at a time, comes back after a loss.
@@ -113,6 +125,7 @@ class CeleryLane:
 
     def start(self) -> None:
         """Begin; returns at once."""
+        _quieten()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._serve, name=f"celery-{self._name}")
         self._thread.start()
@@ -124,8 +137,7 @@ class CeleryLane:
         self._stopping.set()
         controller = self._controller
         if controller is not None:
-            # Raised between two messages, in the thread of the lane.
-            controller.consumer.call_soon(_end)
+            controller.consumer.call_soon(self._end)
 
     def stop(self) -> None:
         """Let the message under way finish, then return."""
@@ -159,10 +171,27 @@ class CeleryLane:
             without_gossip=True,
         )
         self._controller = controller
-        if not self._stopping.is_set():
-            controller.start()
-        self._controller = None
+        try:
+            if not self._stopping.is_set():
+                controller.start()
+        finally:
+            self._controller = None
+            with suppress(Exception):
+                controller.timer.stop()
+
+    def _end(self) -> None:
+        """Be run between two messages, in the thread of the lane, while that takes any."""
+        controller = self._controller
+        if controller is not None and controller.blueprint.state == RUN:
+            raise WorkerShutdown(0)
 
 
-def _end() -> None:
-    raise WorkerShutdown(0)
+def _quieten() -> None:
+    """Spare the log two lines for each message, and the farewell of a lane that comes back."""
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_is_no_farewell)
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Retrying to")

@@ -35,8 +35,8 @@ class Relay:
         self._database = database
         self._outbox = outbox
         self._app = app
-        self._heavy = {one.queue for one in outbox.subscribers.values() if one.heavy}
-        self._kinds = sorted({one.queue for one in outbox.subscribers.values()})
+        self._heavy = {one.kind for one in outbox.subscribers.values() if one.heavy}
+        self._kinds = sorted({one.kind for one in outbox.subscribers.values()})
         self._due = threading.Event()
         self._stopping = threading.Event()
         self._answers = threading.Event()

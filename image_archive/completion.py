@@ -10,6 +10,13 @@ from image_archive.model import StudyState
 from image_archive.tables import STUDY
 
 _STUDIES_PER_TRANSACTION = 100
+_OF_A_STUDY = (
+    STUDY.c.id,
+    STUDY.c.study_instance_uid,
+    STUDY.c.site_id,
+    STUDY.c.generation,
+    STUDY.c.emergency,
+)
 # A study dated farther ahead was received under a clock that has been set back since; it would not
 # be complete before that clock is right again. A late instance reopens it.
 _FAR_AHEAD = timedelta(days=1)
@@ -34,7 +41,7 @@ def _complete_some(database: Database, quiet_period: timedelta) -> int:
     now = database.clock.now()
     last = STUDY.c.last_received_at
     due = (
-        select(STUDY.c.id, STUDY.c.study_instance_uid, STUDY.c.site_id, STUDY.c.generation)
+        select(*_OF_A_STUDY)
         .where(STUDY.c.state == StudyState.RECEIVING.value)
         .where(or_(last <= now - quiet_period, last > now + _FAR_AHEAD))
         .order_by(last)
@@ -63,6 +70,7 @@ def _complete_some(database: Database, quiet_period: timedelta) -> int:
                     study_instance_uid=row.study_instance_uid,
                     site_id=row.site_id,
                     generation=row.generation + 1,
+                    emergency=row.emergency,
                 )
             )
     return len(rows)

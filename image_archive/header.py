@@ -16,6 +16,7 @@ from hub_kernel.person_names import PersonName, decode_person_name, decode_text
 from image_archive.elements import Element, Elements, Wanted
 from image_archive.errors import UnreadableInstanceError
 from image_archive.keys import InstanceNames
+from image_archive.urgency import PRIORITIES, is_emergency
 
 _NESTED_PATIENT_ID = 0x00100020
 _SCHEDULED_STEP_ID = 0x00400009
@@ -53,10 +54,12 @@ WANTED = Wanted(
     top=frozenset(
         {
             _SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018, 0x00200013, _NUMBER_OF_FRAMES,
-            *_PATIENT, *_STUDY, *_SERIES, *_UNSIGNED_SHORTS,
+            *_PATIENT, *_STUDY, *_SERIES, *_UNSIGNED_SHORTS, *PRIORITIES,
         }
     ),
-    nested=frozenset({_NESTED_PATIENT_ID, _SCHEDULED_STEP_ID, _REQUESTED_PROCEDURE_ID}),
+    nested=frozenset(
+        {_NESTED_PATIENT_ID, _SCHEDULED_STEP_ID, _REQUESTED_PROCEDURE_ID, *PRIORITIES}
+    ),
     sequences=frozenset({_OTHER_PATIENT_IDS_SEQUENCE, _REQUEST_ATTRIBUTES_SEQUENCE}),
 )  # fmt: skip
 
@@ -119,6 +122,7 @@ class InstanceHeader:
     columns: int
     number_of_frames: int
     bits_allocated: int = 0
+    emergency: bool = False
 
     @property
     def names(self) -> InstanceNames:
@@ -152,6 +156,7 @@ def interpret(elements: Elements, *, big_endian: bool, charset_habit: str) -> In
         columns=pixels.columns,
         number_of_frames=pixels.frames,
         bits_allocated=pixels.bits or 0,
+        emergency=is_emergency(elements),
     )
 
 

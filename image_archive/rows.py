@@ -89,6 +89,7 @@ def study_values(header: InstanceHeader, receipt: Receipt) -> dict[str, Any]:
         "received_at": receipt.received_at,
         "last_received_at": receipt.received_at,
         "completed_at": None,
+        "emergency": header.emergency,
     }
 
 

@@ -11,11 +11,11 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
 from dicom_router.routing.model import Facts
+from image_archive.urgency import URGENT_PRIORITIES
 
 # Where an order says how urgent it is; in the dataset itself, or in an item of the sequence.
 _URGENCY = ("RequestedProcedurePriority", "StudyPriorityID")
 _REQUESTS = "RequestAttributesSequence"
-_URGENT = frozenset({"STAT", "HIGH", "EMERGENCY", "URGENT"})
 
 
 def facts_of(
@@ -44,7 +44,7 @@ def is_emergency(dataset: Dataset) -> bool:
     with suppress(*_UNREADABLE):
         datasets += list(dataset.get(_REQUESTS) or ())
     return any(
-        value.upper() in _URGENT
+        value.upper() in URGENT_PRIORITIES
         for one in datasets
         for keyword in _URGENCY
         for value in _values(one, keyword)

@@ -190,6 +190,14 @@ def _claimed(hub: Database, outbox: Outbox, clock: FixedClock) -> list[str]:
     return got
 
 
+def test_an_emergency_is_claimed_first(hub: Database, outbox: Outbox, clock: FixedClock) -> None:
+    _publish(hub, _completed(clock, "1.1"))
+    fields = {"study_instance_uid": "9.9", "site_id": "s", "generation": 1}
+    _publish(hub, new_event(StudyCompleted, clock, emergency=True, **fields))
+    (first,) = outbox.claim(hub, Claim("worker", limit=1))
+    assert first.event.study_instance_uid == "9.9"
+
+
 def test_what_was_claimed_with_a_dead_worker_is_handed_out_alone(
     hub: Database, outbox: Outbox, clock: FixedClock
 ) -> None:

@@ -46,6 +46,21 @@ def test_a_study_is_complete_once_it_has_been_quiet(
     assert study.completed_at == clock.now()
 
 
+@pytest.mark.parametrize("said", [{}, {"RequestedProcedurePriority": "STAT"}])
+def test_the_completion_of_an_emergency_says_so(
+    sender: Sender,
+    archive: ArchiveService,
+    clock: FixedClock,
+    published: Published,
+    said: dict[str, str],
+) -> None:
+    sender.send(ct_slice(1, **said))
+    clock.advance(seconds=60)
+    archive.complete_quiet_studies()
+    (completed,) = (one for one in published() if isinstance(one, StudyCompleted))
+    assert completed.is_urgent == bool(said)
+
+
 def test_a_study_received_under_a_fast_clock_is_complete_when_it_is_set_right(
     sender: Sender, archive: ArchiveService, clock: FixedClock
 ) -> None:

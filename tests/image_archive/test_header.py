@@ -1,8 +1,10 @@
 """From raw elements to the typed header: texts, names, dates and numbers as devices send them."""
 
 from datetime import date
+from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from image_archive.elements import Encoding, walk
 from image_archive.header import WANTED, InstanceHeader, interpret
@@ -131,3 +133,25 @@ def test_what_differs_between_two_instances_of_one_study_differs_in_their_header
     assert (first.series.series_instance_uid, first.patient.sex) == ("1.2.3.1", "M")
     assert (sent_later.series.series_instance_uid, sent_later.patient.sex) == ("1.2.3.2", "F")
     assert (first.instance_number, sent_later.instance_number) == (1, 2)
+
+
+def _request(**priority: str) -> list[Dataset]:
+    item = Dataset()
+    for keyword, value in priority.items():
+        setattr(item, keyword, value)
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("said", "emergency"),
+    [
+        ({}, False),
+        ({"RequestedProcedurePriority": "ROUTINE"}, False),
+        ({"RequestedProcedurePriority": "stat "}, True),
+        ({"StudyPriorityID": "HIGH"}, True),
+        ({"RequestAttributesSequence": _request(RequestedProcedurePriority="STAT")}, True),
+        ({"RequestAttributesSequence": _request(RequestedProcedureID="STAT")}, False),
+    ],
+)
+def test_an_order_says_whether_it_is_an_emergency(said: dict[str, Any], *, emergency: bool) -> None:
+    assert header_of(encoded(ct_slice(**said))).emergency == emergency

@@ -51,7 +51,6 @@ class ReadyMetadata:
                 StudyCompleted,
                 self._completed,
                 heavy=True,
-                queue="rendering",
             )
         ]
 
