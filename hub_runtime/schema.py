@@ -82,6 +82,8 @@ def upgrade(database: Database, revision: str = "head") -> str:
         ConfigurationError: the database belongs to a newer version of the hub, and not only by
             what was added.
     """
+    if revision == "head" and is_current(database):
+        return head()  # nobody waits for anybody when a hub of many processes starts
     with held_alone(database, "schema", patience_s=_PATIENCE_S) as held:
         if not held:
             raise ConfigurationError("another process is still changing the database's schema")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -179,8 +180,13 @@ class Region:
         http = self.machines["web"].ready[1]
         address = f"{http}/dicom-web/studies/{ROOT_UID}.{study}/instances"
         request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            said = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                said = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return set()  # nothing of it is there yet
+            raise
         return {one["00080018"]["Value"][0] for one in json.loads(said or b"[]")}
 
     def current_versions(self) -> Counter[tuple[str, str]]:
