@@ -51,6 +51,40 @@ _KINDS = (
     ),
     ("IMAGE", "SOPInstanceUID", {"InstanceNumber": "0"}),
 )
+# Documents are no images (PS3.3 F.5.23, F.5.26, F.5.32): what begins their SOP Class UID, their
+# record and its attributes.
+_DOCUMENTS = (
+    (
+        "1.2.840.10008.5.1.4.1.1.88.59",
+        "KEY OBJECT DOC",
+        {"InstanceNumber": "1", "ContentDate": "19000101", "ContentTime": "000000"},
+    ),
+    (
+        "1.2.840.10008.5.1.4.1.1.88.",
+        "SR DOCUMENT",
+        {
+            "InstanceNumber": "1",
+            "CompletionFlag": "PARTIAL",
+            "VerificationFlag": "UNVERIFIED",
+            "ContentDate": "19000101",
+            "ContentTime": "000000",
+        },
+    ),
+    (
+        "1.2.840.10008.5.1.4.1.1.104.",
+        "ENCAP DOC",
+        {
+            "InstanceNumber": "1",
+            "ContentDate": "",
+            "ContentTime": "",
+            "DocumentTitle": "",
+            "MIMETypeOfEncapsulatedDocument": "application/pdf",
+        },
+    ),
+)
+_TITLED = frozenset(kind for _, kind, _ in _DOCUMENTS)
+# What a document without a readable title is called.
+_UNTITLED = {"CodeValue": "18748-4", "CodingSchemeDesignator": "LN", "CodeMeaning": "Report"}
 # A directory needs day and time of a study where an image does not (PS3.3 Table F.5-2).
 _INSTEAD = {
     "StudyDate": ("SeriesDate", "AcquisitionDate", "ContentDate"),
@@ -73,7 +107,7 @@ def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
     What cannot be written is listed as if it were missing: the image itself is as it was sent.
     """
     made = []
-    for kind, key, attributes in _KINDS:
+    for kind, key, attributes in (*_KINDS[:-1], _leaf(header)):
         record = Dataset()
         record.OffsetOfTheNextDirectoryRecord = 0
         record.RecordInUseFlag = _IN_USE
@@ -82,8 +116,47 @@ def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
         record.SpecificCharacterSet = "ISO_IR 192"
         for keyword, default in attributes.items():
             record.add(_found(header, keyword) or _element(keyword, default))
+        if kind in _TITLED:
+            record.ConceptNameCodeSequence = DicomSequence([_title(header)])
+        if record.get("VerificationFlag") == "VERIFIED":
+            record.add(_verified_at(header, record))
         made.append((f"{kind}:{_text(header, key)}", record))
     return tuple(made)
+
+
+def _leaf(header: Dataset) -> tuple[str, str, dict[str, str]]:
+    sop_class = _text(header, "SOPClassUID")
+    for beginning, kind, attributes in _DOCUMENTS:
+        if sop_class.startswith(beginning):
+            return kind, "SOPInstanceUID", attributes
+    return _KINDS[-1]
+
+
+def _title(header: Dataset) -> Dataset:
+    """Return the coded title of a document as far as it can be written."""
+    try:
+        items = header.get("ConceptNameCodeSequence") or [Dataset()]
+        source = items[0]
+        source[_CHARACTER_SET] = header.get_item(_CHARACTER_SET) or _element(
+            "SpecificCharacterSet", ""
+        )
+    except (*VALUE_ERRORS, BytesLengthException):
+        source = Dataset()
+    title = Dataset()
+    for keyword, default in _UNTITLED.items():
+        title.add(_found(source, keyword) or _element(keyword, default))
+    return title
+
+
+def _verified_at(header: Dataset, record: Dataset) -> DataElement:
+    """Return when the last observer signed, else when the content was made."""
+    try:
+        observers = header.get("VerifyingObserverSequence") or [Dataset()]
+        found = _found(observers[0], "VerificationDateTime")
+    except (*VALUE_ERRORS, BytesLengthException):
+        found = None
+    made = f"{record.ContentDate}{record.ContentTime}"
+    return found or _element("VerificationDateTime", made)
 
 
 def _found(header: Dataset, keyword: str) -> DataElement | None:

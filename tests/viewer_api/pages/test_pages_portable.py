@@ -14,9 +14,13 @@ import pytest
 from lxml import etree
 
 from access_control.audit import AuditQuery
+from image_archive.reading import read_dataset
+from tests.eir_versions.builders import part10
+from tests.eir_versions.documents import key_object, pdf_report, report
 from tests.support.dicom_judge import faults
 from tests.viewer_api.pages.conftest import Browser, soup
 from tests.viewer_api.pages.region import CHEST_CT, EVIL_CT, REPORT, Region
+from viewer_api.dicomdir import ListedImage, dicomdir, records_of
 
 ZIP = f"/studies/{CHEST_CT}/medium.zip"
 
@@ -93,6 +97,27 @@ def test_the_directory_has_no_fault_an_independent_judge_would_find(
     out = io.BytesIO()
     spoilt.save_as(out)
     assert faults(tmp_path / "DICOMDIR", out.getvalue())
+
+
+def test_documents_are_listed_as_what_they_are(tmp_path: Path) -> None:
+    verified = report(1, "x")
+    unsigned = report(4, "y", verified=False)
+    listed = []
+    for made in (verified, pdf_report(2), key_object(3, "113000", "1.2.3"), unsigned):
+        header = read_dataset(io.BytesIO(part10(made)), stop_before_pixels=True)
+        place = ("DICOM", "0000", f"I{len(listed):04d}")
+        listed.append(ListedImage(place, header.file_meta, records_of(header)))
+    directory = dicomdir(listed)
+    assert faults(tmp_path / "DICOMDIR", directory) == set()
+    leaves = pydicom.dcmread(io.BytesIO(directory)).DirectoryRecordSequence[3:]
+    assert [one.DirectoryRecordType for one in leaves] == [
+        "SR DOCUMENT", "ENCAP DOC", "KEY OBJECT DOC", "SR DOCUMENT",
+    ]  # fmt: skip
+    titles = [one.ConceptNameCodeSequence[0] for one in leaves]
+    assert (titles[0].CodeMeaning, titles[2].CodeValue) == ("影像诊断报告", "113000")
+    assert leaves[0].VerificationDateTime == "20260301100100"
+    assert leaves[1].DocumentTitle == "检查报告"
+    assert "VerificationDateTime" not in leaves[3]
 
 
 @pytest.mark.skipif(not shutil.which("dcmdump"), reason="needs dcmtk (dcmdump)")
