@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 from benchmarks.ingest import Result, Workload, generate, push
 from benchmarks.receivers import HUB, HUB_COMMAND, Started, start_orthanc
 
@@ -40,22 +42,33 @@ def main() -> None:
 def _compare(workload: Workload, folder: Path, runs: int) -> None:
     parts = generate(workload, folder / "instances", 1)
     results = {with_shim: Result() for with_shim in (False, True)}
+    processor: dict[bool, list[float]] = {False: [], True: []}
     for run in range(runs):
         for with_shim in sorted(results, reverse=run % 2 == 1):
             home = folder / f"orthanc-{run}-{with_shim}"
             home.mkdir()
             started = _start(home, with_shim=with_shim)
+            before = _processor_s(started)
             push(parts, started.port, results[with_shim])
+            processor[with_shim].append(_processor_s(started) - before)
             started.process.terminate()
             started.process.wait(30)
             shutil.rmtree(home)
     shutil.rmtree(folder / "instances")
     bare, shimmed = (median(results[with_shim].seconds) for with_shim in (False, True))
+    spent, shimmed_spent = (median(processor[with_shim]) for with_shim in (False, True))
     refused = sum(result.refused for result in results.values())
     print(
         f"{workload.count} × {workload.name}: without {workload.count / bare:.0f} /s, "
-        f"with {workload.count / shimmed:.0f} /s, ratio {bare / shimmed:.2f}, {refused} failed"
+        f"with {workload.count / shimmed:.0f} /s, ratio {bare / shimmed:.2f}, "
+        f"by Orthanc's processor time {spent / shimmed_spent:.2f}, {refused} failed"
     )
+
+
+def _processor_s(started: Started) -> float:
+    """Return the seconds of processor time that it has taken; other load changes them little."""
+    times = psutil.Process(started.process.pid).cpu_times()
+    return times.user + times.system
 
 
 def _start(home: Path, *, with_shim: bool) -> Started:
