@@ -15,13 +15,13 @@ from hub_kernel.settings_archive import ArchiveSettings
 from hub_runtime.bootstrap import build_hub
 from image_archive.backends.s3 import Bucket
 from image_archive.file_meta import read_file_meta
-from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
 from tests.flows.test_receive_faults import series_of
 from tests.support.hub_process import start_router
 from tests.support.pushing import Sent, push
 from tests.support.s3_server import SECRET_ACCESS_KEY, S3Server, running_s3_server
 from tests.support.serving_hub import eirhub, running_hub
+from tests.support.waiting import eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.8.70"
 
@@ -124,7 +124,7 @@ def test_bucket_and_hub_killed_together_lose_nothing_that_was_acknowledged(
         server.start()
         hub = start_router(data, *settings)
         assert 0 in during_answers.values()
-        until(lambda: set(push(hub.port, after).values()) == {0})
+        eventually(lambda: set(push(hub.port, after).values()) == {0})
     finally:
         hub.stop()
     promised = [one for one in during if during_answers.get(one.sop_instance_uid) == 0]
