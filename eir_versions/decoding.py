@@ -300,6 +300,9 @@ class _Child:
             UnrenderableInstanceError: it did not come up.
         """
         ours, theirs = socket.socketpair()
+        # Any library may have given this process a default timeout, which the child would inherit
+        # as a socket that never waits.
+        theirs.settimeout(None)
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [

@@ -161,6 +161,15 @@ class Database:
         finally:
             self._of_thread.session = before
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection whose every transaction may write from its beginning, for the schema's own.
+
+        What is not committed by the end of the block is rolled back.
+        """
+        with self.engine.connect() as connection:
+            yield connection.execution_options(**{_WRITE: True})
+
     def create_all(self) -> None:
         """Create every table of the imported packages, for tests; the product uses migrations."""
         Base.metadata.create_all(self.engine)

@@ -109,6 +109,15 @@ class _Consumer(Consumer):  # type: ignore[misc]
             raise
 
 
+class _Controller(WorkController):  # type: ignore[misc]
+    """Celery's worker, ending without a timeout for every socket of the process meanwhile."""
+
+    def _shutdown(self, warm: bool = True) -> None:  # noqa: FBT001, FBT002 (Celery's own signature)
+        if self.blueprint is not None:
+            self.blueprint.stop(self, terminate=not warm)
+            self.blueprint.join()
+
+
 class CeleryLane:
     """A worker in a thread: takes messages of its queues one at a time, comes back after a loss.
 
@@ -159,7 +168,7 @@ class CeleryLane:
 
     def _work(self) -> None:
         """Take messages until the end is asked for or the broker is lost."""
-        controller = WorkController(
+        controller = _Controller(
             app=self._app,
             hostname=f"{self._name}@{socket.gethostname()}",
             pool_cls="solo",

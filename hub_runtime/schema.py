@@ -87,7 +87,7 @@ def upgrade(database: Database, revision: str = "head") -> str:
     with held_alone(database, "schema", patience_s=_PATIENCE_S) as held:
         if not held:
             raise ConfigurationError("another process is still changing the database's schema")
-        with database.engine.connect() as connection:
+        with database.writing() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
             if _is_newer(current):
                 require_expanded_only(connection, current, head())

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -257,3 +258,13 @@ def test_mutated_codestreams_never_take_the_pool_down(pool: DecoderPool) -> None
                 data[place] = int(random.integers(256))
             assert draw(pool, bytes(data)) in {JPEG, *reasons.ALL_REASONS}
     assert draw(pool) == JPEG
+
+
+def test_a_default_timeout_of_the_process_reaches_no_child() -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(5.0)  # as libraries do, for everybody in the process
+    try:
+        with running(PoolLimits(processes=1, jobs_per_child=1)) as pool:
+            assert [draw(pool) for _ in range(4)] == [JPEG] * 4
+    finally:
+        socket.setdefaulttimeout(before)

@@ -37,7 +37,7 @@ def test_the_ledger_reconciles_to_zero_wherever_the_hub_is_killed(
 ) -> None:
     with storing_peer({CT: [EXPLICIT]}) as peer:
         found = run(tmp_path, peer, stride)
-    assert found["killed"] >= 12
+    assert found["killed"] >= 10
     assert digests(peer) == {uid: {digest} for uid, digest in found["archive"].items()}
     assert found["states"] == dict.fromkeys(found["archive"], "sent")
     assert found["attempts"] > 1  # a lease was really taken back

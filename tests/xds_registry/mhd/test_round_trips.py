@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hub_kernel.fhir.json_format import read_json, write_json
 from hub_kernel.fhir.xml_format import read_xml, write_xml
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from patient_index.model import KnownAs
 from tests.xds_registry.mhd.endpoint import oracle
 from tests.xds_registry.samples import REGION, entry, submission
 from xds_registry.linked_people import LinkedPeople
@@ -124,8 +125,8 @@ class Links:
     def resolve(self, identifier: PatientIdentifier) -> str | None:
         return None
 
-    def identifiers_of(self, global_id: str) -> tuple[PatientIdentifier, ...]:
-        return (self.global_identifier(global_id),) if global_id == "G-1" else ()
+    def known_as(self, global_id: str) -> KnownAs:
+        return KnownAs((self.global_identifier(global_id),) if global_id == "G-1" else (), ())
 
     def global_identifier(self, global_id: str) -> PatientIdentifier:
         return PatientIdentifier(global_id, AssigningAuthority(REGION.namespace, REGION.oid))
