@@ -189,7 +189,8 @@ def test_one_process_that_is_asked_to_end_leaves_the_port_to_the_others(hub: Hub
 
 
 def test_the_metrics_of_all_processes_are_shown(tmp_path: Path) -> None:
-    chosen = ("router.port=0", "router.processes=2", "router.accept_unknown_ae=true", "web.port=0")
+    ports = ("router.port=0", "web.port=0", "viewer.port=0")
+    chosen = (*ports, "router.processes=2", "router.accept_unknown_ae=true")
     settings = load_settings(overrides=(f"hub.data_dir={tmp_path}", *chosen))
     with running(build_hub(settings), ("router", "web")) as listening:
         assert listening.dicom

@@ -63,7 +63,7 @@ def test_a_port_of_another_program_is_found() -> None:
 
 
 def test_the_hubs_own_port_is_in_order(tmp_path: Path) -> None:
-    chosen = (f"hub.data_dir={tmp_path}", "web.port=0")
+    chosen = (f"hub.data_dir={tmp_path}", "web.port=0", "viewer.port=0")
     with running(build_hub(load_settings(overrides=chosen)), ("web",)) as listening:
         assert listening.http
         port = int(listening.http.rpartition(":")[2])
