@@ -40,6 +40,7 @@ _SAME_OF_STUDIES = {
     "instance_count": INSTANCES_OF_STUDY,
     "rejected_series": 0,
     "rejected_instances": 0,
+    "emergency": False,
     "state": StudyState.COMPLETE.value,
     "generation": 1,
     "received_at": _RECEIVED,
