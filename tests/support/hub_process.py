@@ -26,14 +26,15 @@ class HubProcess:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    patience_s: float = START_S
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(START_S)
+        self.process.wait(self.patience_s)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(START_S) == 0
+        assert self.process.wait(self.patience_s) == 0
 
 
 def start_router(
@@ -41,8 +42,12 @@ def start_router(
     *settings: str,
     program: tuple[str, ...] = ("-m", "hub_runtime.cli"),
     environment: Mapping[str, str] | None = None,
+    patience_s: float = START_S,
 ) -> HubProcess:
-    """Start `eirhub router` on `data`, admitting any AE title; return it once it is ready."""
+    """Start `eirhub router` on `data`, admitting any AE title; return it once it is ready.
+
+    Neither its start nor its end may take longer than `patience_s`.
+    """
     log = data.with_suffix(".log")
     command = [sys.executable, *program, "router", "--data", str(data), "--set", "router.port=0"]
     for setting in ("router.accept_unknown_ae=true", *settings):
@@ -57,11 +62,11 @@ def start_router(
             env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
             preexec_fn=_allow_tracing,  # noqa: PLW1509 (it makes one system call)
         )
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline and process.poll() is None:
         ready = READY.search(log.read_text(errors="replace")[said:])
         if ready:
-            return HubProcess(process, int(ready[1]))
+            return HubProcess(process, int(ready[1]), patience_s)
         time.sleep(0.05)
     process.kill()
     raise AssertionError(f"the hub did not start: {log.read_text(errors='replace')[said:]}")

@@ -18,7 +18,7 @@ import pytest
 
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
-_UNMOUNT_S = 30.0
+_UNMOUNT_S = 300.0
 
 
 @dataclass(frozen=True)
