@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,49 @@ def test_whatever_the_containers_name_is_there() -> None:
         built = service.get("build")
         if built:
             assert (DEPLOY / built["context"] / built["dockerfile"]).exists()
+
+
+def test_no_secret_comes_into_the_image_or_into_a_commit() -> None:
+    read = compose()
+    named = {one["file"] for one in read["secrets"].values()}
+    named |= {file for service in hub_services().values() for file in service["env_file"]}
+    context = (DEPLOY / hub_services()["web"]["build"]["context"]).resolve()
+    for file in named:
+        folder = (DEPLOY / file).parent.relative_to(context)
+        for ignoring in (".dockerignore", ".gitignore"):
+            lines = (context / ignoring).read_text("utf-8").splitlines()
+            assert str(folder) in {one.rstrip("/") for one in lines}, ignoring
+
+
+def test_the_image_is_made_of_what_there_is_and_writes_where_the_volumes_are() -> None:
+    text = (DEPLOY / "Containerfile").read_text("utf-8")
+    declared = ConfigParser()
+    declared.read(ROOT / "setup.cfg", "utf-8")
+    for extra in (re.search(r"/src\[([a-z,-]+)\]", text) or [""])[1].split(","):
+        assert extra in declared["options.extras_require"]
+    assert (ROOT / "constraints.txt").exists()
+    (data,) = re.findall(r"EIRHUB_HUB__DATA_DIR=(\S+)", text)
+    uid = (re.search(r"--uid (\d+)", text) or [""])[1]
+    assert f"chown {uid} secrets/s3" in COMPOSE.read_text("utf-8")
+    for service in hub_services().values():
+        targets = {volume.split(":")[1] for volume in service["volumes"]}
+        assert targets == {data, f"{data}/secrets"}
+
+
+def test_the_proxy_sends_to_containers_and_ports_that_there_are() -> None:
+    text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text("utf-8")
+    published = {port.split(":")[1] for port in compose()["services"]["haproxy"]["ports"]}
+    assert published <= set(re.findall(r"bind :(\d+)", text))
+    servers = re.findall(r"server \S+ ([\w-]+):(\d+) .*?port (\d+)", text)
+    assert len(servers) == len(re.findall(r"^    server ", text, flags=re.MULTILINE))
+    for name, port, monitor in servers:
+        service = hub_services()[name]
+        settings = load_settings(environment=service["environment"])
+        (role,) = service["command"]
+        router, web = settings.router, settings.web
+        opened = {"router": {router.port, router.tls_port}, "web": {web.port}}[role]
+        assert int(port) in opened
+        assert int(monitor) == settings.monitor.port
 
 
 def test_the_containers_believe_the_proxy_and_nobody_else() -> None:
