@@ -1,8 +1,6 @@
 """The DICOM node: its ports, its one door, its two lanes, and the handlers behind them."""
 
 import logging
-import os
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -38,7 +36,7 @@ from dicom_router.tls import SecureReception
 from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
-from hub_kernel.leases import is_dead_here
+from hub_kernel.leases import is_dead_here, process_name
 from hub_kernel.metrics import Metrics
 from hub_kernel.proxies import Proxies
 from hub_kernel.settings import RouterSettings
@@ -229,7 +227,7 @@ def _desk(settings: RouterSettings, parts: NodeParts) -> CommitmentDesk:
             destinations_by_ae_title(settings.destinations, settings.ae_title),
             _send_limits(settings),
             settings.ae_title,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=process_name(),
             is_dead=is_dead_here,
         )
     )

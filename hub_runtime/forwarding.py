@@ -1,7 +1,5 @@
 """Forwarding, wired from settings: rules, destinations and what sends to each kind of them."""
 
-import os
-import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
-from hub_kernel.leases import is_dead_here
+from hub_kernel.leases import is_dead_here, process_name
 from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Subscriber
 from hub_kernel.periodic_jobs import PeriodicJob
@@ -131,7 +129,7 @@ def build_forwarding(parts: ForwardingParts, settings: Settings) -> ForwardingWi
             parcel_of=lambda item: _parcel(parts.index, item),
             metrics=parts.metrics,
             local=lambda moment: moment.astimezone(zone),
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=process_name(),
         ),
         is_dead_here,
     )

@@ -143,7 +143,13 @@ class World:
         committing = bool(options.pop("committing", False))
         owner = str(options.pop("owner", "worker:1"))
         caps = options.pop("caps", ())
-        parts = LaneParts(
+        parts = self.lane_parts(owner)
+        pacer = Pacer(caps, lambda: self.clock.now().astimezone(ZONE), self.stopping)  # type: ignore[arg-type]
+        line = Line(name, sender, pacer, committing=committing)
+        return Lane(parts, line, ends=(self.stopping, self.at_once), **options)  # type: ignore[arg-type]
+
+    def lane_parts(self, owner: str = "worker:1") -> LaneParts:
+        return LaneParts(
             database=self.database,
             ledger=self.ledger,
             parcel_of=self.parcel,
@@ -151,9 +157,6 @@ class World:
             local=lambda moment: moment.astimezone(ZONE),
             owner=owner,
         )
-        pacer = Pacer(caps, lambda: self.clock.now().astimezone(ZONE), self.stopping)  # type: ignore[arg-type]
-        line = Line(name, sender, pacer, committing=committing)
-        return Lane(parts, line, ends=(self.stopping, self.at_once), **options)  # type: ignore[arg-type]
 
     def parcel(self, item: Item) -> Parcel | None:
         instance = self.index.instance(item.sop_instance_uid)
