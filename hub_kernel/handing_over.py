@@ -12,12 +12,12 @@ from hub_kernel.outbox_tables import FAR_AHEAD, PENDING, OutboxDelivery, is_due
 
 @dataclass(frozen=True)
 class HandOver:
-    """What messages are to be about; what was handed over `lost_s` ago again, None never again."""
+    """What messages are to be about; what was handed over `lost_s` ago is so again."""
 
     kind: str
     urgent: bool
     limit: int
-    lost_s: float | None
+    lost_s: float
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ def to_hand_over(database: Database, outbox: Outbox, lost_s: float) -> set[tuple
     return {(known[row[0]].kind, row[1]) for row in found if row[0] in known}
 
 
-def _not_handed(now: datetime, lost_s: float | None) -> ColumnElement[bool]:
+def _not_handed(now: datetime, lost_s: float) -> ColumnElement[bool]:
     never = OutboxDelivery.handed_at.is_(None)
-    if lost_s is None:
-        return never
     lost = OutboxDelivery.handed_at <= now - timedelta(seconds=lost_s)
     return or_(never, lost, OutboxDelivery.handed_at > now + FAR_AHEAD)

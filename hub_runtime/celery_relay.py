@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _LOST_S = 10.0
+_LATE_S = 600.0
 _WAITING = 256
 _TOGETHER = 64
 _ASK_EVERY = 4
@@ -101,8 +102,8 @@ class Relay:
         limit = _WAITING - waiting
         if limit <= 0:
             return
-        # A message that waits is late, not lost.
-        lost_s = None if waiting else _LOST_S
+        # A message that waits is late, not lost; but a queue that is never empty hides lost ones.
+        lost_s = _LATE_S if waiting else _LOST_S
         handed = hand_over(self._database, self._outbox, HandOver(kind, urgent, limit, lost_s))
         together = 1 if kind in self._heavy else _TOGETHER
         producer = self._app.amqp.Producer(connection.default_channel, auto_declare=False)

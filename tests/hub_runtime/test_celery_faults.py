@@ -134,6 +134,11 @@ def hand_over_and_forget(hub: Hub, redis: Broker) -> None:
     relay.start()
     eventually(lambda: _handed(hub) == 10)
     relay.stop()
+    forget(redis)
+
+
+def forget(redis: Broker) -> None:
+    """Have it forget all it holds."""
     redis.kill()
     redis.start()
 
@@ -161,6 +166,29 @@ def test_control_without_the_sweep_what_a_broker_has_forgotten_is_lost(
         hub.publish("2.1")
         eventually(lambda: hub.seen["2.1"])
     assert hub.owed() == 10
+
+
+def test_a_message_that_is_lost_is_sent_again_though_its_queue_is_never_empty(
+    hub: Hub, redis: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for long_ago in ("_LOST_S", "_LATE_S"):
+        monkeypatch.setattr(hub_runtime.celery_relay, long_ago, 0.0)
+    forget(redis)
+    hub.publish("1.1")
+    relay = Relay(hub.database, hub.outbox, application(redis.url, [QUICK], lambda _n: None))
+    relay.start()
+    try:
+        eventually(lambda: waiting(redis) >= 2)
+    finally:
+        relay.stop()
+        forget(redis)
+
+
+def waiting(broker: Broker) -> int:
+    """How many messages wait in the queue of quick work."""
+    app = application(broker.url, [QUICK], lambda _numbers: None)
+    with app.connection_for_write() as connection:
+        return int(queue(QUICK)(connection.default_channel).queue_declare().message_count)
 
 
 def send_often(broker: Broker, numbers: list[int], times: int) -> None:
