@@ -59,6 +59,7 @@ class Machine:
     role: str
     data: Path
     options: list[str]
+    program: tuple[str, ...] = ("-m", "hub_runtime.cli")
     process: "subprocess.Popen[bytes] | None" = None
     ready: list[str] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ class Machine:
     def start(self) -> None:
         """Begin to start; `await_ready` ends it."""
         self.log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "hub_runtime.cli", self.role, "--data", str(self.data)]
+        command = [sys.executable, *self.program, self.role, "--data", str(self.data)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *self.options],
@@ -194,6 +195,13 @@ class Region:
         asked = "SELECT study_instance_uid, recipe FROM eir_version WHERE superseded_at IS NULL"
         return self._counted(asked)
 
+    def all_rendered(self, studies: set[str]) -> dict[tuple[str, str], int]:
+        """Wait until these studies have every version; return that, each once."""
+        recipes = ("clinical", "diagnostic", "public")
+        wanted = {(study, recipe): 1 for study in studies for recipe in recipes}
+        until(lambda: wanted.keys() <= self.current_versions().keys(), "all is rendered")
+        return wanted
+
     def drawings(self) -> Counter[tuple[str, str, str]]:
         """How often each recipe drew a study from the same things, superseded or not."""
         return self._counted("SELECT study_instance_uid, recipe, inputs_sha256 FROM eir_version")
@@ -268,8 +276,16 @@ def test_machines_that_are_killed_lose_nothing_and_hold_nobody_up(
     assert router.waiting() == 0
 
     studies = {f"{ROOT_UID}.{study}" for study in (*promised, "4")}
-    recipes = ("clinical", "diagnostic", "public")
-    wanted = {(study, recipe): 1 for study in studies for recipe in recipes}
-    until(lambda: wanted.keys() <= region.current_versions().keys(), "all is rendered")
+    wanted = region.all_rendered(studies)
     assert region.current_versions() == Counter(wanted)
     assert set(region.drawings().values()) == {1}, "nothing was drawn twice"
+
+
+@pytest.mark.long
+def test_control_workers_that_draw_what_they_are_told_twice_are_seen(region: Region) -> None:
+    for name in ("w1", "w2"):
+        region.machines[name].program = ("tests/flows/hasty_hub.py", "draws-again")
+    region.start()
+    assert region.send("r1", "5").process.wait(PATIENCE_S) == 0
+    region.all_rendered({f"{ROOT_UID}.5"})
+    until(lambda: set(region.drawings().values()) == {2}, "it was drawn twice")
