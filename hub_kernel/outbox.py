@@ -86,8 +86,23 @@ class Delivery:
     delivery_id: int
     subscriber: str
     attempts: int
-    event: Event
+    kind: str
+    payload: str
     worker: str
+
+    @property
+    def is_again(self) -> bool:
+        """Whether it was tried before."""
+        return self.attempts > 1
+
+    @property
+    def event(self) -> Event:
+        """What is delivered.
+
+        Raises:
+            KeyError, ValueError: this version of the hub does not know such an event.
+        """
+        return decode_event(self.kind, self.payload)
 
 
 @dataclass(frozen=True)
@@ -194,7 +209,8 @@ class Outbox:
                 delivery_id=row.delivery_id,
                 subscriber=row.subscriber,
                 attempts=row.attempts + 1,
-                event=decode_event(row.kind, row.payload),
+                kind=row.kind,
+                payload=row.payload,
                 worker=wanted.worker,
             )
             for row in due

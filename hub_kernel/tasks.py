@@ -133,15 +133,17 @@ class Lanes:
     def _deliver_forever(self, lane: "_Lane") -> None:
         while not self._stopping.is_set():
             lane.due.clear()
+            carried: list[Delivery] = []
             try:
-                delivered = self._delivering.claimed(lane.claim) if self._wanted() else 0
+                if self._wanted():
+                    carried = self._delivering.claimed(lane.claim)
             except Exception:  # worker loop: a database that is away comes back
                 log.exception("the outbox cannot be reached; trying again")
-                delivered = 0
-            if not delivered:
+            if not carried:
                 lane.due.wait(_IDLE_POLL_S)
-            if delivered < lane.claim.limit:
-                # Gather a moment: under load one claim then carries many deliveries.
+            if len(carried) < lane.claim.limit and not any(one.is_again for one in carried):
+                # Gather a moment: under load one claim then carries many deliveries. What was
+                # tried before goes alone, and thousands may wait like that behind an outage.
                 self._stopping.wait(_GATHER_S)
 
 
@@ -177,8 +179,8 @@ class Delivering:
             self._keeper.join()
             self._keeper = None
 
-    def claimed(self, wanted: Claim) -> int:
-        """Claim what is wanted and deliver it; return how many deliveries that were."""
+    def claimed(self, wanted: Claim) -> list[Delivery]:
+        """Claim what is wanted and deliver it; return what that was."""
         batch = self.outbox.claim(self._database, wanted)
         with self._holding:
             self._held |= {one.delivery_id: time.monotonic() for one in batch}
@@ -188,7 +190,7 @@ class Delivering:
             with self._holding:
                 for one in batch:
                     self._held.pop(one.delivery_id, None)
-        return len(batch)
+        return batch
 
     def _keep(self) -> None:
         while not self._stopping.wait(_KEEP_S):
@@ -232,7 +234,7 @@ def _postpone(database: Database, outbox: Outbox, delivery: Delivery, error: Exc
         "delivery parked" if parked else "delivery postponed",
         extra={
             "subscriber": delivery.subscriber,
-            "event": type(delivery.event).__name__,
+            "event": delivery.kind,
             "attempt": delivery.attempts,
         },
         exc_info=error,

@@ -17,6 +17,7 @@ from hub_runtime.commands.hl7 import hl7
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.ledger import ledger
 from hub_runtime.commands.maintenance import archive, audit, db
+from hub_runtime.commands.outbox import outbox
 from hub_runtime.commands.people import token, user
 from hub_runtime.commands.registry import registry
 from hub_runtime.commands.router import router
@@ -49,6 +50,7 @@ for command in (
     db,
     archive,
     audit,
+    outbox,
     registry,
     ledger,
     eir,

@@ -163,7 +163,8 @@ def queues(hub: Hub) -> Iterator[Finding]:
         words = (
             f"{status.parked} deliveries are parked, one of {why.subscriber}: {why.reason[:200]}"
         )
-        yield Finding("parked", ok=False, words=f"{words}; mend what is named there")
+        advice = "mend what is named there, then eirhub outbox retry --all"
+        yield Finding("parked", ok=False, words=f"{words}; {advice}")
     for one in hub.forwarding.desk.destinations():
         parked = one.counts.get(State.PARKED, 0)
         if parked:

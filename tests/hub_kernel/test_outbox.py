@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from hub_kernel.database import Database
 from hub_kernel.events import Event, StudyCompleted, StudyRegistered, new_event
 from hub_kernel.outbox import LEASE_S, Claim, Outbox, OutboxDelivery, OutboxEvent, Subscriber
+from hub_kernel.outbox_desk import Owed, owed, retry_parked
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.tasks import ThreadTaskEngine, deliver_all_due
 from tests.support.clock import FixedClock
@@ -141,6 +142,83 @@ def test_a_failing_delivery_is_repeated_with_growing_delay_and_then_parked(
     with database.read() as session:
         assert outbox.status(session).parked == 1
         assert "the archive is away" in session.scalars(select(OutboxDelivery.reason)).one()
+
+
+def test_what_was_parked_is_delivered_once_a_person_says_that_the_fault_is_mended(
+    database: Database, clock: FixedClock, handled: list[Event]
+) -> None:
+    away = [True]
+
+    def work(occurred: Event) -> None:
+        if away:
+            raise LookupError("the archive is away")
+        handled.append(occurred)
+
+    outbox = Outbox([Subscriber("works", StudyCompleted, work, attempts=2)])
+    database._outbox = outbox
+    _publish(database, _completed(clock))
+    for _ in range(3):
+        deliver_all_due(database, outbox)
+        clock.advance(minutes=10)
+    with database.read() as session:
+        assert owed(session) == [Owed("works", 0, 1, "LookupError: the archive is away")]
+    away.clear()
+    assert deliver_all_due(database, outbox) == 0
+    assert retry_parked(database, "another") == 0
+    assert retry_parked(database, "works") == 1
+    assert deliver_all_due(database, outbox) == 1
+    assert len(handled) == 1
+
+
+def test_an_event_of_another_version_holds_up_no_other(
+    hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
+) -> None:
+    for uid in ("1.1", "1.2", "1.3"):
+        _publish(hub, _completed(clock, uid))
+    with hub.unit_of_work() as work:
+        of_another = OutboxEvent.payload.contains('"1.2"')
+        work.session.execute(update(OutboxEvent).where(of_another).values(kind="NotYetKnown"))
+    deliver_all_due(hub, outbox)
+    assert [one.study_instance_uid for one in handled] == ["1.1", "1.3"]
+    with hub.read() as session:
+        assert "NotYetKnown" in session.scalars(select(OutboxDelivery.reason)).one()
+
+
+def test_an_event_that_a_newer_hub_has_given_more_fields_is_understood(
+    hub: Database, outbox: Outbox, handled: list[Event], clock: FixedClock
+) -> None:
+    occurred = _completed(clock)
+    _publish(hub, occurred)
+    with hub.unit_of_work() as work:
+        longer = func.replace(OutboxEvent.payload, "{", '{"later":1,')
+        work.session.execute(update(OutboxEvent).values(payload=longer))
+    assert deliver_all_due(hub, outbox) == 1
+    assert handled == [occurred]
+
+
+def test_what_a_dead_worker_held_is_carried_one_by_one_and_without_pauses(
+    database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_kernel.tasks._GATHER_S", 3600.0)
+    all_done, seen = threading.Event(), set[str]()
+
+    def work(occurred: StudyCompleted) -> None:
+        seen.add(occurred.study_instance_uid)
+        if len(seen) == 5:
+            all_done.set()
+
+    outbox = Outbox([Subscriber("works", StudyCompleted, work)])
+    database._outbox = outbox
+    for number in range(5):
+        _publish(database, _completed(clock, f"1.{number}"))
+    assert len(outbox.claim(database, Claim("dead"))) == 5
+    outbox.release_dead(database, lambda _worker: True)
+    engine = ThreadTaskEngine(database, outbox)
+    engine.start()
+    try:
+        assert all_done.wait(60)
+    finally:
+        engine.stop()
 
 
 def test_one_failing_subscriber_does_not_hold_up_another(

@@ -140,6 +140,24 @@ def test_a_queue_that_nobody_serves_and_what_is_parked_are_found(hub: Hub) -> No
     assert any("no such study" in one.words for one in wrong(queues(hub)))
 
 
+def test_what_is_parked_is_listed_and_owed_again_by_command(hub: Hub) -> None:
+    fields = {"study_instance_uid": "1.2.3", "site_id": "s", "generation": 1}
+    with hub.database.unit_of_work() as work:
+        work.publish(new_event(StudyCompleted, hub.base.clock, **fields))
+        work.session.execute(update(OutboxDelivery).values(state=PARKED, reason="no such study"))
+    data = hub.settings.hub.data_dir
+    listed = json.loads(eirhub("outbox", "list", "--json", data=data).stdout)
+    assert {(one["pending"], one["parked"]) for one in listed} == {(0, 1)}
+    assert {one["reason"] for one in listed} == {"no such study"}
+    assert "name one subscriber, or --all" in eirhub("outbox", "retry", data=data).stderr
+    one = eirhub("outbox", "retry", listed[0]["subscriber"], data=data)
+    assert one.stdout == "1 deliveries are owed again\n"
+    others = json.loads(eirhub("outbox", "retry", "--all", "--json", data=data).stdout)
+    assert others == {"owed_again": len(listed) - 1}
+    with hub.database.read() as session:
+        assert hub.base.outbox.status(session).parked == 0
+
+
 def test_a_broker_that_is_away_is_found_and_its_password_is_not_said() -> None:
     assert not list(broker(TasksSettings()))
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
