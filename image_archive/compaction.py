@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, BinaryIO, Protocol
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, delete, insert, select
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
@@ -26,7 +25,7 @@ from image_archive.errors import (
     UnreadableInstanceError,
 )
 from image_archive.masters import BackendWithMasters, MasterReader, master_key
-from image_archive.model import Condition
+from image_archive.paging import count_of, instances_in_pages, of_age
 from image_archive.reading import skip_file_meta
 from image_archive.tables import COMPACTION, INSTANCE, SERIES
 from image_archive.tables_tiers import TIER_COPY
@@ -37,7 +36,6 @@ NOT_SMALLER = "not_smaller"
 NOT_RESTORED = "not_restored"
 DAMAGED = "damaged"
 
-_INSTANCES_PER_QUERY = 200
 _CHUNK_BYTES = 1_048_576
 
 
@@ -117,8 +115,8 @@ class Compaction:
         report = CompactionReport()
         with self._alone():
             wanted = self._wanted(policy)
-            total = self._count(wanted, policy.limit)
-            for row in self._rows(wanted, policy.limit):
+            total = count_of(self._parts.database, wanted, policy.limit)
+            for row in instances_in_pages(self._parts.database, wanted, policy.limit):
                 self._take(row, report, dry_run=dry_run)
                 report.examined += 1
                 progress(report.examined, max(total, report.examined))
@@ -220,46 +218,21 @@ class Compaction:
             )
 
     def _wanted(self, policy: CompactionPolicy) -> Select[Any]:
-        before = self._parts.database.clock.now() - timedelta(days=policy.older_than_days)
         columns = (
             INSTANCE.c.id,
             INSTANCE.c.storage_key,
             INSTANCE.c.dataset_sha256,
             INSTANCE.c.dataset_bytes,
         )
-        wanted = (
+        return (
             select(*columns)
             .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
             .outerjoin(COMPACTION, COMPACTION.c.instance_row_id == INSTANCE.c.id)
             .where(
                 COMPACTION.c.instance_row_id.is_(None),
-                INSTANCE.c.condition == Condition.INTACT.value,
-                INSTANCE.c.received_at <= before,
+                *of_age(self._parts.database, policy.modalities, policy.older_than_days),
             )
         )
-        if policy.modalities:
-            wanted = wanted.where(SERIES.c.modality.in_(policy.modalities))
-        return wanted
-
-    def _count(self, wanted: Select[Any], limit: int | None) -> int:
-        with self._parts.database.read() as session:
-            counted = session.execute(select(func.count()).select_from(wanted.subquery()))
-            count: int = counted.scalar_one()
-        return count if limit is None else min(count, limit)
-
-    def _rows(self, wanted: Select[Any], limit: int | None) -> Iterator[Any]:
-        """Yield the rows in order of arrival, a page at a time, holding no transaction open."""
-        last, left = 0, limit
-        while left is None or left > 0:
-            most = _INSTANCES_PER_QUERY if left is None else min(left, _INSTANCES_PER_QUERY)
-            page = wanted.where(INSTANCE.c.id > last).order_by(INSTANCE.c.id).limit(most)
-            with self._parts.database.read() as session:
-                rows = session.execute(page).all()
-            if not rows:
-                return
-            yield from rows
-            last = rows[-1].id
-            left = None if left is None else left - len(rows)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

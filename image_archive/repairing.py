@@ -4,11 +4,11 @@ What is whole is decided by the hash taken when the instance was received, never
 of itself. A copy that is not whole changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
@@ -16,13 +16,18 @@ from image_archive.backend import ArchiveBackend
 from image_archive.errors import ArchiveError
 from image_archive.masters import BackendWithMasters, master_key
 from image_archive.model import Condition
+from image_archive.paging import count_of, instances_in_pages
 from image_archive.tables import COMPACTION, INSTANCE
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiers import TieredBackend
 from image_archive.verification import examine, note_condition
 
-_BROKEN = INSTANCE.c.condition.in_([Condition.DAMAGED.value, Condition.MISSING.value])
-_PER_QUERY = 200
+_BROKEN = select(
+    INSTANCE.c.id,
+    INSTANCE.c.sop_instance_uid,
+    INSTANCE.c.storage_key,
+    INSTANCE.c.dataset_sha256,
+).where(INSTANCE.c.condition.in_([Condition.DAMAGED.value, Condition.MISSING.value]))
 _CHUNK_BYTES = 1_048_576
 
 
@@ -48,12 +53,9 @@ def repair(
     changed. `progress` is called with (instances looked at, instances in all).
     """
     sources = [*map(backend.over, [*_tiers(backend), *copies])]
-    with database.read() as session:
-        total: int = session.execute(
-            select(func.count()).select_from(INSTANCE).where(_BROKEN)
-        ).scalar_one()
+    total = count_of(database, _BROKEN)
     repaired, left = list[str](), list[str]()
-    for number, row in enumerate(_broken(database), start=1):
+    for number, row in enumerate(instances_in_pages(database, _BROKEN), start=1):
         good = next((one for one in sources if _is_whole(one, row)), None)
         mended = good is not None and (dry_run or _replace(database, backend, good, row))
         (repaired if mended else left).append(row.sop_instance_uid)
@@ -98,16 +100,3 @@ def _replace(
             work.session.execute(delete(table).where(table.c.instance_row_id == row.id))
     note_condition(database, row.id, Condition.INTACT)
     return True
-
-
-def _broken(database: Database) -> Iterator[Any]:
-    columns = (INSTANCE.c.id, INSTANCE.c.sop_instance_uid, INSTANCE.c.storage_key)
-    wanted = select(*columns, INSTANCE.c.dataset_sha256).where(_BROKEN).order_by(INSTANCE.c.id)
-    last = 0
-    while True:
-        with database.read() as session:
-            rows = session.execute(wanted.where(INSTANCE.c.id > last).limit(_PER_QUERY)).all()
-        if not rows:
-            return
-        yield from rows
-        last = rows[-1].id

@@ -4,7 +4,6 @@ Copy, read the copy back and compare, write the row, wait, look at the copy agai
 remove the near one: whatever dies in between leaves at least one whole copy that readers find.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +11,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, insert, or_, select, update
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
+from hub_kernel.named_locks import held_alone
 from image_archive.backend import ArchiveBackend
 from image_archive.errors import ArchiveBusyError, TieringRunningError
 from image_archive.masters import master_key
 from image_archive.model import Condition
+from image_archive.paging import count_of, instances_in_pages, of_age
 from image_archive.tables import INSTANCE, SERIES, STUDY
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiers import TieredBackend
@@ -27,9 +28,7 @@ from image_archive.verification import examine
 
 COPIED, MOVED = "copied", "moved"
 
-_PER_QUERY = 200
 _CHUNK_BYTES = 1_048_576
-_LOCK = "tiering"
 
 Progress = Callable[[int, int], None]
 
@@ -81,9 +80,10 @@ class Tiering:
         report = TieringReport()
         with self._alone():
             steps = ((self._old, self._copy), (self._free, self._let_go))
-            total = sum(self._count(wanted(policy), policy.limit) for wanted, _ in steps)
+            database, limit = self._database, policy.limit
+            total = sum(count_of(database, wanted(policy), limit) for wanted, _ in steps)
             for wanted, take in steps:
-                for row in self._rows(wanted(policy), policy.limit):
+                for row in instances_in_pages(database, wanted(policy), limit):
                     take(row, report, dry_run=dry_run)
                     report.examined += 1
                     progress(report.examined, max(total, report.examined))
@@ -110,7 +110,7 @@ class Tiering:
                 ),
             )
         )
-        return sum(self._bring_back(row) for row in self._rows(wanted, None))
+        return sum(map(self._bring_back, instances_in_pages(self._database, wanted)))
 
     def _copy(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
         near = [key for key in _keys(row) if _size(self._backend.near, key) is not None]
@@ -164,19 +164,14 @@ class Tiering:
         return came
 
     def _old(self, policy: TierPolicy) -> Select[Any]:
-        before = self._database.clock.now() - timedelta(days=policy.older_than_days)
-        wanted = (
+        return (
             self._instances()
             .outerjoin(TIER_COPY, TIER_COPY.c.instance_row_id == INSTANCE.c.id)
             .where(
                 TIER_COPY.c.instance_row_id.is_(None),
-                INSTANCE.c.condition == Condition.INTACT.value,
-                INSTANCE.c.received_at <= before,
+                *of_age(self._database, policy.modalities, policy.older_than_days),
             )
         )
-        if policy.modalities:
-            wanted = wanted.where(SERIES.c.modality.in_(policy.modalities))
-        return wanted
 
     def _free(self, policy: TierPolicy) -> Select[Any]:
         before = self._database.clock.now() - timedelta(days=policy.grace_days)
@@ -190,26 +185,6 @@ class Tiering:
     def _instances() -> Select[Any]:
         columns = (INSTANCE.c.id, INSTANCE.c.storage_key, INSTANCE.c.dataset_sha256)
         return select(*columns).join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
-
-    def _count(self, wanted: Select[Any], limit: int | None) -> int:
-        with self._database.read() as session:
-            counted = session.execute(select(func.count()).select_from(wanted.subquery()))
-            count: int = counted.scalar_one()
-        return count if limit is None else min(count, limit)
-
-    def _rows(self, wanted: Select[Any], limit: int | None) -> Iterator[Any]:
-        """Yield the rows in order of arrival, a page at a time, holding no transaction open."""
-        last, left = 0, limit
-        while left is None or left > 0:
-            most = _PER_QUERY if left is None else min(left, _PER_QUERY)
-            page = wanted.where(INSTANCE.c.id > last).order_by(INSTANCE.c.id).limit(most)
-            with self._database.read() as session:
-                rows = session.execute(page).all()
-            if not rows:
-                return
-            yield from rows
-            last = rows[-1].id
-            left = None if left is None else left - len(rows)
 
     def _note(self, row_id: int, size: int, state: str = COPIED) -> None:
         with self._database.unit_of_work() as work:
@@ -230,11 +205,9 @@ class Tiering:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self._backend.shared_folder / _LOCK).open("wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise TieringRunningError("instances are being moved already") from error
+        with held_alone(self._database, "tiering") as held:
+            if not held:
+                raise TieringRunningError("instances are being moved already")
             yield
 
 

@@ -1,23 +1,28 @@
 """Re-read every archived instance and compare it with the hash taken when it was received."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.errors import UnreadableInstanceError
 from image_archive.model import BrokenInstance, Condition, VerifyReport
+from image_archive.paging import count_of, instances_in_pages
 from image_archive.reading import skip_file_meta
 from image_archive.tables import INSTANCE
 
-_INSTANCES_PER_QUERY = 500
 _CHUNK_BYTES = 1_048_576
-_KEPT = INSTANCE.c.condition != Condition.RELEASED.value
+_KEPT = select(
+    INSTANCE.c.id,
+    INSTANCE.c.sop_instance_uid,
+    INSTANCE.c.storage_key,
+    INSTANCE.c.dataset_sha256,
+    INSTANCE.c.condition,
+).where(INSTANCE.c.condition != Condition.RELEASED.value)
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,10 @@ def verify(
     `progress` is called with (instances checked, instances in all) after each one. Instances that
     arrive meanwhile may or may not be included.
     """
-    with database.read() as session:
-        total = session.execute(
-            select(func.count()).select_from(INSTANCE).where(_KEPT)
-        ).scalar_one()
+    total = count_of(database, _KEPT)
     checked = checked_bytes = 0
     broken: list[BrokenInstance] = []
-    for row in _instances(database):
+    for row in instances_in_pages(database, _KEPT):
         found = examine(backend, row.storage_key, row.dataset_sha256)
         if found.condition != row.condition:
             note_condition(database, row.id, found.condition)
@@ -78,27 +80,3 @@ def note_condition(database: Database, instance_row_id: int, condition: Conditio
             .where(INSTANCE.c.id == instance_row_id)
             .values(condition=condition.value)
         )
-
-
-def _instances(database: Database) -> Iterator[Any]:
-    """Yield all instances in order of arrival, a page at a time, holding no transaction open."""
-    last = 0
-    while True:
-        with database.read() as session:
-            rows = session.execute(
-                select(
-                    INSTANCE.c.id,
-                    INSTANCE.c.sop_instance_uid,
-                    INSTANCE.c.storage_key,
-                    INSTANCE.c.dataset_sha256,
-                    INSTANCE.c.condition,
-                )
-                .where(INSTANCE.c.id > last, _KEPT)
-                .order_by(INSTANCE.c.id)
-                .limit(_INSTANCES_PER_QUERY)
-            ).all()
-        if not rows:
-            return
-        for row in rows:
-            yield row
-            last = row.id
