@@ -109,6 +109,21 @@ def head() -> str:
     return revision
 
 
+def is_known(revision: str) -> bool:
+    """Say whether `revision` is one that this version of the hub knows."""
+    return not _is_newer(revision)
+
+
+def is_past(database: Database, revision: str) -> bool:
+    """Say whether the database has been brought farther than to `revision`, one that is known."""
+    current = revision_of(database)
+    if current is None or current == revision:
+        return False
+    return _is_newer(current) or any(
+        script.revision == revision for script in _scripts().iterate_revisions(current, "base")
+    )
+
+
 def is_current(database: Database) -> bool:
     """Say whether every migration this version knows has been applied, and no other."""
     return revision_of(database) == head()

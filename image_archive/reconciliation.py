@@ -6,6 +6,7 @@ in the file itself.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -20,7 +21,12 @@ from hub_kernel.database import Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
 from image_archive import keys
 from image_archive.backend import ArchiveBackend, SpooledObject
-from image_archive.errors import FarTierUnreachableError, UnreadableInstanceError
+from image_archive.errors import (
+    ArchiveBusyError,
+    ArchiveUnavailableError,
+    FarTierUnreachableError,
+    UnreadableInstanceError,
+)
 from image_archive.file_meta import LARGEST_META_BYTES, FileMeta, read_file_meta, seal
 from image_archive.header import InstanceHeader
 from image_archive.index_writing import (
@@ -42,6 +48,8 @@ from image_archive.recording import ReceiptRecorder
 from image_archive.tables import INSTANCE, QUARANTINE, RECONCILIATION, SERIES, STUDY
 from image_archive.tiers import TieredBackend
 from image_archive.verification import note_condition
+
+log = logging.getLogger(__name__)
 
 _KEYS_PER_QUERY = 500
 _CHUNK_BYTES = 1_048_576
@@ -133,9 +141,10 @@ class Reconciliation:
         else:
             last = (self.database.clock.now() + _OVERLAP).date()
             prefixes = keys.day_prefixes(since, last)
-        everything = chain.from_iterable(
-            map(_arrivals(self.backend).keys, (*prefixes, keys.QUARANTINE))
-        )
+        near, far = _places(self.backend)
+        everything = chain.from_iterable(map(near.keys, (*prefixes, keys.QUARANTINE)))
+        if far is not None and since is None and self._compares:
+            everything = chain(everything, _reachable(far.keys(keys.INSTANCES)))
         while some := list(islice(everything, _KEYS_PER_QUERY)):
             with self.database.read() as session:
                 named = set(
@@ -240,11 +249,23 @@ class Reconciliation:
         return True
 
 
-def _arrivals(backend: ArchiveBackend) -> ArchiveBackend:
-    """Return where bytes without a row can be: only what has one goes to a far tier."""
+def _places(backend: ArchiveBackend) -> tuple[ArchiveBackend, ArchiveBackend | None]:
+    """Return where bytes without a row can be.
+
+    Only what has a row goes to a far tier; but after a restore its row may be gone, and after a
+    restore the first start looks at everything.
+    """
     if isinstance(backend, BackendWithMasters) and isinstance(backend.originals, TieredBackend):
-        return backend.over(backend.originals.near)
-    return backend
+        return backend.over(backend.originals.near), backend.over(backend.originals.far)
+    return backend, None
+
+
+def _reachable(far: Iterator[str]) -> Iterator[str]:
+    """Yield keys for as long as the far tier answers: a hub starts without it too."""
+    try:
+        yield from far
+    except (ArchiveBusyError, ArchiveUnavailableError) as error:
+        log.warning("the far tier was not compared", extra={"error": str(error)})
 
 
 def _spooled_arrival(backend: ArchiveBackend, left: SpooledObject) -> Arrival | None:

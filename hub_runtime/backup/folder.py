@@ -45,6 +45,7 @@ class Generation:
 
     name: str
     folder: Path
+    has_masters = True
 
     def manifest(self) -> Manifest:
         """Return what it consists of; raises as `read_manifest`."""
@@ -250,13 +251,14 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def _line(held: HeldObject) -> bytes:
-    return json.dumps([held.key, held.size, held.sha256]).encode() + b"\n"
+    said = [held.key, held.size, held.sha256, *(["damaged"] if held.damaged else [])]
+    return json.dumps(said).encode() + b"\n"
 
 
 def _listed(path: Path) -> Iterator[HeldObject]:
     for line in lines_of(path):
         try:
-            key, size, digest = json.loads(line)
+            key, size, digest, *more = json.loads(line)
         except ValueError as error:
             raise DamagedBackupError(f"{path.name} holds something else than objects") from error
-        yield HeldObject(key, size, digest)
+        yield HeldObject(key, size, digest, damaged=bool(more))

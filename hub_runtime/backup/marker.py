@@ -14,5 +14,6 @@ def refuse_half_restored(settings: Settings) -> None:
     """
     if (settings.hub.data_dir / MARKER).exists():
         raise ConfigurationError(
-            f"{settings.hub.data_dir} is half restored: run eirhub restore again to finish it"
+            f"{settings.hub.data_dir} is half restored: run eirhub restore (or import) again to "
+            "finish it"
         )

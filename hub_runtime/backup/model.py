@@ -1,7 +1,7 @@
 """What a backup consists of, and what can be wrong with one."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -30,11 +30,15 @@ class HeldTable:
 
 @dataclass(frozen=True)
 class HeldObject:
-    """One object of the archive: its key, its length, and the SHA-256 of its bytes."""
+    """One object of the archive: its key, its length, and the SHA-256 of its bytes.
+
+    One that was `damaged` when it was copied gives way to whole bytes when a later backup has them.
+    """
 
     key: str
     size: int
     sha256: str
+    damaged: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class HeldFile:
 class Manifest:
     """One backup: everything it consists of, with digests.
 
-    `taken_at` is ISO 8601 in UTC; `damaged` names keys whose bytes were not those once received,
-    `missing` instances whose bytes were gone already when the backup was taken.
+    `taken_at` is ISO 8601 in UTC; `damaged` names keys whose bytes were not those once received or
+    could not be read, `missing` instances of which there are no bytes in it.
     """
 
     taken_at: str
@@ -106,6 +110,11 @@ class Source(Protocol):
     @property
     def folder(self) -> Path:
         """Where its files are."""
+        ...
+
+    @property
+    def has_masters(self) -> bool:
+        """Whether what was compacted is in it as its master; else every instance as received."""
         ...
 
     def manifest(self) -> Manifest:

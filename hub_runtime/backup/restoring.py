@@ -1,19 +1,19 @@
 """Bring a backup back on an empty host: everything is checked first, then restored and read back.
 
 Objects come first, then all rows in one transaction, then keys and settings. A file in the data
-folder says that a restore is under way: no hub starts on half of one, and the same command goes on
-where it was cut short.
+folder says that a restore is under way, of what and to where: no hub starts on half of one, and the
+same command goes on where it was cut short.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import DBAPIError
 
 from access_control.secrets import sync_directory
@@ -28,8 +28,6 @@ from hub_runtime.backup.folder import PROTECTED, flush_file
 from hub_runtime.backup.marker import MARKER
 from hub_runtime.backup.model import (
     BackupError,
-    DamagedBackupError,
-    HeldObject,
     HeldTable,
     Manifest,
     Source,
@@ -37,10 +35,13 @@ from hub_runtime.backup.model import (
 from hub_runtime.foundation import ARCHIVE_BACKENDS
 from hub_runtime.table_rows import ROWS, canonical, count, row_of, rows_of, set_sequences
 from image_archive.backend import ArchiveBackend
+from image_archive.compaction import MASTER
+from image_archive.tables import COMPACTION, RECONCILIATION
 from image_archive.tables_tiers import TierCopyRow
 from image_archive.tiers import TieredBackend
 
 _CHUNK_BYTES = 1_048_576
+_DRAFT = f".{MARKER}"
 
 Progress = Callable[[int, int], None]
 
@@ -64,20 +65,27 @@ def restore(
         BackupError: the place to restore to is not empty, or the passphrase is another.
     """
     data = settings.hub.data_dir
-    resumed = _may_restore(data, source)
-    manifest = check_backup(source, show("checking"), passphrase)
-    _mark(data, source)
+    marked, manifest = _marked(data), source.manifest()
+    _require_known(manifest)
+    begun = _Mark(source.name, manifest.taken_at, _place(settings))
+    if marked is not None:
+        _require_same(marked, begun, data)
+    check_backup(source, show("checking"), passphrase)
+    if marked is None:
+        _write_mark(data, replace(begun, place=""))
     database = Database(settings.database_url)
     backend = ARCHIVE_BACKENDS[settings.archive.backend](settings)
     try:
-        if not resumed:
+        if marked is None or marked.place != begun.place:
             _require_empty(database, backend)
+            _write_mark(data, begun)
         _restore_objects(source, manifest, backend, show("objects"))
         _restore_rows(database, source, manifest, show("rows"))
         schema.upgrade(database)
         files = protected.unpack((source.folder / PROTECTED).read_bytes(), passphrase)
         protected.write(files, data)
-        sessions = _forget_what_passed(database)
+        tiered = isinstance(backend, TieredBackend)
+        sessions = _forget_what_passed(database, source, tiered=tiered)
     finally:
         backend.close()
         database.dispose()
@@ -86,28 +94,85 @@ def restore(
     return Restored(source.name, manifest, sessions)
 
 
-def _may_restore(data: Path, source: Source) -> bool:
-    """Return whether an earlier restore of this backup is to be gone on with.
+@dataclass(frozen=True)
+class _Mark:
+    """What the file in the data folder says: which backup, taken when, goes where.
+
+    `place` is empty until the database and the archive there were seen to be empty.
+    """
+
+    source: str
+    taken_at: str
+    place: str
+
+
+def _marked(data: Path) -> _Mark | None:
+    """Return what an earlier restore has begun; None for an empty folder.
 
     Raises:
         BackupError: `data` holds something else.
     """
     marker = data / MARKER
-    if marker.is_file():
-        begun = json.loads(marker.read_bytes() or b"{}").get("source", source.name)
-        if begun != source.name:
-            raise BackupError(f"{data} is half restored from {begun}; name that one, or empty it")
-        return True
-    if data.exists() and any(data.iterdir()):
-        raise BackupError(f"{data} is not empty: restore to a new folder")
-    return False
+    if not marker.is_file():
+        held = {path.name for path in data.iterdir()} if data.is_dir() else set()
+        if held - {_DRAFT}:
+            raise BackupError(f"{data} is not empty: restore to a new folder")
+        return None
+    try:
+        return _Mark(**json.loads(marker.read_bytes()))
+    except (TypeError, ValueError):  # an earlier version's: nothing is known of it
+        return _Mark("", "", "")
 
 
-def _mark(data: Path, source: Source) -> None:
+def _require_same(marked: _Mark, begun: _Mark, data: Path) -> None:
+    """Refuse to go on with another backup than the one that was begun.
+
+    Raises:
+        BackupError: it is another.
+    """
+    if marked.place and (marked.source, marked.taken_at) != (begun.source, begun.taken_at):
+        raise BackupError(
+            f"{data} is half restored from {marked.source} of {marked.taken_at}; name that one, or "
+            "empty it"
+        )
+
+
+def _write_mark(data: Path, mark: _Mark) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (data / MARKER).write_text(json.dumps({"source": source.name}), "utf-8")
-    flush_file(data / MARKER)
+    draft = data / _DRAFT
+    draft.write_text(json.dumps(asdict(mark)), "utf-8")
+    flush_file(draft)
+    draft.rename(data / MARKER)
     sync_directory(data)
+
+
+def _place(settings: Settings) -> str:
+    """Return what tells databases and archives apart, without their passwords."""
+    bucket, folder = settings.s3, settings.archive_path.absolute()
+    wanted = [settings.database_url, settings.archive.backend, str(folder), settings.orthanc.url]
+    wanted += [bucket.endpoint, bucket.bucket, bucket.prefix]
+    return hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+
+
+def _require_known(manifest: Manifest) -> None:
+    """Refuse what this version has no place for, before anything is written.
+
+    Raises:
+        BackupError: a later version wrote it, or an earlier one whose columns are gone by now.
+    """
+    if not schema.is_known(manifest.revision):
+        raise BackupError(
+            f"this backup is of version {manifest.version} (revision {manifest.revision}), which "
+            "is newer: restore it with that version or a newer one"
+        )
+    for held in manifest.tables:
+        table = schema.METADATA.tables.get(held.name)
+        gone = set(held.columns) - set(table.columns.keys() if table is not None else ())
+        if gone:
+            raise BackupError(
+                f"{held.name} has no column {min(gone)} in this version: restore with version "
+                f"{manifest.version}, which took the backup, then upgrade"
+            )
 
 
 def _require_empty(database: Database, backend: ArchiveBackend) -> None:
@@ -122,16 +187,19 @@ def _restore_objects(
     source: Source, manifest: Manifest, backend: ArchiveBackend, progress: Progress
 ) -> None:
     for number, held in enumerate(source.objects(), start=1):
-        if not _is_there(backend, held):
+        wanted = (held.size, held.sha256)
+        if held.damaged:  # a later backup may have put whole bytes in its place
+            wanted = digest_of(source.open_object(held))
+        if not _is_there(backend, held.key, wanted):
             _copy(source.open_object(held), backend, held.key)
-            if not _is_there(backend, held):
+            if not _is_there(backend, held.key, wanted):
                 raise BackupError(f"{held.key}: what was restored reads back differently")
         progress(number, manifest.objects)
 
 
-def _is_there(backend: ArchiveBackend, held: HeldObject) -> bool:
+def _is_there(backend: ArchiveBackend, key: str, wanted: tuple[int, str]) -> bool:
     try:
-        return digest_of(backend.open(held.key)) == (held.size, held.sha256)
+        return digest_of(backend.open(key)) == wanted
     except NotFoundError:
         return False
 
@@ -151,8 +219,9 @@ def _restore_rows(
     database: Database, source: Source, manifest: Manifest, progress: Progress
 ) -> None:
     """Load all rows in one transaction and read them back, unless an earlier run has."""
-    if schema.revision_of(database) not in {None, manifest.revision}:
+    if schema.is_past(database, manifest.revision):
         return  # they were loaded, and the schema brought up to date, before the interruption
+    # Where that was interrupted, a database may be at any revision on the way.
     schema.upgrade(database, manifest.revision)
     tables = {table.name: table for table in schema.METADATA.sorted_tables}
     with database.engine.begin() as writing:
@@ -170,7 +239,7 @@ def _load(writing: Connection, table: Table, held: HeldTable, source: Source) ->
     lines = source.rows(held.name)
     while some := list(islice(lines, ROWS)):
         try:
-            writing.execute(insert(table), [_row(line, table) for line in some])
+            writing.execute(insert(table), [row_of(line, table) for line in some])
         except DBAPIError as error:
             raise BackupError(f"{table.name}: {type(error.orig).__name__}") from None
     digest = hashlib.sha256()
@@ -180,21 +249,17 @@ def _load(writing: Connection, table: Table, held: HeldTable, source: Source) ->
         raise BackupError(f"{table.name}: what was restored reads back differently")
 
 
-def _row(line: bytes, table: Table) -> dict[str, Any]:
-    try:
-        return row_of(line, table)
-    except KeyError as error:
-        raise DamagedBackupError(
-            f"{table.name} has no column {error} in this version: restore with the version that "
-            "took the backup, then upgrade"
-        ) from error
-
-
-def _forget_what_passed(database: Database) -> int:
+def _forget_what_passed(database: Database, source: Source, *, tiered: bool) -> int:
     """End every session, for who has signed out since is not known; return how many.
 
-    Which instances are far is found out anew: everything may have come back near.
+    Which instances are far or are held as masters is found out anew: everything may have come back
+    near, and as what it once was. What went far after the backup is in no row: where there are two
+    tiers the first start looks at all of both.
     """
     with database.unit_of_work() as work:
         work.session.query(TierCopyRow).delete()
+        if not source.has_masters:
+            work.session.execute(delete(COMPACTION).where(COMPACTION.c.outcome == MASTER))
+        if tiered:
+            work.session.execute(delete(RECONCILIATION))
         return work.session.query(UserSessionRow).delete()

@@ -59,6 +59,7 @@ def backup(settings: Settings, target: Path, *, as_json: bool, **wanted: Any) ->
         removed = _keep_newest(folder, wanted["keep"])
         hub.access.audit.record_now(command_run("backup", f"taken {taken.generation}"))
     told_of_it = {"generation": taken.generation, "copied": taken.copied, "removed": removed}
+    told_of_it |= {"settled": taken.settled}
     answer(told_of_it | told_of(taken.manifest), _taken_words(taken), as_json=as_json)
     return None
 
@@ -163,9 +164,19 @@ def words_of(manifest: Manifest) -> str:
 def _taken_words(taken: Taken) -> str:
     manifest = taken.manifest
     lines = [f"{taken.generation}: {words_of(manifest)}; {taken.copied} objects copied anew"]
-    if manifest.damaged or manifest.missing:
+    if not taken.settled:
         lines.append(
-            f"{len(manifest.damaged)} objects were damaged and {len(manifest.missing)} instances "
-            "missing in the archive already: eirhub archive verify"
+            "what was acknowledged last waits for the archive and is not in it: eirhub doctor, "
+            "then take another"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *broken_words(manifest)])
+
+
+def broken_words(manifest: Manifest) -> list[str]:
+    """Return what to say of what is not whole in a manifest: a line, or none."""
+    if not (manifest.damaged or manifest.missing):
+        return []
+    return [
+        f"{len(manifest.damaged)} objects are damaged and {len(manifest.missing)} instances "
+        "missing in the archive: eirhub archive verify, then repair"
+    ]

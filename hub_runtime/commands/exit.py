@@ -7,7 +7,14 @@ import click
 from access_control.atna_application import command_run
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import opened_hub
-from hub_runtime.commands.backup import PASSPHRASE, bars, passphrase_of, told_of, words_of
+from hub_runtime.commands.backup import (
+    PASSPHRASE,
+    bars,
+    broken_words,
+    passphrase_of,
+    told_of,
+    words_of,
+)
 from hub_runtime.exit.reading import import_everything
 from hub_runtime.exit.writing import export_everything
 from hub_runtime.options import answer, json_option, with_settings
@@ -36,7 +43,8 @@ def export_all(
     with opened_hub(settings) as hub, bars() as show:
         manifest = export_everything(hub, folder, show, passphrase_of(passphrase_file))
         hub.access.audit.record_now(command_run("export", f"{manifest.objects} objects"))
-    answer(told_of(manifest), f"{folder}: {words_of(manifest)}", as_json=as_json)
+    words = [f"{folder}: {words_of(manifest)}", *broken_words(manifest)]
+    answer(told_of(manifest), "\n".join(words), as_json=as_json)
 
 
 @click.command("import")

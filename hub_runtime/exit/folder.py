@@ -38,6 +38,8 @@ class ExportedObject(HeldObject):
 class ExportFolder:
     """A finished export; a `Source` to bring a hub back from."""
 
+    has_masters = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
