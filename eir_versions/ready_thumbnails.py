@@ -1,7 +1,7 @@
 """Thumbnails of large images, made when their study completes: nobody waits for the first look.
 
-Each is kept under the digest of its dataset and of how it is drawn, with its own digest before its
-bytes. Losing one costs a drawing.
+Each is kept under the digest of its dataset, of how it is drawn and by which renderer, with its own
+digest before its bytes. Losing one costs a drawing.
 """
 
 import hashlib
@@ -33,7 +33,10 @@ class Instances(Protocol):
 
 
 class ReadyThumbnails:
-    """Keeps thumbnails under `thumbnails/`; `job_of` says how that of an instance is drawn."""
+    """Keeps thumbnails under `thumbnails/`; `job_of` says how that of an instance is drawn.
+
+    What another renderer than `renderer_version` has made is not found: it may be wrong.
+    """
 
     def __init__(
         self,
@@ -41,11 +44,13 @@ class ReadyThumbnails:
         index: Instances,
         job_of: Callable[[InstanceRecord], PictureJob],
         draw: Callable[[InstanceRecord], Picture],
+        renderer_version: str,
     ) -> None:
         self._backend = backend
         self._index = index
         self._job_of = job_of
         self._draw = draw
+        self._renderer_version = renderer_version
 
     def subscriber(self) -> Subscriber:
         """Return the reaction to a completed study."""
@@ -92,7 +97,8 @@ class ReadyThumbnails:
 
     def _key(self, instance: InstanceRecord) -> str:
         how = json.dumps(asdict(self._job_of(instance)), sort_keys=True)
-        named = hashlib.sha256(f"{instance.dataset_sha256} {how}".encode()).hexdigest()
+        made_of = f"{instance.dataset_sha256} {how} {self._renderer_version}"
+        named = hashlib.sha256(made_of.encode()).hexdigest()
         return f"thumbnails/{named[:2]}/{named}"
 
 

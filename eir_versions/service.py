@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Protocol
 
 from sqlalchemy.orm import Session
@@ -36,6 +36,7 @@ from eir_versions.ready_thumbnails import ReadyThumbnails
 from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
 from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
 from eir_versions.reports.model import Report
+from eir_versions.series_rendering import picture_inputs
 from eir_versions.study_renderer import InstanceSource, RenderingParts, StudyRenderer
 from eir_versions.wire import NativeFrame, PresentedImages, StoredFrame
 from hub_kernel.database import Database
@@ -106,7 +107,11 @@ class EirService:
             recipes,
         )
         self._ready = ReadyThumbnails(
-            parts.renditions, parts.index, self._thumbnail_job, self._drawn_thumbnail
+            parts.renditions,
+            parts.index,
+            self._thumbnail_job,
+            self._drawn_thumbnail,
+            self._renderer.renderer_version(recipes.get(CLINICAL)),
         )
         self._remembered: OrderedDict[tuple[str, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
@@ -153,6 +158,18 @@ class EirService:
         """Return the current version, None when it has not been rendered yet."""
         with self._parts.database.read() as session:
             return current_version(session, study_instance_uid, recipe)
+
+    def shown_version(self, study_instance_uid: str, recipe: str) -> Version | None:
+        """Return the current version with those pictures alone that are still true.
+
+        What was rejected, or has given its place to other bytes, is shown no more from that commit
+        on, though the version that follows has yet to be rendered.
+        """
+        version = self.version(study_instance_uid, recipe)
+        if version is None:
+            return None
+        true = tuple(one for one in version.pictures if self._is_true(version, one))
+        return replace(version, pictures=true)
 
     def reported(self, study_instance_uids: Collection[str]) -> Mapping[str, str]:
         """Return "current" or "preliminary" for those studies that have such a report."""
@@ -292,10 +309,20 @@ class EirService:
 
     def _stored_thumbnail(self, study_uid: str, series_uid: str | None) -> Picture | None:
         version = self.version(study_uid, CLINICAL)
-        for item in version.thumbnails if version else ():
-            if series_uid in (None, item.series_instance_uid):
+        if version is None:
+            return None
+        for item in version.thumbnails:
+            if series_uid in (None, item.series_instance_uid) and self._is_true(version, item):
                 return Picture(self._renderer.load(item), item.media_type, item.width, item.height)
         return None
+
+    def _is_true(self, version: Version, picture: VersionPicture) -> bool:
+        """Return whether the archive still shows the instance, with the bytes that were drawn."""
+        instance = self._parts.index.instance(picture.sop_instance_uid)
+        if instance is None or not picture.job:
+            return instance is not None
+        made_of = picture_inputs(instance.dataset_sha256, picture.job, version.renderer_version)
+        return picture.inputs_sha256 == made_of
 
     def _fresh_thumbnail(self, study_uid: str, series_uid: str | None) -> Picture:
         index = self._parts.index

@@ -1,13 +1,18 @@
-"""What the tests of access control share: a cheap hasher and a way to describe sites."""
+"""What the tests of access control share: a cheap hasher, a link, and a way to describe sites."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from access_control.credentials import HashingCost, SecretHasher
 from access_control.model import Site
+from access_control.shared_links import NewLink, SharedLinks, ShareRequest
+from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
+from tests.access_control.linking import KEY, STUDY
+from tests.support.clock import FixedClock
 
 _SIJING = {
     "site_id": "sijing",
@@ -35,3 +40,18 @@ def make_site() -> Callable[..., Site]:
 def hasher() -> SecretHasher:
     """argon2 at its lowest cost: these tests are about what is done, not about how slowly."""
     return SecretHasher(HashingCost(time_cost=1, memory_kib=8))
+
+
+@pytest.fixture
+def links(database: Database, clock: FixedClock, hasher: SecretHasher) -> SharedLinks:
+    return SharedLinks(database, clock, KEY, hasher=hasher)
+
+
+@pytest.fixture
+def request_(clock: FixedClock) -> ShareRequest:
+    return ShareRequest(STUDY, "EIR-0001", "user-1", clock.now() + timedelta(days=7))
+
+
+@pytest.fixture
+def link(links: SharedLinks, request_: ShareRequest) -> NewLink:
+    return links.create(request_)

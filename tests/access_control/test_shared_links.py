@@ -1,47 +1,21 @@
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
-from access_control.credentials import HashingCost, SecretHasher
+from access_control.credentials import SecretHasher
 from access_control.errors import InvalidLinkError, LinkRefusedError
 from access_control.model import Action, Purpose, Resource
 from access_control.policy import decide
 from access_control.shared_links import LinkPolicy, NewLink, SharedLinks, ShareRequest
 from hub_kernel.database import Base, Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
+from tests.access_control.linking import KEY, PHONE, STUDY, fail
 from tests.support.clock import FixedClock
-
-KEY = b"l" * 32
-STUDY = "1.2.840.1"
-PHONE = "203.0.113.7"
-WRONG = "000000"
-
-
-@pytest.fixture
-def links(database: Database, clock: FixedClock, hasher: SecretHasher) -> SharedLinks:
-    return SharedLinks(database, clock, KEY, hasher=hasher)
-
-
-@pytest.fixture
-def request_(clock: FixedClock) -> ShareRequest:
-    return ShareRequest(STUDY, "EIR-0001", "user-1", clock.now() + timedelta(days=7))
-
-
-@pytest.fixture
-def link(links: SharedLinks, request_: ShareRequest) -> NewLink:
-    return links.create(request_)
-
-
-def _fail(links: SharedLinks, token: str, times: int, passcode: str = WRONG) -> None:
-    for _ in range(times):
-        with pytest.raises(LinkRefusedError):
-            links.open(token, passcode, PHONE)
 
 
 def test_link_and_passcode_together_open_the_study(
@@ -79,7 +53,7 @@ def test_a_wrong_passcode_does_not_open(
     links: SharedLinks, request_: ShareRequest, typed: str
 ) -> None:
     link = links.create(replace(request_, passcode="482913"))
-    _fail(links, link.token, 1, typed)
+    fail(links, link.token, 1, typed)
 
 
 @pytest.mark.parametrize(
@@ -115,195 +89,6 @@ def test_a_link_to_no_study_is_refused(links: SharedLinks, request_: ShareReques
         links.create(replace(request_, study_instance_uid="../../etc"))
 
 
-def _guessed(_links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
-    return "A" * 43, link.passcode
-
-
-def _mistyped(_links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
-    return link.token, WRONG
-
-
-def _expired(_links: SharedLinks, link: NewLink, clock: FixedClock) -> tuple[str, str]:
-    clock.advance(days=7)
-    return link.token, link.passcode
-
-
-def _revoked(links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
-    links.revoke(link.link_id)
-    return link.token, link.passcode
-
-
-def _locked(links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
-    _fail(links, link.token, 10)
-    return link.token, link.passcode
-
-
-def _used_up(links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
-    for _ in range(3):
-        links.open(link.token, link.passcode, PHONE)
-    return link.token, link.passcode
-
-
-REASONS = [_guessed, _mistyped, _expired, _revoked, _locked, _used_up]
-Reason = Callable[[SharedLinks, NewLink, FixedClock], tuple[str, str]]
-
-
-class CountingHasher(SecretHasher):
-    """Counts comparisons."""
-
-    compared = 0
-
-    def matches(self, stored: str | None, secret: str) -> bool:
-        self.compared += 1
-        return super().matches(stored, secret)
-
-
-@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.__name__)
-def test_every_refusal_is_the_same_error_after_the_same_work(
-    database: Database, clock: FixedClock, request_: ShareRequest, reason: Reason
-) -> None:
-    hasher = CountingHasher(HashingCost(1, 8))
-    links = SharedLinks(database, clock, KEY, hasher=hasher)
-    link = links.create(replace(request_, max_views=3))
-    _fail(links, "B" * 43, 1)
-    token, passcode = reason(links, link, clock)
-    work: list[str] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_c: object, _cur: object, statement: str, *_rest: object) -> None:
-        work.append(statement.split(maxsplit=1)[0])
-
-    @event.listens_for(database.engine, "commit")
-    def note_commit(_c: object) -> None:
-        work.append("COMMIT")
-
-    hasher.compared = 0
-    with pytest.raises(LinkRefusedError) as refusal:
-        links.open(token, passcode, PHONE)
-    assert (type(refusal.value), str(refusal.value)) == (LinkRefusedError, str(LinkRefusedError()))
-    assert refusal.value.__cause__ is None
-    assert hasher.compared == 1
-    assert [step for step in work if step != "BEGIN"] == ["SELECT", "SELECT", "UPDATE", "COMMIT"]
-
-
-@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.__name__)
-def test_a_refusal_is_no_visit(
-    links: SharedLinks, request_: ShareRequest, clock: FixedClock, reason: Reason
-) -> None:
-    link = links.create(replace(request_, max_views=3))
-    token, passcode = reason(links, link, clock)
-    before = links.visits(link.link_id)
-    _fail(links, token, 1, passcode)
-    assert links.visits(link.link_id) == before
-
-
-def test_attempts_are_counted_per_link_whatever_address_they_come_from(
-    links: SharedLinks, link: NewLink
-) -> None:
-    for number in range(10):
-        with pytest.raises(LinkRefusedError):
-            links.open(link.token, WRONG, f"198.51.100.{number}")
-    with pytest.raises(LinkRefusedError):
-        links.open(link.token, link.passcode, "192.0.2.1")
-    assert links.links_of(STUDY)[0].locked
-
-
-def test_the_right_passcode_on_the_last_attempt_still_opens(
-    links: SharedLinks, link: NewLink
-) -> None:
-    _fail(links, link.token, 9)
-    assert links.open(link.token, link.passcode, PHONE)
-    assert not links.links_of(STUDY)[0].locked
-
-
-def test_a_success_forgives_earlier_mistakes(links: SharedLinks, link: NewLink) -> None:
-    for _ in range(3):
-        _fail(links, link.token, 9)
-        assert links.open(link.token, link.passcode, PHONE)
-
-
-def test_wrong_passcodes_between_honest_openings_lock_a_link_in_the_end(
-    links: SharedLinks, link: NewLink
-) -> None:
-    for _ in range(5):
-        _fail(links, link.token, 6)
-        if not links.links_of(STUDY)[0].locked:
-            assert links.open(link.token, link.passcode, PHONE)
-    assert links.links_of(STUDY)[0].locked
-    _fail(links, link.token, 1, link.passcode)
-
-
-def test_a_refusal_knows_what_a_living_link_still_takes(
-    links: SharedLinks, link: NewLink, request_: ShareRequest
-) -> None:
-    for left in range(9, -1, -1):
-        with pytest.raises(LinkRefusedError) as refused:
-            links.open(link.token, WRONG, PHONE)
-        assert refused.value.remaining == left
-    for token, passcode in ((link.token, link.passcode), ("g" * 43, WRONG)):
-        with pytest.raises(LinkRefusedError) as refused:
-            links.open(token, passcode, PHONE)
-        assert refused.value.remaining is None
-    other = links.create(request_)
-    for _ in range(4):
-        _fail(links, other.token, 7)
-        links.open(other.token, other.passcode, PHONE)
-    with pytest.raises(LinkRefusedError) as refused:
-        links.open(other.token, WRONG, PHONE)
-    assert refused.value.remaining == 1, "29 of 30 in all, whatever the row"
-
-
-def test_a_locked_link_stays_locked(links: SharedLinks, link: NewLink, clock: FixedClock) -> None:
-    _fail(links, link.token, 10)
-    clock.advance(days=6)
-    _fail(links, link.token, 1, link.passcode)
-
-
-def test_guessing_one_link_locks_no_other(
-    links: SharedLinks, link: NewLink, request_: ShareRequest
-) -> None:
-    other = links.create(request_)
-    _fail(links, link.token, 11)
-    _fail(links, "C" * 43, 11)
-    assert links.open(other.token, other.passcode, PHONE)
-
-
-def test_the_passcode_of_one_link_does_not_open_another(
-    links: SharedLinks, request_: ShareRequest
-) -> None:
-    one = links.create(replace(request_, passcode="482913"))
-    other = links.create(replace(request_, passcode="771920"))
-    _fail(links, one.token, 1, other.passcode)
-
-
-def test_of_many_parallel_guesses_only_so_many_are_judged(
-    database: Database, clock: FixedClock, request_: ShareRequest
-) -> None:
-    class Judging(SecretHasher):
-        """Counts comparisons with a passcode that is stored."""
-
-        judged: list[str]
-
-        def matches(self, stored: str | None, secret: str) -> bool:
-            if stored is not None:
-                self.judged.append(stored)
-            return super().matches(stored, secret)
-
-    hasher = Judging(HashingCost(1, 8))
-    hasher.judged = []
-    links = SharedLinks(database, clock, KEY, hasher=hasher)
-    link = links.create(request_)
-
-    def guess(number: int) -> None:
-        with pytest.raises(LinkRefusedError):
-            links.open(link.token, f"00000{number % 10}x", PHONE)
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(guess, range(60)))
-    assert len(hasher.judged) == 10
-    assert links.links_of(STUDY)[0].locked
-
-
 def test_of_many_who_open_at_once_no_more_than_the_cap_get_in(
     database: Database, clock: FixedClock, hasher: SecretHasher, request_: ShareRequest
 ) -> None:
@@ -332,7 +117,7 @@ def test_a_link_opens_until_its_last_second(
     assert grant.ends_at == clock.now() + timedelta(seconds=1)
     clock.advance(seconds=1)
     assert links.grant(grant.grant_token) is None
-    _fail(links, link.token, 1, link.passcode)
+    fail(links, link.token, 1, link.passcode)
 
 
 def test_a_grant_opens_without_the_passcode_and_counts_no_further_view(
@@ -459,7 +244,7 @@ def test_passcodes_cannot_be_tried_on_a_stolen_database_without_the_key(
     database: Database, clock: FixedClock, hasher: SecretHasher, link: NewLink
 ) -> None:
     thief = SharedLinks(database, clock, b"t" * 32, hasher=hasher)
-    _fail(thief, link.token, 1, link.passcode)
+    fail(thief, link.token, 1, link.passcode)
 
 
 def test_purging_deletes_grants_that_are_over_and_nothing_else(

@@ -1,6 +1,7 @@
 """The version ledger follows what happens: each cause with a control that changes nothing."""
 
 import pytest
+from sqlalchemy import update
 
 from eir_versions import reasons
 from eir_versions.ledger import version_history
@@ -16,6 +17,7 @@ from hub_kernel.events import (
 )
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from image_archive.model import StudyState
+from image_archive.tables import INSTANCE
 from tests.eir_versions.documents import key_object, report
 from tests.eir_versions.hubs import STUDY, Hub, slice_of
 
@@ -58,6 +60,41 @@ def test_a_rejection_is_followed_at_once(hub: Hub) -> None:
     after = versions(hub)
     hub.tell(rejected)
     assert versions(hub) == after, "the same event again changes nothing"
+
+
+def shown(hub: Hub) -> set[str]:
+    version = hub.service.shown_version(STUDY, "public")
+    return {one.sop_instance_uid for one in version.pictures} if version else set()
+
+
+def test_what_is_rejected_is_not_shown_before_the_versions_follow(hub: Hub) -> None:
+    hub.store(*(slice_of(number) for number in range(3)))
+    hub.complete()
+    middle = f"{STUDY}.1.2"
+    small = hub.service.thumbnail(study_uid=STUDY)
+    assert shown(hub) == {one.sop_instance_uid for one in hub.version("public").pictures}
+    assert middle in shown(hub)
+    hub.store(key_object(1, "113001", middle))
+    hub.rejections.mark(
+        new_event(StudyCompleted, hub.clock, study_instance_uid=STUDY, site_id="east", generation=1)
+    )
+    assert middle in {one.sop_instance_uid for one in hub.version("public").pictures}
+    assert middle not in shown(hub)
+    assert hub.service.thumbnail(study_uid=STUDY).sha256 != small.sha256
+
+
+def test_bytes_that_gave_way_to_others_are_not_shown_before_the_versions_follow(hub: Hub) -> None:
+    hub.store(slice_of(0), slice_of(1, series=2))
+    hub.complete()
+    first, second = f"{STUDY}.1.1", f"{STUDY}.2.2"
+    assert shown(hub) == {first, second}
+    with hub.database.unit_of_work() as work:
+        work.session.execute(
+            update(INSTANCE)
+            .where(INSTANCE.c.sop_instance_uid == first)
+            .values(dataset_sha256="0" * 64)
+        )
+    assert shown(hub) == {second}
 
 
 def test_a_study_taken_back_whole_leaves_no_version_in_force(hub: Hub) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from eir_versions.jobs import Picture
-from eir_versions.ready_thumbnails import is_large
+from eir_versions.ready_thumbnails import ReadyThumbnails, is_large
 from hub_kernel.events import StudyCompleted, new_event
 from image_archive.model import InstanceRecord
 from tests.eir_versions.hubs import STUDY, Hub, slice_of
@@ -50,6 +50,15 @@ def test_it_is_what_would_be_drawn(hub: Hub) -> None:
 def test_completing_again_draws_nothing_again(no_decoder: Hub) -> None:
     no_decoder.service._ready.make(STUDY)
     assert len(kept(no_decoder)) == 1
+
+
+def test_one_of_another_renderer_is_not_found(hub: Hub) -> None:
+    completed(hub, large(2))
+    record, service = record_of(hub), hub.service
+    assert service._ready.find(record) is not None
+    drawing = (service._thumbnail_job, service._drawn_thumbnail)
+    other = ReadyThumbnails(hub.backend, hub.parts.index, *drawing, "eir-2/numpy-1")
+    assert other.find(record) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"no json\n\n", b"{}\n" + b"0" * 64 + b"\nxx"])

@@ -7,17 +7,13 @@ refreshes those of the README.
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.flows.browser_hands import DESK, PHONE, fits, frame, sign_in, until
 from tests.viewer_api.pages.region import (
-    PASSWORD,
     RESIDENT_ID,
     Examination,
     Region,
@@ -25,10 +21,8 @@ from tests.viewer_api.pages.region import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-DESK = {"width": 1280, "height": 860}
-PHONE = {"width": 390, "height": 844}
 DISCLAIMER = "软件提供的信息不作为医生诊断和治疗的依据"
 
 CHEST_XRAY, HEART_CINE, HEAD_CT, EARLIER_XRAY = (f"2.25.20{n}" for n in range(4))
@@ -121,61 +115,6 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         yield opened
 
 
-@pytest.fixture
-def screenshot(tmp_path: Path) -> Callable[..., None]:
-    folder = Path(os.environ.get("EIRHUB_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def take(page: Page, name: str, *, whole: bool = False) -> None:
-        page.mouse.move(0, 0)
-        page.screenshot(path=folder / f"{name}.png", full_page=whole)
-
-    return take
-
-
-@pytest.fixture
-def window(chromium: Browser, base: str) -> Iterator[Callable[..., Page]]:
-    """Open a window; the test fails when a page of it reports an error of policy or script."""
-    contexts, complaints = [], []
-
-    def open_window(size: dict[str, int], locale: str = "zh-CN", **options: Any) -> Page:
-        context = chromium.new_context(
-            base_url=base, viewport=size, locale=locale, reduced_motion="reduce", **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if message.type == "error" else None,
-        )
-        return page
-
-    yield open_window
-    for context in contexts:
-        context.close()
-    # A refusal is an answer, not a fault of the page.
-    faults = [text for text in complaints if "404" not in text and "401" not in text]
-    assert not faults
-
-
-def sign_in(page: Page, username: str) -> None:
-    page.goto("/sign-in")
-    page.fill("#username", username)
-    page.fill("#password", PASSWORD)
-    page.press("#password", "Enter")
-    page.wait_for_url(re.compile(r"/(patients|arrivals|region|audit)$"))
-
-
-def fits(page: Page) -> bool:
-    return bool(
-        page.evaluate(
-            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-        )
-    )
-
-
 def shown(page: Page, selector: str) -> int:
     """Wait until every picture of `selector` has loaded, check them, return how many there are."""
     page.locator(selector).first.wait_for()
@@ -185,18 +124,6 @@ def shown(page: Page, selector: str) -> int:
         assert image.evaluate(IS_A_PICTURE), f"{image.get_attribute('src')} shows nothing"
     page.evaluate("scrollTo(0, 0)")
     return page.locator(selector).count()
-
-
-def frame(page: Page) -> int:
-    page.wait_for_selector(".viewer-stage[data-state=shown]")
-    return int(page.get_attribute(".viewer-stage", "data-frame") or 0)
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
-    """Ask again until it holds; the strict policy of the pages forbids waiting inside them."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "did not come true in time"
 
 
 def share(page: Page, study_uid: str) -> tuple[str, str]:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows.test_browser import (
-    DESK,
-    PHONE,
-    fits,
-    screenshot,
-    window,
-)
+from tests.flows.browser_hands import DESK, PHONE, fits
 from tests.viewer_api.pages.identity.desk import Desk, open_desk
 from tests.viewer_api.pages.region import PASSWORD, Region
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-__all__ = ["screenshot", "window"]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 from access_control.audit import AuditQuery
 from access_control.consent import EVERYONE, ConsentKind
 from access_control.model import Role
+from access_control.shared_links import ShareRequest
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.tasks import deliver_all_due
 from hub_runtime.bootstrap import build_hub
@@ -200,6 +201,20 @@ def test_a_session_ended_elsewhere_opens_nothing_more(two: Two) -> None:
     at_home(reader, shown)
     two.other.access.sessions.end(session)
     assert answers(reader, shown) == {401}
+
+
+def test_a_shared_link_ends_with_the_unmerge_and_waits_for_no_event(two: Two) -> None:
+    two.shown(7)
+    theirs, person = f"{ROOT}.7.2", two.hub.patients.resolve(two.patient("jiuting", 7))
+    assert person is not None
+    ends = datetime.now(UTC) + timedelta(days=1)
+    link = two.hub.access.links.create(ShareRequest(theirs, person, "x", ends, passcode="482913"))
+    phone, asked = two.app.test_client(), {"recipient": "an app", "passcode": "482913"}
+    assert phone.post(f"/shl/{link.token}", json=asked).status_code == 200
+    unlink(two, 7)
+    (kept,) = two.hub.access.links.links_of(theirs)
+    assert kept.revoked_at is None, "the event that withdraws it is not delivered here"
+    assert phone.post(f"/shl/{link.token}", json=asked).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,21 @@ def test_the_pyramid_names_its_levels_from_large_to_small(slide: tuple[Any, Flas
     assert client.get(f"/api/v1/studies/{ROOT}/series/{ROOT}.9/pyramid").status_code == 404
 
 
+def test_a_level_whose_tiles_lie_off_the_grid_or_nowhere_is_left_out(
+    slide: tuple[Any, FlaskClient],
+) -> None:
+    hub, client = slide
+    whole, shifted, lost = (level(number, (70, 50), sparse=True) for number in (6, 7, 8))
+    (position,) = shifted.PerFrameFunctionalGroupsSequence[1].PlanePositionSlideSequence
+    position.ColumnPositionInTotalImagePixelMatrix += 5
+    del lost.PerFrameFunctionalGroupsSequence[1].PlanePositionSlideSequence
+    for one in (whole, shifted, lost):
+        one.SeriesInstanceUID = f"{ROOT}.3"
+        store(hub, "sijing", one)
+    answer = client.get(f"/api/v1/studies/{ROOT}/series/{ROOT}.3/pyramid").get_json()
+    assert [one["sop_instance_uid"] for one in answer["levels"]] == [f"{ROOT}.1.6"]
+
+
 def test_tiles_and_profile_leave_exactly_as_they_are_stored(
     slide: tuple[Any, FlaskClient],
 ) -> None:

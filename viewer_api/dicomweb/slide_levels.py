@@ -52,7 +52,11 @@ class SlideLevel:
 
 
 def pyramid_of(given: ViewerServices, instances: Iterable[InstanceRecord]) -> list[dict[str, Any]]:
-    """Return the levels of a series, the largest first; what cannot be read is left out."""
+    """Return the levels of a series, the largest first.
+
+    What cannot be read is left out, and so is a level with tiles off its grid: no tile would be
+    drawn where it belongs.
+    """
     slides = (one for one in instances if one.sop_class_uid == WHOLE_SLIDE)
     levels = [level for level in (_level(given, one) for one in slides) if level is not None]
     levels.sort(key=lambda level: (level.role != "volume", -level.width, level.sop_instance_uid))
@@ -73,7 +77,10 @@ def _level(given: ViewerServices, instance: InstanceRecord) -> SlideLevel | None
         )
         if min(*tile, *size) < 1:
             return None
-        order, places = _order(dataset, instance.number_of_frames, tile)
+        listed = text(dataset, "DimensionOrganizationType").upper() == _TILED_SPARSE
+        places = _places(dataset, instance.number_of_frames, tile) if listed else ()
+        if places is None:
+            return None
         return SlideLevel(
             sop_instance_uid=instance.sop_instance_uid,
             role=_role(dataset),
@@ -82,7 +89,7 @@ def _level(given: ViewerServices, instance: InstanceRecord) -> SlideLevel | None
             tile_width=tile[0],
             tile_height=tile[1],
             tiles=(-(-size[0] // tile[0]), -(-size[1] // tile[1])),
-            order=order,
+            order="listed" if listed else "rows",
             places=places,
             frames=instance.number_of_frames,
             mm_per_pixel=_spacing(dataset),
@@ -97,22 +104,26 @@ def _role(dataset: Dataset) -> str:
     return next(named, "LABEL" if shows_label(dataset) else "VOLUME").lower()
 
 
-def _order(
+def _places(
     dataset: Dataset, frames: int, tile: tuple[int, int]
-) -> tuple[str, tuple[tuple[int, int], ...]]:
-    if text(dataset, "DimensionOrganizationType").upper() != _TILED_SPARSE:
-        return "rows", ()
+) -> tuple[tuple[int, int], ...] | None:
+    """Return (column, row) of each frame's tile; None where one lies nowhere or off the grid."""
+    if frames == 1:
+        return ((0, 0),)  # a label or an overview, which may not say where it lies
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")[:frames]
-    return "listed", tuple(_place(group, tile) for group in per_frame)
+    found = [_place(group, tile) for group in per_frame]
+    places = tuple(place for place in found if place is not None)
+    return places if len(places) == frames else None
 
 
-def _place(group: Dataset, tile: tuple[int, int]) -> tuple[int, int]:
+def _place(group: Dataset, tile: tuple[int, int]) -> tuple[int, int] | None:
     """Return (column, row) of a frame's tile; positions in the matrix count from 1."""
     for position in items(group, "PlanePositionSlideSequence")[:1]:
-        column = integer(position, "ColumnPositionInTotalImagePixelMatrix", 1) - 1
-        row = integer(position, "RowPositionInTotalImagePixelMatrix", 1) - 1
-        return max(0, column) // tile[0], max(0, row) // tile[1]
-    return 0, 0
+        column = integer(position, "ColumnPositionInTotalImagePixelMatrix", 0) - 1
+        row = integer(position, "RowPositionInTotalImagePixelMatrix", 0) - 1
+        if min(column, row) >= 0 and column % tile[0] == row % tile[1] == 0:
+            return column // tile[0], row // tile[1]
+    return None
 
 
 def _spacing(dataset: Dataset) -> float | None:

@@ -49,15 +49,17 @@ class PublicExam:
 def let_in(grant: LinkGrant, *, opening: bool = False) -> StudyRecord | None:
     """Return the study that `grant` opens, and go on as who holds the link; both are on record.
 
-    None when the study is gone or its person refuses by now: such a link is as dead as a false one.
+    None when the study is gone, is another person's than the link was made for, or its person
+    refuses by now: such a link is as dead as a false one, whether it has been withdrawn or not.
     """
     # From here on the link asks, not whoever may be signed in at the same browser.
     act_as(grant.as_subject())
     study = services().index.study(grant.study_instance_uid)
     resource = Resource("study", grant.study_instance_uid)
     deed = "open_link" if opening else str(Action.VIEW_PUBLIC)
-    if study is None or not permitted(Action.VIEW_PUBLIC, study_resource(study), Purpose.PATIENT):
-        record_access(deed, "refused", resource, detail="consent-refused" if study else "unknown")
+    dead = _why_dead(study, grant)
+    if study is None or dead:
+        record_access(deed, "refused", resource, detail=dead)
         return None
     if opening:
         record_access(deed, "success", resource)
@@ -66,9 +68,20 @@ def let_in(grant: LinkGrant, *, opening: bool = False) -> StudyRecord | None:
     return study
 
 
+def _why_dead(study: StudyRecord | None, grant: LinkGrant) -> str:
+    """Say why the link opens nothing any more; empty where it does."""
+    if study is None:
+        return "unknown"
+    if (services().patients.resolve(study.patient) or "") != grant.global_id:
+        return "another person's by now"
+    if not permitted(Action.VIEW_PUBLIC, study_resource(study), Purpose.PATIENT):
+        return "consent-refused"
+    return ""
+
+
 def exam_of(study: StudyRecord) -> PublicExam:
     """Return what the public version shows of `study`, in the asker's language."""
-    version = services().eir.version(study.study_instance_uid, "public")
+    version = services().eir.shown_version(study.study_instance_uid, "public")
     return PublicExam(
         what=exam_in_words(study),
         when=study.study_date,

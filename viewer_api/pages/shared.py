@@ -103,7 +103,7 @@ def exam() -> AnyResponse:
 def picture(picture_id: str) -> AnyResponse:
     """Answer one picture of the public version that this browser has opened."""
     study, _ = _opened()
-    version = services().eir.version(study.study_instance_uid, "public")
+    version = services().eir.shown_version(study.study_instance_uid, "public")
     pictures = version.key_pictures if version else ()
     asked = [one for one in pictures if one.picture_id == picture_id]
     if not asked:

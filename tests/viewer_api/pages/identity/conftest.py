@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
 
+from access_control.shared_links import ShareRequest
 from tests.viewer_api.pages.conftest import Browser
 from tests.viewer_api.pages.identity.desk import Desk, open_desk
-from tests.viewer_api.pages.region import Region
+from tests.viewer_api.pages.region import CHEST_CT, Region
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,16 @@ def numbers() -> Iterator[int]:
 @pytest.fixture
 def registrar(signed_in: Callable[..., Browser]) -> Browser:
     return signed_in("registrar")
+
+
+@pytest.fixture
+def link(desk: Desk) -> tuple[str, str]:
+    made = desk.hub.access.links.create(
+        ShareRequest(
+            study_instance_uid=CHEST_CT,
+            global_id=desk.region.person,
+            created_by="test",
+            expires_at=datetime.now(UTC) + timedelta(days=1),
+        )
+    )
+    return made.token, made.passcode
