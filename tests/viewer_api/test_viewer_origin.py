@@ -1,5 +1,6 @@
 """The viewer's origin: what its token opens, for whom, how long, and that it opens nothing else."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.clock import FixedClock
 from tests.viewer_api.region import Region, Shown
 from viewer_api.viewer_origin import ViewerFiles, create_viewer_app, installed_viewer
 from viewer_api.viewer_origin.files import VIEWER_VERSION, content_policy
+from viewer_api.viewer_origin.lean_metadata import without_unread
 
 OHIF = json.loads((Path(__file__).parent / "ohif_requests.json").read_text(encoding="utf-8"))
 PASSWORD = "Correct-horse-7-battery"
@@ -117,6 +119,53 @@ def test_addresses_in_answers_stay_at_the_viewers_origin(
     pixels = found["7FE00010"]["BulkDataURI"]
     assert pixels.startswith(f"http://localhost{root}/studies/")
     assert viewer.get(pixels).data.count(region.ct.dataset.PixelData) == 1
+
+
+def unread(found: dict[str, Any]) -> set[str]:
+    read = {"0019100C", "00431039", "20011003", "70531000", "70531009", "0009100D"}
+    private = {tag for tag in found if int(tag[:4], 16) % 2 and tag[4:6] != "00"}
+    return private - read
+
+
+def test_metadata_leaves_out_private_attributes_that_the_viewer_never_reads(
+    viewer: FlaskClient, reader: FlaskClient, root: str, region: Region
+) -> None:
+    path = f"/studies/{region.ct.study}/series/{region.ct.series}/metadata"
+    (whole,) = reader.get(f"/dicom-web{path}").get_json()
+    (lean,) = viewer.get(root + path).get_json()
+    assert len(unread(whole)) > 100
+    assert lean.keys() == whole.keys() - unread(whole)
+    addressed = {tag for tag, element in lean.items() if element["vr"] == "UR"}
+    addressed |= {tag for tag, element in lean.items() if "BulkDataURI" in element}
+    assert all(lean[tag] == whole[tag] for tag in lean.keys() - addressed)
+    squeezed = viewer.get(root + path, headers={"Accept-Encoding": "gzip"})
+    assert squeezed.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(squeezed.data)) == [lean]
+    assert "Content-Encoding" not in viewer.get(root + path).headers
+
+
+TEXT = {"vr": "LT", "Value": ['a "b" }{ \\', ',"00091001":{"vr":"LO"},']}
+ITEMS = {"vr": "SQ", "Value": [{"00291010": TEXT, "00100020": TEXT}]}
+
+
+@pytest.mark.parametrize(
+    ("tag", "element", "stays"),
+    [
+        ("00091001", TEXT, False),
+        ("7FE1FFFF", {"vr": "OB", "InlineBinary": "AA=="}, False),
+        ("00291001", {"vr": "UN"}, False),
+        ("00090010", TEXT, True),
+        ("0019100C", TEXT, True),
+        ("00081001", TEXT, True),
+        ("00291001", {"vr": "SQ", "Value": [{"00100020": TEXT}]}, True),
+    ],
+)
+def test_only_whole_private_elements_go(tag: str, element: dict[str, Any], *, stays: bool) -> None:
+    around = {"00080005": TEXT, "00081115": ITEMS}
+    body = json.dumps([{"00020001": TEXT, tag: element, **around}] * 2, separators=(",", ":"))
+    kept: dict[str, Any] = {"00020001": TEXT, **({tag: element} if stays else {}), **around}
+    kept["00081115"] = {"vr": "SQ", "Value": [{"00100020": TEXT}]}
+    assert json.loads(without_unread(body.encode())) == [kept] * 2
 
 
 def test_priors_of_every_site_are_found_by_any_number_of_the_person(

@@ -18,6 +18,7 @@ from viewer_api.security.subjects import install_sign_in, open_to_everyone
 from viewer_api.services import install_services
 from viewer_api.viewer_origin import door
 from viewer_api.viewer_origin.files import COMPRESSED, INDEX, ViewerFile, ViewerFiles
+from viewer_api.viewer_origin.lean_metadata import install_lean_metadata
 
 if TYPE_CHECKING:
     from viewer_api.services import ViewerServices
@@ -51,6 +52,7 @@ def create_viewer_app(services: ViewerServices, files: ViewerFiles) -> Flask:
     install_memory(app)
     install_sign_in(app, door.reader)
     door.install_door(app)
+    install_lean_metadata(app)
     for one in (*dicomweb.reading_blueprints(), door.blueprint, blueprint):
         app.register_blueprint(one)
     return app
