@@ -21,12 +21,13 @@ from dicom_router.errors import (
     ProtocolViolationError,
 )
 from dicom_router.fast_lane import FastLane
-from dicom_router.lane import Lane, Services
+from dicom_router.lane import Lane
 from dicom_router.message_stream import Limits
 from dicom_router.model import Caller, Tally
 from dicom_router.pdus import PduType, clamped_length
 from dicom_router.presentation import Offer
 from dicom_router.service_lane import ServiceLane
+from dicom_router.services import Services
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
 
@@ -95,7 +96,6 @@ class Reception:
             caller=caller,
             request=request,
             agreed=self.offer.for_site(caller.site).agree(request),
-            services=self.services,
             limits=Limits(
                 patience_s=self.settings.idle_timeout_s,
                 peer_max_length=clamped_length(request.max_length),
@@ -124,8 +124,9 @@ class Reception:
             )
         accepted = pdus.associate_ac(lane.request, lane.agreed, lane.limits.own_max_length)
         connection.send(accepted, lane.limits.patience_s)
-        serving = FastLane if lane.agreed.is_store_only else ServiceLane
-        return serving(connection, lane).run()
+        if lane.agreed.is_store_only:
+            return FastLane(connection, lane, self.services.store).run()
+        return ServiceLane(connection, lane, self.services).run()
 
     def _refuse(self, connection: Connection, title: str, refusal: AssociationRefusedError) -> None:
         self._count("rejected")

@@ -6,7 +6,6 @@ in here: a C-CANCEL-RQ is noted, other requests wait for their turn.
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
@@ -16,10 +15,8 @@ from dicom_router.connection import Connection
 from dicom_router.datasets import encode_dataset
 from dicom_router.dimse_receiver import Message, OpenSink
 from dicom_router.errors import ProtocolViolationError
+from dicom_router.lane import Lane
 from dicom_router.message_stream import MessageStream
-
-if TYPE_CHECKING:
-    from dicom_router.lane import Lane
 
 _MOST_WAITING = 8
 
@@ -27,7 +24,7 @@ _MOST_WAITING = 8
 class Conversation:
     """The messages of one served association; used by its own thread alone."""
 
-    def __init__(self, connection: Connection, lane: "Lane", open_sink: OpenSink) -> None:
+    def __init__(self, connection: Connection, lane: Lane, open_sink: OpenSink) -> None:
         self.lane = lane
         self._connection = connection
         self._stream = MessageStream(connection, lane.agreed.contexts, open_sink, lane.limits)

@@ -10,7 +10,7 @@ from dicom_router.commands import Command, CommandField, encode_answer
 from dicom_router.connection import Connection
 from dicom_router.dimse_receiver import BoundedBuffer, DatasetSink, DimseReceiver, Message
 from dicom_router.errors import InstanceTooLargeError
-from dicom_router.handlers.c_store import StoreReception
+from dicom_router.handlers.c_store import StoreReception, StoreService
 from dicom_router.handlers.local import answer_locally
 from dicom_router.lane import Lane
 from dicom_router.p_data import take_p_data, unexpected_pdu
@@ -24,9 +24,10 @@ _MAX_UNKNOWN_DATASET_BYTES = 1024 * 1024
 class FastLane:
     """One established association, served in the calling thread until it ends."""
 
-    def __init__(self, connection: Connection, lane: Lane) -> None:
+    def __init__(self, connection: Connection, lane: Lane, store: StoreService) -> None:
         self._connection = connection
         self._lane = lane
+        self._store = store
         self._stream = PduStream(connection)
         self._receiver = DimseReceiver(
             {c.context_id: c for c in lane.agreed.contexts if c.accepted}, self._open_sink
@@ -83,7 +84,7 @@ class FastLane:
     def _open_sink(self, command: Command, context: NegotiatedContext) -> DatasetSink:
         if command.field == CommandField.C_STORE_RQ:
             lane = self._lane
-            return lane.services.store.receive(command, context, lane.caller, lane.tally)
+            return self._store.receive(command, context, lane.caller, lane.tally)
         return BoundedBuffer(_MAX_UNKNOWN_DATASET_BYTES, keep=False)
 
     def _answer(self, message: Message) -> None:

@@ -22,7 +22,6 @@ from dicom_router.handlers.c_find import FindRules, FindService
 from dicom_router.handlers.c_store import StoreService
 from dicom_router.handlers.commitment import CommitmentService, HearReport
 from dicom_router.handlers.retrieve import RetrieveService
-from dicom_router.lane import Services
 from dicom_router.listener import ListenAddress, Listener
 from dicom_router.presentation import Offer, standard_storage_sop_classes
 from dicom_router.proxied import ProxiedReception
@@ -32,6 +31,7 @@ from dicom_router.sending.destinations import destinations_by_ae_title
 from dicom_router.sending.model import SendLimits
 from dicom_router.sending.outgoing import OutgoingInstances
 from dicom_router.sending.stored_instances import StoredInstances
+from dicom_router.services import Services
 from dicom_router.tls import SecureReception
 from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool

@@ -26,6 +26,7 @@ from dicom_router.presentation import (
     STORAGE_COMMITMENT_PUSH_MODEL,
     NegotiatedContext,
 )
+from dicom_router.services import Services
 from dicom_router.statuses import NO_IDENTIFIER, NO_RETRIEVE_IDENTIFIER
 
 _MAX_IDENTIFIER_BYTES = 1024 * 1024
@@ -37,9 +38,10 @@ _LONGEST_WAIT_S = 900.0
 class ServiceLane:
     """One established association, served in the calling thread until it ends."""
 
-    def __init__(self, connection: Connection, lane: Lane) -> None:
+    def __init__(self, connection: Connection, lane: Lane, services: Services) -> None:
         self._connection = connection
         self._lane = lane
+        self._services = services
         self._conversation = Conversation(connection, lane, self._open_sink)
         self._owed: dict[int, NegotiatedContext] = {}
 
@@ -64,7 +66,7 @@ class ServiceLane:
             raise
         finally:
             self._conversation.abandon()
-            self._lane.services.commitment.desk.leave(self._owed)
+            self._services.commitment.desk.leave(self._owed)
 
     def _serve(self, message: Message) -> None:
         served = _SERVED.get((message.command.field, message.context.abstract_syntax))
@@ -82,7 +84,7 @@ class ServiceLane:
             self._conversation.answer(message, NO_IDENTIFIER)
             return
         lane = self._lane
-        answers = lane.services.find.answers(
+        answers = self._services.find.answers(
             query, lane.caller, lane.tally, lambda: self._conversation.is_cancelled(message)
         )
         with closing(answers):
@@ -94,17 +96,17 @@ class ServiceLane:
         if query is None:
             self._conversation.answer(message, NO_RETRIEVE_IDENTIFIER)
             return
-        self._lane.services.retrieve.serve(self._conversation, message, query)
+        self._services.retrieve.serve(self._conversation, message, query)
 
     def _commit(self, message: Message) -> None:
-        answer, row_id = self._lane.services.commitment.asked(message, self._lane.caller)
+        answer, row_id = self._services.commitment.asked(message, self._lane.caller)
         self._lane.tally.count("commitment")
         if row_id is not None:
             self._owed[row_id] = message.context
         self._conversation.answer(message, answer)
 
     def _hear_report(self, message: Message) -> None:
-        answer = self._lane.services.commitment.told(message, self._lane.caller)
+        answer = self._services.commitment.told(message, self._lane.caller)
         self._lane.tally.count("commitment report")
         self._conversation.answer(message, answer)
 
@@ -114,7 +116,7 @@ class ServiceLane:
         A peer that waits for a report is not silent: looking at many instances takes its time.
         """
         deadline = time.monotonic() + _LONGEST_WAIT_S
-        desk = self._lane.services.commitment.desk
+        desk = self._services.commitment.desk
         while self._owed and not self._conversation.has_request(_LOOK_AGAIN_S):
             for transaction in desk.ready(self._owed):
                 context = self._owed[transaction.row_id]
@@ -154,7 +156,7 @@ class ServiceLane:
     def _open_sink(self, command: Command, context: NegotiatedContext) -> DatasetSink:
         lane = self._lane
         if command.field == CommandField.C_STORE_RQ:
-            return lane.services.store.receive(command, context, lane.caller, lane.tally)
+            return self._services.store.receive(command, context, lane.caller, lane.tally)
         keep = (command.field, context.abstract_syntax) in _SERVED
         commitment = context.abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL
         limit = _MAX_REFERENCES_BYTES if commitment else _MAX_IDENTIFIER_BYTES

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from image_archive.service import ArchiveService
     from patient_index.hl7v2.refusals import RefusedMessages
     from patient_index.service import PatientIndex
-    from viewer_api.forwarding_desk import ForwardingDesk
+    from viewer_api.forwarding_model import ForwardingDesk
     from xds_registry.service import Registry
 
 _EXTENSION = "eirhub"
