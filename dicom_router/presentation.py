@@ -54,8 +54,9 @@ _COMMAND_TRANSFER_SYNTAXES = frozenset(
 # Everything under DICOM's own root, so that codings younger than this program are stored too,
 # except what is no encoding of a stored dataset: MIME, XML, and SMPTE real-time streams.
 _STANDARD_TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(?!\.[67]\.)(\.[0-9]{1,6}){0,4}")
-# Storage classes that name no patient and no study; there is nothing in the archive to file under.
-_NOT_IN_A_STUDY = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.20[01]\.")
+# Storage classes that name no patient and no study (PS3.3 A.1.4): there is nothing in the archive to
+# file under. Performed protocols, 200.2 and 200.8, name both.
+_NOT_IN_A_STUDY = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(200\.[13-7]|201\.[1-6])")
 _SCU = (True, False)
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 
@@ -172,7 +173,7 @@ def standard_storage_sop_classes() -> frozenset[str]:
         for uid, (name, kind, *_) in UID_dictionary.items()
         if kind == "SOP Class" and "Storage" in name and uid.startswith(_STORAGE_ROOT)
     }
-    return frozenset(uid for uid in current | retired if not _NOT_IN_A_STUDY.match(uid))
+    return frozenset(uid for uid in current | retired if not _NOT_IN_A_STUDY.fullmatch(uid))
 
 
 def _decided(
