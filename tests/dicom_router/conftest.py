@@ -21,6 +21,7 @@ from dicom_router.node import DicomNode, NodeParts
 from eir_versions.decoding import DecoderPool, PoolLimits
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
+from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
@@ -133,6 +134,7 @@ def running_node(
     *,
     tls: ssl.SSLContext | None = None,
     hear_report: HearReport = lambda _title, _report: None,
+    doubted: Callable[[ObservedPatient], bool] | None = None,
     **settings: object,
 ) -> Iterator[Hub]:
     clock = SystemClock()
@@ -144,7 +146,7 @@ def running_node(
     for site in (TOWNSHIP, OTHER_TOWNSHIP, COUNTY, FAR_AWAY):
         directory.add(site, replace=True)
     decoders = DecoderPool(PoolLimits(processes=1))
-    archive = ArchiveService(database, backend, clock, metrics)
+    archive = ArchiveService(database, backend, clock, metrics, doubted=doubted)
     parts = NodeParts(
         directory=directory,
         archive=archive,
