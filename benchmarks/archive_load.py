@@ -76,6 +76,11 @@ class LoadedStudy:
         return f"{_ROOT}.{self.number + 1_000_000_000}"
 
     @property
+    def modality(self) -> str:
+        """What it was made with."""
+        return _MODALITIES[self.number % 5]
+
+    @property
     def accession_number(self) -> str:
         """Its accession number."""
         return f"A{self.number:09}"
@@ -163,7 +168,7 @@ def _study_values(row_id: int, one: LoadedStudy) -> dict[str, Any]:
         "study_id": str(one.number % 1000),
         "study_date": one.day,
         "study_description": f"{_PARTS[one.number % 5]} 平扫",
-        "modalities": [_MODALITIES[one.number % 5]],
+        "modalities": [one.modality],
         "body_parts": [_PARTS[one.number % 5]],
         **_SAME_OF_STUDIES,
     }
@@ -176,7 +181,7 @@ def _series_values(
         "id": row_id,
         "study_row_id": study_row_id,
         "series_instance_uid": f"{one.uid}.{place}",
-        "modality": _MODALITIES[one.number % 5],
+        "modality": one.modality,
         "series_number": place,
         "series_description": "5.0 mm",
         "body_part_examined": _PARTS[one.number % 5],
