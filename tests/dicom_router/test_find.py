@@ -375,15 +375,16 @@ def test_a_query_without_an_identifier_is_refused(hub: Hub) -> None:
         assert peer.status() == 0xA900
 
 
-def test_a_cancel_is_obeyed_between_two_answers(hub: Hub) -> None:
-    _store(hub, *(ct(number) for number in range(1, 150)))
-    identifier = _element(0x0008, 0x0018, b"") + _element(0x0008, 0x0052, b"IMAGE ")
-    statuses = _statuses(hub, identifier)
-    assert (len(statuses), statuses[-1]) == (150, 0x0000)
-    statuses = _statuses(hub, identifier, cancelled=True)
-    assert len(statuses) < 100
-    assert statuses[-1] == 0xFE00
-    assert hub.echo_seconds() < HONEST_ECHO_S
+def test_a_cancel_is_obeyed_between_two_answers(tmp_path: Path) -> None:
+    with running_node(tmp_path, idle_timeout_s=60.0) as hub:
+        _store(hub, *(ct(number) for number in range(1, 150)))
+        identifier = _element(0x0008, 0x0018, b"") + _element(0x0008, 0x0052, b"IMAGE ")
+        statuses = _statuses(hub, identifier)
+        assert (len(statuses), statuses[-1]) == (150, 0x0000)
+        statuses = _statuses(hub, identifier, cancelled=True)
+        assert len(statuses) < 100
+        assert statuses[-1] == 0xFE00
+        assert hub.echo_seconds() < HONEST_ECHO_S
 
 
 def _statuses(hub: Hub, identifier: bytes, *, cancelled: bool = False) -> list[int]:
