@@ -42,7 +42,6 @@ _SAME_OF_STUDIES = {
     "rejected_instances": 0,
     "emergency": False,
     "state": StudyState.COMPLETE.value,
-    "emergency": False,
     "generation": 1,
     "received_at": _RECEIVED,
     "last_received_at": _RECEIVED,

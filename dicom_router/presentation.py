@@ -54,8 +54,8 @@ _COMMAND_TRANSFER_SYNTAXES = frozenset(
 # Everything under DICOM's own root, so that codings younger than this program are stored too,
 # except what is no encoding of a stored dataset: MIME, XML, and SMPTE real-time streams.
 _STANDARD_TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(?!\.[67]\.)(\.[0-9]{1,6}){0,4}")
-# Storage classes that name no patient and no study (PS3.3 A.1.4): there is nothing in the archive to
-# file under. Performed protocols, 200.2 and 200.8, name both.
+# Storage classes that name no patient and no study (PS3.3 A.1.4): nothing to file them under in the
+# archive. Performed protocols, 200.2 and 200.8, name both.
 _NOT_IN_A_STUDY = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(200\.[13-7]|201\.[1-6])")
 _SCU = (True, False)
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
