@@ -18,6 +18,7 @@ from dicom_router.forwarding.model import State
 from hub_kernel.outbox_tables import PARKED, OutboxDelivery
 from hub_kernel.settings import Settings, TasksSettings
 from hub_runtime.hub import Hub
+from hub_runtime.own_tls import dicom_tls_context, web_tls_files
 from image_archive.tables import STUDY
 
 _CONNECT_S = 3.0
@@ -49,6 +50,10 @@ def ports(settings: Settings) -> Iterator[Finding]:
         "hl7.port": (settings.hl7.bind, settings.hl7.port),
         "monitor.port": (settings.monitor.bind, settings.monitor.port),
     }
+    if dicom_tls_context(settings):
+        doors["router.tls_port"] = (settings.router.bind, settings.router.tls_port)
+    if web_tls_files(settings):
+        doors["web.tls_port"] = (settings.web.bind, settings.web.tls_port)
     for name, (bind, port) in doors.items():
         if port:
             yield _port(name, bind, port)

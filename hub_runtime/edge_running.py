@@ -1,5 +1,6 @@
 """A hub run as a township gateway: receive, hand over, one page. The same program, other wiring."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edge_gateway.errors import EdgeError
@@ -12,6 +13,7 @@ from hub_runtime.bootstrap import build_hub
 from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.edge import EdgeSpan, edge_span
 from hub_runtime.hub import Hub, Wsgi
+from hub_runtime.serving import Listening, running
 from viewer_api.app import create_edge_app
 from viewer_api.edge_services import EdgeServices
 
@@ -47,21 +49,27 @@ class Edge(Hub):
         )
         return create_edge_app(self.viewer_services(), own)
 
-    def task_engine(self) -> TaskEngine:
-        """Return what speaks to the hub, keeps room, and makes the queue."""
-        jobs = (
-            *self.span().jobs(self.settings.edge),
-            *self.forwarding.jobs(),
-            PeriodicJob("outbox-purge", 60.0, lambda: self.base.outbox.purge(self.database)),
-            PeriodicJob("session-purge", 600.0, self.access.sessions.purge),
-            PeriodicJob("audit-head", 3600.0, self.access.audit.keep_head),
-            PeriodicJob("archive-room", 10.0, ArchiveRoom(self.base.backend).watch),
-            certificate_watch(self).job(),
-            *self.trust.jobs,
-        )
-        engine = ThreadTaskEngine(self.database, self.base.outbox, jobs, workers=1)
-        self.database.on_published = engine.wake
-        return engine
+
+def running_edge(made: Edge) -> AbstractContextManager[Listening]:
+    """Run a gateway until the block ends; raises as `running`."""
+    return running(made, ROLES, engine_of=lambda _: _engine(made))
+
+
+def _engine(made: Edge) -> TaskEngine:
+    """Return what speaks to the hub, keeps room, and makes the queue."""
+    jobs = (
+        *made.span().jobs(made.settings.edge),
+        *made.forwarding.jobs(),
+        PeriodicJob("outbox-purge", 60.0, lambda: made.base.outbox.purge(made.database)),
+        PeriodicJob("session-purge", 600.0, made.access.sessions.purge),
+        PeriodicJob("audit-head", 3600.0, made.access.audit.keep_head),
+        PeriodicJob("archive-room", 10.0, ArchiveRoom(made.base.backend).watch),
+        certificate_watch(made).job(),
+        *made.trust.jobs,
+    )
+    engine = ThreadTaskEngine(made.database, made.base.outbox, jobs, workers=1)
+    made.database.on_published = engine.wake
+    return engine
 
 
 def build_edge(settings: Settings) -> Edge:

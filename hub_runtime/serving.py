@@ -15,6 +15,7 @@ from hub_kernel.errors import ConfigurationError
 from hub_kernel.leases import Leases, process_name
 from hub_kernel.periodic_jobs import PeriodicJobs
 from hub_kernel.settings import Settings
+from hub_kernel.tasks import TaskEngine
 from hub_runtime.http_server import HttpServer, LargeBodies
 from hub_runtime.hub import Hub
 from hub_runtime.jobs import machine_jobs, task_engine
@@ -65,11 +66,16 @@ class Listening:
 
 @contextmanager
 def running(
-    hub: Hub, roles: tuple[str, ...] = ROLES, *, inherited: tuple[int, ...] = ()
+    hub: Hub,
+    roles: tuple[str, ...] = ROLES,
+    *,
+    inherited: tuple[int, ...] = (),
+    engine_of: Callable[[Hub], TaskEngine] = task_engine,
 ) -> Iterator[Listening]:
     """Run `roles` of `hub` until the block ends, then stop them in the reverse order.
 
-    `inherited` are sockets that listen on the DICOM ports already.
+    `inherited` are sockets that listen on the DICOM ports already; `engine_of` makes what a worker
+    runs, which is the hub's unless it is a gateway.
 
     What was received is durable; what is still owed stays in the outbox for the next start.
 
@@ -91,7 +97,7 @@ def running(
         if "worker" not in roles and not inherited:
             _look_after_machine(hub, stack)
         if "worker" in roles:
-            engine = task_engine(hub)
+            engine = engine_of(hub)
             engine.start()
             stack.callback(engine.stop)
             hub.forwarding.service.start()

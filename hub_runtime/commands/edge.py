@@ -8,9 +8,9 @@ from hub_kernel.errors import ConfigurationError, NotFoundError
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
 from hub_runtime import schema
-from hub_runtime.edge_running import ROLES, Edge, build_edge, reach
+from hub_runtime.edge_running import Edge, build_edge, reach, running_edge
 from hub_runtime.options import answer, json_option, with_settings
-from hub_runtime.serving import EndRequest, running
+from hub_runtime.serving import EndRequest
 
 
 @click.command()
@@ -23,7 +23,7 @@ def edge(settings: Settings, *, check: bool, as_json: bool) -> None:
         sys.exit(_check(settings, as_json=as_json))
     configure_logging(settings.hub.log_format, settings.hub.log_level)
     end = EndRequest()
-    with running(_known(build_edge(settings)), ROLES) as listening:
+    with running_edge(_known(build_edge(settings))) as listening:
         click.echo(listening.ready_line)
         end.wait()
 

@@ -36,6 +36,12 @@ def held(data: Path) -> dict[str, str]:
         return dict(database.execute("SELECT sop_instance_uid, dataset_sha256 FROM instance"))
 
 
+def contacts(data: Path) -> list[str]:
+    """The sites whose gateways have reported to a hub."""
+    with sqlite3.connect(f"file:{data / 'eirhub.sqlite'}?mode=ro", uri=True) as database:
+        return [site_id for (site_id,) in database.execute("SELECT site_id FROM edge_contact")]
+
+
 @pytest.mark.timeout(600)
 def test_what_a_modality_sends_arrives_while_edge_and_hub_are_killed_again_and_again(
     region: EdgeRegion, tmp_path: Path
@@ -148,6 +154,8 @@ def test_days_without_a_line_cost_the_modality_nothing_and_the_page_says_so(
     region.until_zero(3, seconds=200)
     page = _signed_in(region, edge.http)
     until(lambda: page("/arrived?lang=en"), lambda text: "cannot be reached" not in text)
+    # It has spoken to the hub of itself, and is on its ledger.
+    until(lambda: contacts(region.hub_data), lambda found: found == ["sijing"])
 
 
 @pytest.mark.timeout(300)
