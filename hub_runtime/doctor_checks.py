@@ -5,8 +5,7 @@ import errno
 import http.client
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 
 from dicom_router.forwarding.model import State
-from hub_kernel.outbox_tables import PARKED, OutboxDelivery
+from hub_kernel.outbox_desk import owed
 from hub_kernel.settings import Settings, TasksSettings
 from hub_runtime.hub import Hub
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
@@ -152,11 +151,7 @@ def queues(hub: Hub) -> Iterator[Finding]:
     """Say what is owed to the hub's own parts and to its destinations, and what is parked."""
     with hub.database.read() as session:
         status = hub.base.outbox.status(session)
-        why = session.execute(
-            select(OutboxDelivery.subscriber, OutboxDelivery.reason)
-            .where(OutboxDelivery.state == PARKED)
-            .limit(1)
-        ).first()
+        parked = [one for one in owed(session) if one.parked]
     since = status.oldest_occurred_at
     if since is not None and hub.base.clock.now() - since > _LATE:
         words = f"{status.pending} deliveries wait, the oldest since {since:%Y-%m-%d %H:%M} UTC"
@@ -164,30 +159,47 @@ def queues(hub: Hub) -> Iterator[Finding]:
         yield Finding("queue", ok=False, words=f"{words}: {advice}")
     else:
         yield Finding("queue", ok=True, words=f"{status.pending} deliveries wait")
-    if status.parked and why is not None:
-        words = (
-            f"{status.parked} deliveries are parked, one of {why.subscriber}: {why.reason[:200]}"
-        )
-        advice = "mend what is named there, then eirhub outbox retry --all"
-        yield Finding("parked", ok=False, words=f"{words}; {advice}")
-    for one in hub.forwarding.desk.destinations():
-        parked = one.counts.get(State.PARKED, 0)
-        if parked:
-            words = f"{parked} instances are parked, {one.last_error or 'no error is noted'}"
-            advice = f"eirhub router queue --destination {one.name}, then eirhub router retry"
-            yield Finding(f"destination {one.name}", ok=False, words=f"{words}: {advice}")
+    for one in parked:
+        words = f"{one.parked} deliveries are parked, one of them: {one.reason[:200]}"
+        advice = f"mend what is named there, then eirhub outbox retry {one.subscriber}"
+        yield Finding(f"parked {one.subscriber}", ok=False, words=f"{words}; {advice}")
+    for peer in hub.forwarding.desk.destinations():
+        count = peer.counts.get(State.PARKED, 0)
+        if count:
+            words = f"{count} instances are parked, {peer.last_error or 'no error is noted'}"
+            advice = f"eirhub router queue --destination {peer.name}, then eirhub router retry"
+            yield Finding(f"destination {peer.name}", ok=False, words=f"{words}: {advice}")
 
 
-def broker(tasks: TasksSettings) -> Iterator[Finding]:
-    """Say whether the broker of `tasks.engine` can be reached, where it needs one."""
+def broker(tasks: TasksSettings, kinds: Iterable[str]) -> Iterator[Finding]:
+    """Say whether the broker of `tasks.engine` answers, and what waits in the queues of `kinds`."""
     if tasks.engine != "celery":
         return
     found = urlsplit(tasks.broker_url)
     port = found.port or _BROKER_PORTS.get(found.scheme.partition("+")[0], 0)
     address = f"{found.hostname}:{port}"  # never the URL: it may hold a password
-    with suppress(OSError, ValueError):
-        socket.create_connection((found.hostname or "", port), _CONNECT_S).close()
-        yield Finding("broker", ok=True, words=f"{address} can be reached")
+    try:
+        # Optional, and slow to load.
+        from hub_runtime.celery_queues import BrokerError, queue_states  # noqa: PLC0415
+    except ImportError:
+        words = 'Celery is not installed here: pip install "eirhub[celery]"'
+        yield Finding("broker", ok=False, words=words)
         return
-    words = f"{address} cannot be reached: start it, or mend tasks.broker_url"
-    yield Finding("broker", ok=False, words=f"{words}. Until then the outbox keeps what is owed")
+    try:
+        states = queue_states(tasks.broker_url, kinds, _CONNECT_S)
+    except BrokerError as error:
+        words = f"{address} does not answer as a broker ({error}): start it, or mend"
+        words += " tasks.broker_url: address, user, password, virtual host"
+        yield Finding(
+            "broker", ok=False, words=f"{words}. Until then the outbox keeps what is owed"
+        )
+        return
+    waiting = [f"{one.name} {one.messages}" for one in states if one.messages]
+    words = f"{address} answers; {len(states)} queues, " + (
+        f"messages wait in {', '.join(waiting)}" if waiting else "no message waits"
+    )
+    yield Finding("broker", ok=True, words=words)
+    left = [one.name for one in states if one.messages and one.takers == 0]
+    if left:
+        words = f"nobody takes from {', '.join(left)}: start a worker (eirhub worker)"
+        yield Finding("broker queues", ok=False, words=words)

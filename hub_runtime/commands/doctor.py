@@ -29,8 +29,9 @@ def doctor(settings: Settings, *, as_json: bool) -> None:
     """Look at everything an operator should know of; exit 1 if something needs a person."""
     with opened_hub(settings) as hub:
         findings = [*_schema(hub), *_room(hub), *disks(_folders(hub.settings)), *ports(settings)]
-        findings += [*clock(hub), *queues(hub), *broker(settings.tasks), *_certificates(hub)]
-        findings += [*_quotas(hub), _viewer(hub), *_texts(hub)]
+        kinds = {one.kind for one in hub.base.outbox.subscribers.values()}
+        findings += [*clock(hub), *queues(hub), *broker(settings.tasks, kinds)]
+        findings += [*_certificates(hub), *_quotas(hub), _viewer(hub), *_texts(hub)]
     lines = [f"{'ok  ' if one.ok else 'WARN'} {one.subject}: {one.words}" for one in findings]
     answer([vars(one) for one in findings], "\n".join(lines), as_json=as_json)
     sys.exit(0 if all(one.ok for one in findings) else 1)

@@ -4,12 +4,14 @@ import errno
 import json
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 from sqlalchemy import update
 
 from hub_kernel.events import StudyCompleted, new_event
@@ -18,16 +20,19 @@ from hub_kernel.settings import Settings, TasksSettings
 from hub_kernel.settings_files import load_settings
 from hub_runtime import doctor_checks
 from hub_runtime.bootstrap import build_hub, opened_hub
+from hub_runtime.celery_lane import queue, queue_name
 from hub_runtime.doctor_checks import Finding, broker, clock, disks, ports, queues
 from hub_runtime.hub import Hub
 from hub_runtime.serving import running
 from image_archive.model import InstanceOrigin
 from tests.dicom_router.conftest import TOWNSHIP
 from tests.dicom_router.instances import ct, part10
+from tests.support.brokers import Broker
 from tests.support.clock import FixedClock
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgresqlServer
 from tests.support.serving_hub import eirhub
+from tests.support.waiting import eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.69.4"
 ORIGIN = InstanceOrigin("chengguan", TOWNSHIP.assigning_authority, "CT1", "EIRHUB", "127.0.0.1")
@@ -158,17 +163,48 @@ def test_what_is_parked_is_listed_and_owed_again_by_command(hub: Hub) -> None:
         assert hub.base.outbox.status(session).parked == 0
 
 
+def at_broker(url: str) -> TasksSettings:
+    return TasksSettings(engine="celery", broker_url=url)
+
+
 def test_a_broker_that_is_away_is_found_and_its_password_is_not_said() -> None:
-    assert not list(broker(TasksSettings()))
-    with closing(socket.create_server(("127.0.0.1", 0))) as other:
-        port = other.getsockname()[1]
-        url = f"amqp://hub:secret@127.0.0.1:{port}//"
-        (found,) = broker(TasksSettings(engine="celery", broker_url=url))
-        assert found.ok
-    (found,) = broker(TasksSettings(engine="celery", broker_url=url.replace(str(port), "1")))
-    assert not found.ok
-    assert "secret" not in found.words
-    assert "start it" in found.words
+    assert not list(broker(TasksSettings(), ["rendering"]))
+    url = "redis://hub:secret@127.0.0.1:1/0"
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        port = mute.getsockname()[1]
+        for tried in (
+            url,
+            url.replace(":1/", f":{port}/"),
+            f"amqp://hub:secret@127.0.0.1:{port}//",
+        ):
+            (found,) = broker(at_broker(tried), ["rendering"])
+            assert not found.ok
+            assert "secret" not in found.words
+            assert "start it" in found.words
+
+
+@pytest.mark.parametrize("name", ["redis", "rabbitmq"])
+def test_what_waits_at_a_broker_is_said_and_that_nobody_takes_it(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    server: Broker = request.getfixturevalue(name)
+    kind = f"doctored-{uuid.uuid4().hex}"
+    (found,) = broker(at_broker(server.url), [kind])
+    assert (found.ok, "no message waits" in found.words) == (True, True), found.words
+    waiting = queue_name(kind, urgent=True)
+    with Connection(server.url) as connection:
+        bound = queue(waiting)(connection.default_channel)
+        bound.declare()
+        connection.Producer().publish([1], routing_key=waiting, exchange=bound.exchange)
+
+    def told() -> list[Finding]:
+        return [one for one in broker(at_broker(server.url), [kind]) if waiting in one.words]
+
+    eventually(lambda: told() and f"{waiting} 1" in told()[0].words)
+    (_, *nobody) = told()
+    assert [one.ok for one in nobody] == ([False] if name == "rabbitmq" else [])
+    with Connection(server.url) as connection:
+        queue(waiting)(connection.default_channel).delete()
 
 
 def test_the_command_says_all_of_it(tmp_path: Path) -> None:
