@@ -239,12 +239,23 @@ class OrthancBackend:
     def _held(self, key: str) -> _Place:
         """Return where Orthanc holds the dataset of `key`.
 
+        Where nothing is noted, it is what Orthanc has that tells: who deletes an instance there and
+        sends it again, or lets Orthanc rebuild it, takes away the note and not the dataset.
+
         Raises:
             NotFoundError: it does not, or what it holds was put there by somebody else since.
         """
         place = _place(require_key(key))
-        noted = _place(self._client.key_of(place.instance_id)) if place else None
-        if place is None or noted is None or noted.dataset_sha256 != place.dataset_sha256:
+        if place is None:
+            raise NotFoundError("archive: no object under this key")
+        try:
+            noted = _place(self._client.key_of(place.instance_id))
+            held = noted.dataset_sha256 if noted else ""
+        except NotFoundError:
+            held = self._held_dataset(place.instance_id) or ""
+            if held == place.dataset_sha256:
+                self._note(place)
+        if held != place.dataset_sha256:
             raise NotFoundError("archive: no object under this key")
         return place
 

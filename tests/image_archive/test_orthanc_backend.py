@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hub_kernel.errors import NotFoundError
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.orthanc import OrthancBackend
 from image_archive.errors import (
@@ -177,6 +178,29 @@ def test_what_was_replaced_in_orthanc_is_missing_not_shown(
     orthanc.rest("POST", "/instances", ours.file.replace(b"A100", b"B200"))
     assert list(backend.keys("instances/2026/11/22")).count(ours.key) == 0
     put(backend, ours)
+    assert get(backend, ours) == ours.file
+
+
+def test_what_was_deleted_in_orthanc_and_came_to_it_again_is_there_again(
+    backend: OrthancBackend, orthanc: Orthanc
+) -> None:
+    ours = new_instance(backend)
+    put(backend, ours)
+    orthanc.rest("DELETE", f"/instances/{ours.orthanc_id}")
+    with pytest.raises(NotFoundError):
+        backend.size(ours.key)
+    orthanc.rest("POST", "/instances", ours.file)
+    assert get(backend, ours) == ours.file
+    assert ours.key in set(backend.keys("instances/2026/11/22"))
+
+
+def test_a_study_that_orthanc_rebuilds_stays_the_hubs(
+    backend: OrthancBackend, orthanc: Orthanc
+) -> None:
+    ours = new_instance(backend)
+    put(backend, ours)
+    study = orthanc.rest("GET", f"/instances/{ours.orthanc_id}/study")["ID"]
+    orthanc.rest("POST", f"/studies/{study}/reconstruct", b"{}")
     assert get(backend, ours) == ours.file
 
 

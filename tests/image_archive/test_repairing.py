@@ -1,24 +1,30 @@
 """A flipped byte is found in every backend, and repaired from a copy that is whole."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from eir_versions.master_reading import HtMasterReader
 from hub_kernel.database import Database
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.s3 import S3Backend
 from image_archive.masters import BackendWithMasters
 from image_archive.model import VerifyReport
 from image_archive.repairing import RepairReport, repair
 from image_archive.service import ArchiveService
+from image_archive.tables import INSTANCE
 from image_archive.tiering import Tiering, TierPolicy
 from image_archive.tiers import TieredBackend
-from tests.image_archive.datasets import Sender, ct_slice
+from tests.dicom_router.instances import ct, part10
+from tests.image_archive.datasets import TOWNSHIP as ORIGIN
+from tests.support.orthanc_server import Orthanc
 from tests.support.s3_server import S3Server
 
 Opened = Callable[[Path, pytest.FixtureRequest], ArchiveBackend]
@@ -40,7 +46,17 @@ def in_tiers(folder: Path, _request: pytest.FixtureRequest) -> ArchiveBackend:
     return TieredBackend(near, far)
 
 
-BACKENDS: dict[str, Opened] = {"filesystem": in_folder, "s3": in_bucket, "tiers": in_tiers}
+def in_orthanc(folder: Path, request: pytest.FixtureRequest) -> ArchiveBackend:
+    server: Orthanc = request.getfixturevalue("orthanc")
+    return OrthancBackend(server.server(), FilesystemBackend(folder / "archive"))
+
+
+BACKENDS: dict[str, Opened] = {
+    "filesystem": in_folder,
+    "s3": in_bucket,
+    "tiers": in_tiers,
+    "orthanc": in_orthanc,
+}
 
 
 class World:
@@ -50,12 +66,15 @@ class World:
         self.database = database
         self.backend = BackendWithMasters(originals, HtMasterReader())
         self.archive = ArchiveService(database, self.backend, database.clock)
+        study = f"2.25.{uuid.uuid4().int % 10**30}"  # an Orthanc is shared, and knows each UID once
         for number in (1, 2):
-            Sender(self.archive).send(ct_slice(number))
+            self.archive.store_file(part10(ct(number, study)), ORIGIN)
         self.archive.settled()
-        self.key = next(iter(self.backend.keys()))
+        with database.read() as session:
+            keys = list(session.scalars(select(INSTANCE.c.storage_key).order_by(INSTANCE.c.id)))
+        self.key = keys[0]
         self.copy = FilesystemBackend(folder / "copy")
-        for key in list(self.backend.keys()):
+        for key in keys:
             put(self.copy, key, get(self.backend, key))
 
     def verify(self) -> VerifyReport:
@@ -65,10 +84,36 @@ class World:
         quiet = lambda _done, _total: None  # noqa: E731
         return repair(self.database, self.backend, copies, quiet, dry_run=dry_run)
 
+    def flip(self) -> None:
+        """Flip a byte where the first instance lies, behind the backend's back."""
+        flip(self.backend, self.key)
+
+
+class OrthancWorld(World):
+    """The same in an Orthanc, whose own file is damaged."""
+
+    def __init__(
+        self, folder: Path, database: Database, originals: ArchiveBackend, server: Orthanc
+    ) -> None:
+        super().__init__(folder, database, originals)
+        found = re.search(r"/([0-9a-f]{40})-", self.key)
+        assert found
+        self.file = server.stored_file("-".join(re.findall(".{8}", found[1])))
+
+    def flip(self) -> None:
+        data = bytearray(self.file.read_bytes())
+        data[-5] ^= 1
+        self.file.write_bytes(data)
+
 
 @pytest.fixture(params=BACKENDS)
 def world(request: pytest.FixtureRequest, tmp_path: Path, database: Database) -> Iterator[World]:
-    world = World(tmp_path, database, BACKENDS[request.param](tmp_path, request))
+    opened = BACKENDS[request.param](tmp_path, request)
+    if isinstance(opened, OrthancBackend):
+        server: Orthanc = request.getfixturevalue("orthanc")
+        world: World = OrthancWorld(tmp_path, database, opened, server)
+    else:
+        world = World(tmp_path, database, opened)
     yield world
     world.archive.close()
 
@@ -92,7 +137,7 @@ def flip(backend: ArchiveBackend, key: str) -> None:
 
 def test_a_flipped_byte_is_found_and_repaired(world: World) -> None:
     whole = get(world.backend, world.key)
-    flip(world.backend, world.key)
+    world.flip()
     assert [one.condition.value for one in world.verify().broken] == ["damaged"]
     assert len(world.repair(world.copy, dry_run=True).repaired) == 1
     assert get(world.backend, world.key) != whole
@@ -111,13 +156,27 @@ def test_what_is_missing_comes_back(world: World) -> None:
 
 def test_a_copy_that_is_damaged_too_changes_nothing(world: World) -> None:
     """The control: what is whole is decided by the hash of receipt alone."""
-    flip(world.backend, world.key)
+    world.flip()
     damaged = get(world.backend, world.key)
     put(world.copy, world.key, damaged)
     world.verify()
     assert (world.repair(world.copy).repaired, len(world.repair(world.copy).left)) == ((), 1)
     assert get(world.backend, world.key) == damaged
     assert len(world.verify().broken) == 1
+
+
+def test_a_file_that_orthanc_cannot_read_any_more_is_repaired(
+    tmp_path: Path, database: Database, request: pytest.FixtureRequest
+) -> None:
+    server: Orthanc = request.getfixturevalue("orthanc")
+    world = OrthancWorld(tmp_path, database, in_orthanc(tmp_path, request), server)
+    whole = get(world.backend, world.key)
+    world.file.unlink()
+    assert [one.condition.value for one in world.verify().broken] == ["damaged"]
+    assert len(world.repair(world.copy).repaired) == 1
+    assert get(world.backend, world.key) == whole
+    assert world.verify().broken == ()
+    world.archive.close()
 
 
 @pytest.mark.parametrize("broken", ["near", "far"])
