@@ -21,6 +21,7 @@ from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend, SpooledObject
 from image_archive.claims import Claims
 from image_archive.errors import (
+    ArchiveError,
     ArchiveFullError,
     ConflictingInstanceError,
     ConflictingStudyError,
@@ -257,7 +258,9 @@ class IncomingInstance:
         if earlier and earlier.dataset_sha256 != digest:
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_INSTANCE)
         if earlier and earlier.condition == Condition.INTACT:
-            return None
+            if self._is_there(earlier.storage_key):
+                return None
+            recorder.note_missing(header.sop_instance_uid)
         study = recorder.study(study_uid)
         if study is None:
             claim = f"study {study_uid}"
@@ -269,6 +272,15 @@ class IncomingInstance:
         if study is None and self._is_doubted(header):
             self._keep_apart(arrival, QuarantineReason.CONTRADICTING_PATIENT)
         return arrival
+
+    def _is_there(self, key: str) -> bool:
+        """Say whether there are bytes; a success for what nobody has any more would lose it."""
+        try:
+            return self._reception.backend.size(key) >= 0
+        except NotFoundError:
+            return False
+        except (ArchiveError, OSError):
+            return True  # nothing says that they are gone
 
     def _is_doubted(self, header: InstanceHeader) -> bool:
         """Say whether a new study's patient is somebody else than the index knows by that ID."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 
+from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from hub_kernel.database import Database
@@ -24,7 +25,8 @@ from image_archive.index_writing import (
     insert_quarantine,
     load_study,
 )
-from image_archive.model import QuarantineRecord
+from image_archive.model import Condition, QuarantineRecord
+from image_archive.tables import INSTANCE
 
 _SQLITE_IOERR, _SQLITE_FULL = 10, 13
 _POSTGRESQL_DISK_FULL = "53100"
@@ -129,6 +131,18 @@ class ReceiptRecorder:
             translated = ArchiveBusyError(f"index: {type(error).__name__}")
         translated.__cause__ = error
         return translated
+
+    def note_missing(self, sop_instance_uid: str) -> None:
+        """Record that the bytes of an instance are gone; raises as `keep_apart`."""
+        try:
+            with self._database.unit_of_work() as work:
+                work.session.execute(
+                    update(INSTANCE)
+                    .where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
+                    .values(condition=Condition.MISSING.value)
+                )
+        except SQLAlchemyError as error:
+            raise self._translated(error) from error
 
     def keep_apart(self, record: QuarantineRecord) -> None:
         """Record bytes that are durable in quarantine; the same bytes again change nothing.

@@ -283,6 +283,18 @@ def test_an_instance_whose_bytes_are_missing_is_mended_by_sending_it_again(
     assert archive.verify(lambda done, total: None).ok
 
 
+def test_what_is_gone_and_nobody_has_noticed_is_taken_again(
+    sender: Sender, archive: ArchiveService, index: ArchiveIndex, backend: ArchiveBackend
+) -> None:
+    sender.send(ct_slice())
+    before = index.instance("1.2.3.1.1.1")
+    assert before
+    backend.delete(before.storage_key)
+    assert sender.send(ct_slice()) is StoreOutcome.STORED
+    assert sender.send(ct_slice()) is StoreOutcome.ALREADY_STORED
+    assert archive.verify(lambda done, total: None).ok
+
+
 def test_files_are_stored_by_what_their_dataset_says(
     archive: ArchiveService, index: ArchiveIndex
 ) -> None:
