@@ -7,9 +7,10 @@ renumbered Orthanc, changes deleted) is noticed, and everything that Orthanc hol
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy import delete, insert, select
@@ -17,8 +18,14 @@ from sqlalchemy import delete, insert, select
 from hub_kernel.database import Database
 from hub_kernel.errors import InvalidUidError, NotFoundError
 from hub_kernel.identifiers import AssigningAuthority
-from image_archive.backends.orthanc_client import Change, OrthancClient, Sender
+from image_archive.backends.orthanc_client import (
+    Change,
+    OrthancClient,
+    OrthancFileError,
+    Sender,
+)
 from image_archive.errors import (
+    ArchiveBusyError,
     ConflictingInstanceError,
     ConflictingStudyError,
     ContradictingPatientError,
@@ -35,6 +42,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 100
 _CHUNK_BYTES = 1_048_576
 _IN_PARALLEL = 4
+_TRIES = 10
 _PARKED = (
     ConflictingInstanceError,
     ConflictingStudyError,
@@ -59,6 +67,7 @@ class Adoption:
     archive: ArchiveService
     client: OrthancClient
     admit: Admit
+    _torn: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> int:
         """Adopt all that came since the last time; return how many instances that were.
@@ -132,6 +141,9 @@ class Adoption:
                 return self._take_in(meta, origin, sender, body)
         except NotFoundError:
             return False
+        except OrthancFileError as error:
+            self._give_up(instance_id, error)
+            return False
         except _PARKED as error:
             log.warning("an instance of Orthanc was parked", extra={"reason": str(error)})
             return False
@@ -139,6 +151,20 @@ class Adoption:
             told = {"orthanc_id": instance_id, "reason": str(error)}
             log.warning("an instance of Orthanc cannot be adopted", extra=told)
             return False
+
+    def _give_up(self, instance_id: str, error: OrthancFileError) -> None:
+        """Have the feed wait for a file that cannot be read, but not for ever.
+
+        Raises:
+            ArchiveBusyError: it is to be tried again.
+        """
+        self._torn[instance_id] += 1
+        if self._torn[instance_id] < _TRIES:
+            raise ArchiveBusyError(str(error)) from error
+        log.error(
+            "Orthanc cannot read an instance, so the hub does not have it; send it again",
+            extra={"orthanc_id": instance_id},
+        )
 
     def _take_in(
         self,

@@ -33,6 +33,10 @@ _CONNECT_S = 5.0
 _RETRY = Retry(total=1, status=0, redirect=0, allowed_methods=None)
 
 
+class OrthancFileError(UnreadableInstanceError):
+    """Orthanc knows the instance and cannot read its file."""
+
+
 @dataclass(frozen=True)
 class OrthancServer:
     """Where Orthanc answers, and who asks. `uploads` is how many instances go there at once."""
@@ -137,7 +141,7 @@ class OrthancClient:
 
         Raises:
             NotFoundError: there is no such instance.
-            UnreadableInstanceError: Orthanc has it and cannot read it.
+            OrthancFileError: Orthanc has it and cannot read it.
         """
         with self._translated():
             answer = self._pool.request(
@@ -145,7 +149,7 @@ class OrthancClient:
             )
             try:
                 if answer.status == _FAILED:
-                    raise UnreadableInstanceError("archive: Orthanc cannot read its own file")
+                    raise OrthancFileError("archive: Orthanc cannot read its own file")
                 _check(answer.status)
                 yield answer
             finally:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from hub_kernel.database import Database
-from image_archive.adoption import Adoption
+from image_archive.adoption import _TRIES, Adoption
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.orthanc_client import Sender
@@ -216,6 +216,40 @@ def test_an_outage_in_the_middle_is_gone_on_from(
     send(server, sent[6:])
     assert adoption.run() == 12
     assert indexed(archive, database) == uids(sent)
+
+
+def test_a_file_that_cannot_be_read_for_a_while_is_waited_for_and_then_given_up(
+    adoption: Adoption, archive: ArchiveService, database: Database, server: Orthanc
+) -> None:
+    sent = study_of(2)
+    send(server, sent)
+    file = server.stored_file(orthanc_ids(server, sent)[0])
+    away = file.rename(file.with_suffix(".away"))
+    with pytest.raises(ArchiveBusyError):
+        adoption.run()
+    away.rename(file)
+    adoption.run()
+    assert indexed(archive, database) == uids(sent)
+
+    torn, after = study_of(1), study_of(1)
+    send(server, torn)
+    (lost,) = orthanc_ids(server, torn)
+    server.stored_file(lost).unlink()
+    send(server, after)
+    for _ in range(_TRIES - 1):
+        with pytest.raises(ArchiveBusyError):
+            adoption.run()
+    adoption.run()
+    assert indexed(archive, database) == uids([*sent, *after])
+
+
+def orthanc_ids(server: Orthanc, sent: list[Sent]) -> list[str]:
+    """What Orthanc calls the instances that were sent."""
+    return [
+        found
+        for uid in uids(sent)
+        for found in [one["ID"] for one in server.rest("POST", "/tools/lookup", uid.encode())]
+    ]
 
 
 def test_what_was_being_adopted_when_the_hub_died_is_indexed_at_its_next_start(
