@@ -12,10 +12,8 @@ import io
 import logging
 import re
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +21,10 @@ from typing import BinaryIO, Protocol
 
 from hub_kernel.errors import NotFoundError
 from image_archive import keys
-from image_archive.backend import PendingObject, SpooledObject, require_key
+from image_archive.backend import SpooledObject, require_key
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.orthanc_client import OrthancClient, OrthancServer
+from image_archive.backends.remote import RemoteBackend, Viewable
 from image_archive.errors import ArchiveBusyError, ArchiveError, UnreadableInstanceError
 from image_archive.file_meta import LARGEST_META_BYTES, read_file_meta
 from image_archive.keys import InstanceNames
@@ -47,13 +46,7 @@ class _Place:
     dataset_sha256: str
 
 
-class _Viewable(Protocol):
-    """What has bytes that can be handed over."""
-
-    def view(self) -> AbstractContextManager[memoryview]: ...
-
-
-class OrthancBackend:
+class OrthancBackend(RemoteBackend):
     """Instances in `server`, everything else in `local`; see `ArchiveBackend`.
 
     A machine that is lost for good takes along what it had acknowledged and not handed over, and
@@ -63,37 +56,17 @@ class OrthancBackend:
     compares_quickly = False
 
     def __init__(self, server: OrthancServer, local: FilesystemBackend) -> None:
+        super().__init__(local, server.uploads)
         self._client = OrthancClient(server)
-        self._local = local
-        self._uploads = server.uploads
-        self._starting = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def client(self) -> OrthancClient:
         """What asks Orthanc, for whoever has more to ask than this backend."""
         return self._client
 
-    @property
-    def shared_folder(self) -> Path:
-        """A local folder that every process of this machine sees, for locks."""
-        return self._local.shared_folder
-
     def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
         """Return the key of a dataset, which names its identifier in Orthanc too."""
         return keys.instance_key(received_at, names, f"{_orthanc_sha1(names)}-{dataset_sha256}")
-
-    def create(self) -> PendingObject:
-        """Start a new object (see `ArchiveBackend.create`)."""
-        return _PendingInstance(self, self._local.create())
-
-    def spool(self) -> SpooledObject:
-        """Start a new object that is secured before it is published."""
-        return self._local.spool()
-
-    def prepare(self, count: int, size: int) -> None:
-        """Allocate local room for `count` spooled objects at once, `size` bytes each."""
-        self._local.prepare(count, size)
 
     def publish_together(
         self, objects: Sequence[tuple[SpooledObject, str]]
@@ -161,34 +134,13 @@ class OrthancBackend:
                 yield key
             last = key
 
-    def free_bytes(self) -> int:
-        """Return the room left for bytes on their way in; Orthanc does not say what it has."""
-        return self._local.free_bytes()
-
-    def abandoned(self) -> Iterator[SpooledObject]:
-        """Yield what dead writers of this machine left unpublished."""
-        return self._local.abandoned()
-
-    def discard_abandoned(self) -> int:
-        """Discard what dead writers of this machine left."""
-        return self._local.discard_abandoned()
-
     def close(self) -> None:
-        """End the uploading threads and give up what is kept for speed alone."""
-        with self._starting:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
+        """See `RemoteBackend`; the idle connections go too."""
+        super().close()
         self._client.close()
-        self._local.close()
 
-    def hand_over(self, source: _Viewable, key: str) -> bool:
-        """Have Orthanc hold the instance of `key`; False when it is to be kept in the local folder.
-
-        Raises:
-            ArchiveBusyError: Orthanc cannot be reached, or fails; it may be tried again.
-            ArchiveUnavailableError: Orthanc refuses these credentials.
-        """
+    def hand_over(self, source: Viewable, key: str) -> bool:
+        """Have Orthanc hold the instance of `key`, if it takes it and has no other bytes for it."""
         place = _place(require_key(key))
         if place is None:
             return False
@@ -270,48 +222,6 @@ class OrthancBackend:
             return self._client.key_of(instance_id)
         except NotFoundError:
             return ""
-
-    def _workers(self) -> ThreadPoolExecutor:
-        with self._starting:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._uploads, thread_name_prefix="orthanc")
-            return self._pool
-
-
-class _PendingInstance:
-    """A local file that goes to Orthanc when it is published, if its key is an instance's."""
-
-    def __init__(self, backend: OrthancBackend, file: PendingObject) -> None:
-        self._backend = backend
-        self._file = file
-        self._bytes = 0
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append `data`."""
-        self._file.write(data)
-        self._bytes += len(data)
-
-    def view(self) -> AbstractContextManager[memoryview]:
-        """All bytes written so far."""
-        return self._file.view() if self._bytes else nullcontext(memoryview(b""))
-
-    def publish(self, key: str) -> None:
-        """Make the object durable under `key`; an instance that cannot be is discarded."""
-        require_key(key)
-        self._file.write(b"")  # raises when the object has ended
-        try:
-            handed_over = self._backend.hand_over(self, key)
-        except ArchiveError:
-            self._file.discard()
-            raise
-        if handed_over:
-            self._file.discard()
-        else:
-            self._file.publish(key)
-
-    def discard(self) -> None:
-        """Forget the file."""
-        self._file.discard()
 
 
 class _Readable(Protocol):

@@ -6,14 +6,11 @@ over when the bucket has said that it holds the object. Nothing here lists the b
 """
 
 import io
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import obstore
 from obstore.exceptions import (
@@ -28,8 +25,9 @@ if TYPE_CHECKING:
     from obstore import GetOptions
 
 from hub_kernel.errors import NotFoundError
-from image_archive.backend import PendingObject, SpooledObject, require_key
+from image_archive.backend import SpooledObject, require_key
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.remote import RemoteBackend, Viewable
 from image_archive.backends.s3_reading import FIRST_BYTES, Fetched, ObjectPart
 from image_archive.errors import ArchiveBusyError, ArchiveError, ArchiveUnavailableError
 from image_archive.keys import InstanceNames
@@ -85,48 +83,22 @@ class Bucket:
         )
 
 
-class _Viewable(Protocol):
-    """What has bytes that can be uploaded."""
+class S3Backend(RemoteBackend):
+    """Objects in a bucket; see `ArchiveBackend`.
 
-    def view(self) -> AbstractContextManager[memoryview]: ...
-
-
-class S3Backend:
-    """Objects in a bucket; `local` is where they are secured on their way in.
-
-    Several processes of one machine share the local folder. A machine that is lost for good takes
-    along what it had acknowledged and not uploaded, at most a second's worth while all works.
+    A machine that is lost for good takes along what it had acknowledged and not uploaded, at most a
+    second's worth while all works.
     """
 
     compares_quickly = True
 
     def __init__(self, bucket: Bucket, local: FilesystemBackend) -> None:
+        super().__init__(local, bucket.uploads)
         self._store = bucket.store()
-        self._local = local
-        self._uploads = bucket.uploads
-        self._starting = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-
-    @property
-    def shared_folder(self) -> Path:
-        """A local folder that every process of this machine sees, for locks."""
-        return self._local.shared_folder
 
     def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
         """Return where a dataset is kept."""
         return self._local.instance_key(received_at, names, dataset_sha256)
-
-    def create(self) -> PendingObject:
-        """Start a new object (see `ArchiveBackend.create`)."""
-        return _PendingUpload(self, self._local.create())
-
-    def spool(self) -> SpooledObject:
-        """Start a new object that is secured before it is published."""
-        return self._local.spool()
-
-    def prepare(self, count: int, size: int) -> None:
-        """Allocate local room for `count` spooled objects at once, `size` bytes each."""
-        self._local.prepare(count, size)
 
     def publish_together(
         self, objects: Sequence[tuple[SpooledObject, str]]
@@ -182,33 +154,8 @@ class S3Backend:
             else:
                 yield name
 
-    def free_bytes(self) -> int:
-        """Return the room left for bytes on their way in; a bucket does not say what it has."""
-        return self._local.free_bytes()
-
-    def abandoned(self) -> Iterator[SpooledObject]:
-        """Yield what dead writers of this machine left unpublished."""
-        return self._local.abandoned()
-
-    def discard_abandoned(self) -> int:
-        """Discard what dead writers of this machine left."""
-        return self._local.discard_abandoned()
-
-    def close(self) -> None:
-        """End the uploading threads and give up what is kept for speed alone."""
-        with self._starting:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
-        self._local.close()
-
-    def upload(self, source: _Viewable, key: str) -> None:
-        """Put the bytes of `source` under `key`, in one step for whoever reads it.
-
-        Raises:
-            ArchiveBusyError: the bucket cannot be reached, or is slow; it may be tried again.
-            ArchiveUnavailableError: the bucket refuses these credentials.
-        """
+    def hand_over(self, source: Viewable, key: str) -> bool:
+        """Put the bytes of `source` under `key`, in one step for whoever reads it."""
         path = require_key(key)
         self._local.require_working()
         with source.view() as view:
@@ -216,6 +163,7 @@ class S3Backend:
                 self._put(path, view)
             except NotFoundError as error:
                 raise ArchiveUnavailableError("archive: the bucket does not exist") from error
+        return True
 
     def _put(self, path: str, view: memoryview) -> None:
         parts = (view[at : at + _PART_BYTES] for at in range(0, len(view), _PART_BYTES))
@@ -233,16 +181,10 @@ class S3Backend:
 
     def _published(self, spooled: SpooledObject, key: str) -> ArchiveError | None:
         try:
-            self.upload(spooled, key)
+            self.hand_over(spooled, key)
         except ArchiveError as error:
             return error
         return None
-
-    def _workers(self) -> ThreadPoolExecutor:
-        with self._starting:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._uploads, thread_name_prefix="s3-upload")
-            return self._pool
 
     def _first(self, path: str, start: int, length: int) -> Fetched:
         """Return the first bytes of a part, with the size and the tag of its object.
@@ -269,37 +211,6 @@ class S3Backend:
             found = obstore.get(self._store, path, options=options)
             data = memoryview(found.bytes())
         return Fetched(begin, data, found.meta["size"], found.meta["e_tag"] or "")
-
-
-class _PendingUpload:
-    """A local file that is uploaded when it is published."""
-
-    def __init__(self, backend: S3Backend, file: PendingObject) -> None:
-        self._backend = backend
-        self._file = file
-        self._bytes = 0
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append `data`."""
-        self._file.write(data)
-        self._bytes += len(data)
-
-    def view(self) -> AbstractContextManager[memoryview]:
-        """All bytes written so far."""
-        return self._file.view() if self._bytes else nullcontext(memoryview(b""))
-
-    def publish(self, key: str) -> None:
-        """Upload the file under `key`; one that cannot be uploaded is discarded."""
-        require_key(key)
-        self._file.write(b"")  # raises when the object has ended
-        try:
-            self._backend.upload(self, key)
-        finally:
-            self._file.discard()
-
-    def discard(self) -> None:
-        """Forget the file."""
-        self._file.discard()
 
 
 @contextmanager
