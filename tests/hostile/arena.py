@@ -29,6 +29,8 @@ from tests.dicom_router.wire import (
 )
 from tests.hostile.datasets import CT, STUDY_ROOT, Raw, slice_of, text
 from tests.image_archive.datasets import kept_files
+from tests.support.assertions import AUDIENCE, ENTITY, ORGANIZATION
+from tests.support.certificates import Authority, Certified
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 
 HOSTILE, HONEST = b"HOSTILE", b"HONEST"
@@ -64,6 +66,19 @@ ae_titles = ["FAR"]
 networks = ["10.9.0.0/16"]
 assigning_authority = { namespace = "FAR", oid = "1.2.3.3" }
 """
+_TRUST = f"""
+audiences = ["{AUDIENCE}"]
+[[issuers]]
+entity_id = "{ENTITY}"
+name = "idp"
+certificates = ["idp.pem"]
+confirmations = ["bearer"]
+one_time = true
+default_purpose = ""
+roles = [{{ code = "112247003", system = "2.16.840.1.113883.6.96", role = "clinician" }}]
+purposes = [{{ code = "TREATMENT", purpose = "treatment" }}]
+organizations = [{{ id = "{ORGANIZATION}", sites = "region" }}]
+"""
 
 
 @dataclass(frozen=True)
@@ -83,13 +98,15 @@ class Answer:
 class Arena:
     """A running hub; `base` holds its data folder, its log, and nothing else.
 
-    `keys` holds a folder with the key pair of each site that has one.
+    `keys` holds a folder with the key pair of each site that has one; `idp` is who signs the
+    assertions that the hub believes.
     """
 
     base: Path
     hub: RunningHub
     token: str
     keys: Path
+    idp: Certified
 
     @property
     def log(self) -> Path:
@@ -116,14 +133,20 @@ class Arena:
         self, path: str, *, timeout_s: float = 60, source: str = "127.0.0.1", **headers: str
     ) -> Answer:
         """GET `path` as a radiologist of the whole region, from the address `source`."""
-        address = urlsplit(self.hub.http)
+        sent = {"Authorization": f"Bearer {self.token}", "Accept": "*/*"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.request(path, None, sent, (source, timeout_s))
+
+    def request(
+        self, path: str, body: bytes | None, headers: dict[str, str], caller: tuple[str, float]
+    ) -> Answer:
+        """Ask for `path` with these headers, POST where there is a body; who calls, and waits."""
+        address, (source, timeout_s) = urlsplit(self.hub.http), caller
         connection = http.client.HTTPConnection(
             str(address.hostname), address.port, timeout=timeout_s, source_address=(source, 0)
         )
-        sent = {"Authorization": f"Bearer {self.token}", "Accept": "*/*"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            connection.request("GET", path, headers=sent)
+            connection.request("GET" if body is None else "POST", path, body, headers)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, found, answer.read())
@@ -170,13 +193,25 @@ def open_arena(
     ):
         issued = eirhub(*words, data=data)
         assert issued.returncode == 0, issued.stderr
-    made = eirhub("token", "create", "reader", "--role", "radiologist", data=data)
+    roles = ("--role", "radiologist", "--role", "document_source")
+    made = eirhub("token", "create", "reader", *roles, data=data)
     assert made.returncode == 0, made.stderr
-    with running_hub(data, *SETTINGS, *settings, program=program) as hub:
-        arena = Arena(base, hub, made.stdout.strip(), folder)
+    idp, trust = _trusted_issuer(folder)
+    trusting = f"access.saml_trust={trust}"
+    with running_hub(data, *SETTINGS, trusting, *settings, program=program) as hub:
+        arena = Arena(base, hub, made.stdout.strip(), folder, idp)
         _warm_up(arena)
         yield arena
     shutil.rmtree(base)
+
+
+def _trusted_issuer(folder: Path) -> tuple[Certified, Path]:
+    """Make who signs assertions, and the file that says to believe them."""
+    idp = Authority(folder).issue("idp", rsa_bits=2048)
+    assert idp.certificate_file.exists()
+    trust = folder / "trust.toml"
+    trust.write_text(_TRUST)
+    return idp, trust
 
 
 def _warm_up(arena: Arena) -> None:
@@ -311,6 +346,15 @@ class Trial:
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.arena.get(path, source=self.address, **headers)
+
+    def post(self, path: str, body: bytes, content_type: str, *, proven: bool = True) -> Answer:
+        """POST as the reader of the whole region, who may submit too, or without any proof."""
+        headers = {"Content-Type": content_type}
+        if proven:
+            headers["Authorization"] = f"Bearer {self.arena.token}"
+        answer = self.arena.request(path, body, headers, (self.address, self.patience_s))
+        self.heard.append(answer.body)
+        return answer
 
     def instance_url(self, instance: int = 1) -> str:
         uid = self.sop_uid(instance)

@@ -15,6 +15,7 @@ from tests.hostile.cases_associations import ASSOCIATION_CASES
 from tests.hostile.cases_datasets import DATASET_CASES
 from tests.hostile.cases_pixels import PIXEL_CASES
 from tests.hostile.cases_queries import QUERY_CASES
+from tests.hostile.cases_registry import REGISTRY_CASES
 from tests.hostile.cases_text import TEXT_CASES
 from tests.hostile.model import Case
 from tests.hostile.oracle import watched
@@ -26,6 +27,7 @@ CASES: tuple[Case, ...] = (
     *PIXEL_CASES,
     *TEXT_CASES,
     *QUERY_CASES,
+    *REGISTRY_CASES,
 )
 
 
@@ -59,4 +61,4 @@ def test_the_document_says_what_is_tested() -> None:
         if case.expected not in outcomes:
             outcomes.append(case.expected)
     assert said == {row: "; ".join(outcomes) for row, outcomes in expected.items()}
-    assert set(map(int, said)) == set(range(1, 66))
+    assert set(map(int, said)) == set(range(1, 79))

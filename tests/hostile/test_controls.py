@@ -1,5 +1,6 @@
 """Controls: the oracle sees every promise broken, and a stock pynetdicom server breaks them."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from tests.dicom_router.wire import ASSOCIATE_AC, P_DATA, RawPeer, pdu
 from tests.hostile.arena import Arena, TlsPeer, Trial, open_arena
 from tests.hostile.cases_associations import crowd, endless, request
+from tests.hostile.cases_registry import nobody_calls
 from tests.hostile.misbehaving_hub import MISDEEDS
 from tests.hostile.oracle import GROWTH_BYTES, peak_growth, watched
 from tests.support.serving_hub import ROOT
@@ -43,6 +45,12 @@ def test_the_oracle_sees_a_broken_promise(misbehaving: Arena, title: str, compla
     with watched(misbehaving, trial) as seen:
         request(calling=title.encode())(trial)
     assert any(complaint in found for found in seen.complaints), seen.complaints
+
+
+def test_a_call_to_an_attackers_address_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="called"), nobody_calls() as address:
+        host, _, port = address.split("/")[2].partition(":")
+        socket.create_connection((host, int(port)), 30).close()
 
 
 @dataclass(frozen=True)
