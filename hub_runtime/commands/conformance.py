@@ -1,11 +1,8 @@
 """`eirhub conformance run`: a published test kit against a running hub, counted and kept."""
 
-import os
-import re
-import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,29 +11,14 @@ import click
 
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.settings import Settings
+from hub_runtime.conformance.kit import Names
+from hub_runtime.conformance.plan import chosen, planned, why_not_run
+from hub_runtime.conformance.running import TOKEN, Step, Target
+from hub_runtime.conformance.running import run as run_group
 from hub_runtime.options import with_settings
 from viewer_api.conformance_results import SuiteResult, TestResult, as_json, keep_result
 
-_LINE = re.compile(r"(PASS|FAIL|SKIP) (\S+) ?(.*)")
-_TOKEN = "EIRHUB_CONFORMANCE_TOKEN"  # noqa: S105 (the name of a variable)
 _DOORS = ("registry", "repository", "imaging", "gateway")
-# The driver knows no tokens; a secret is no argument, because everybody sees those.
-_WITH_TOKEN = f"""
-import os, runpy, sys, urllib.request
-token = os.environ.pop("{_TOKEN}", "")
-if token:
-    opener = urllib.request.build_opener()
-    opener.addheaders.append(("Authorization", "Bearer " + token))
-    urllib.request.install_opener(opener)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-@dataclass(frozen=True)
-class _Driver:
-    program: Path
-    tests: Path
 
 
 @click.group()
@@ -53,23 +35,26 @@ def conformance() -> None:
     help="Folder of the kit, with tools/nist2soap.py and nist/tests.",
 )
 @click.option("--hub", "root", help="Address of the running hub; default: that of the settings.")
-@click.option("--mllp", help="host:port of the identity feed, for tests that feed a patient.")
-@click.option("--pid", help="Patient ID (CX) that the tests use.")
+@click.option("--mllp", help="host:port of the identity feed; every run feeds its own patients.")
+@click.option("--pid", help="Patient ID (CX) that the tests use; default: a new one.")
 @click.option("--altpid", help="Patient ID (CX) that the hub must not know.")
 @click.option("--registry", help="Address of the registry, where it is not below --hub.")
 @click.option("--repository", help="Address of the repository, where it is not below --hub.")
-@click.option("--token", envvar=_TOKEN, help=f"Machine token; better in {_TOKEN}.")
+@click.option("--token", envvar=TOKEN, help=f"Machine token; better in {TOKEN}.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON there.")
 @with_settings
 def run(settings: Settings, tests: tuple[str, ...], **options: Any) -> None:
-    """Run TESTS, in that order, or all; print a table, keep the result; exit 1 if a step failed."""
-    driver = _driver(options["kit"])
-    wanted = tests or sorted(one.name for one in driver.tests.iterdir() if one.is_dir())
-    addresses = _addresses(settings, options)
-    said = _said(driver, [*wanted, *addresses], options["token"] or "")
-    result = SuiteResult(datetime.now(UTC), options["kit"].name, tuple(_results(said)))
-    if not result.tests:
+    """Run TESTS, in that order, or all that apply; print a table, keep it; exit 1 on a failure."""
+    kit = options["kit"]
+    there = _tests_of(kit)
+    target = _target(settings, options)
+    groups = [chosen(tests)] if tests else planned(there)
+    steps = [step for group in groups for step in run_group(target, group)]
+    if not steps:
         raise ConfigurationError("the driver judged no step; are the tests in the kit?")
+    left_out = () if tests else [(one, why_not_run(one)) for one in there]
+    counted = [*_results(steps), *(TestResult(one, 0, 0, 1, (w,)) for one, w in left_out if w)]
+    result = SuiteResult(datetime.now(UTC), kit.name, tuple(counted))
     if settings.hub.data_dir.is_dir():
         keep_result(settings.hub.data_dir, result)
     if options["out"] is not None:
@@ -78,49 +63,52 @@ def run(settings: Settings, tests: tuple[str, ...], **options: Any) -> None:
     sys.exit(1 if result.failed else 0)
 
 
-def _driver(kit: Path) -> _Driver:
-    driver = _Driver(kit / "tools" / "nist2soap.py", kit / "nist" / "tests")
-    if not driver.program.is_file() or not driver.tests.is_dir():
+def _tests_of(kit: Path) -> list[str]:
+    folder = kit / "nist" / "tests"
+    if not folder.is_dir():
         raise ConfigurationError(f"{kit}: tools/nist2soap.py and nist/tests are not both there")
-    return driver
+    return sorted(one.name for one in folder.iterdir() if one.is_dir())
 
 
-def _addresses(settings: Settings, options: dict[str, Any]) -> Iterator[str]:
-    web = settings.web
+def _target(settings: Settings, options: dict[str, Any]) -> Target:
+    web, own = settings.web, settings.registry
     root = (options["root"] or web.public_url or f"http://{web.bind}:{web.port}").rstrip("/")
-    for door in _DOORS:
-        yield from (f"--{door}", options.get(door) or f"{root}/xds/{door}")
-    for name in ("mllp", "pid", "altpid"):
-        if options[name]:
-            yield from (f"--{name}", options[name])
+    addresses = [
+        word for door in _DOORS for word in (f"--{door}", options.get(door) or f"{root}/xds/{door}")
+    ]
+    return Target(
+        options["kit"],
+        tuple(addresses),
+        options["token"] or "",
+        options["mllp"] or "",
+        Names(
+            options["pid"] or "", repository=own.repository_unique_id, home=own.home_community_id
+        ),
+        options["altpid"] or "",
+    )
 
 
-def _said(driver: _Driver, arguments: list[str], token: str) -> Iterator[str]:
-    """Yield what the driver prints, line by line, while it runs."""
-    command = [sys.executable, "-c", _WITH_TOKEN, str(driver.program), "run", str(driver.tests)]
-    environment = {**os.environ, _TOKEN: token}
-    with subprocess.Popen(  # noqa: S603 (this very interpreter)
-        [*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 (it was asked for)
-        yield from process.stdout
+def _results(steps: Iterable[Step]) -> Iterator[TestResult]:
+    """Yield the steps of each test counted together, in the order in which the tests began.
 
-
-def _results(lines: Iterable[str]) -> Iterator[TestResult]:
-    """Yield the steps of each test counted together; a step is called `test/step`."""
-    counts: dict[str, dict[str, int]] = {}
-    reasons: dict[str, list[str]] = {}
-    for found in filter(None, map(_LINE.match, lines)):
-        outcome, step, why = found.groups()
-        test = step.partition("/")[0]
-        counted = counts.setdefault(test, {"PASS": 0, "FAIL": 0, "SKIP": 0})
-        counted[outcome] += 1
-        if outcome != "PASS":
-            reasons.setdefault(test, []).append(f"{outcome.lower()} {step}: {why}".rstrip(": "))
-    for test, counted in counts.items():
-        yield TestResult(
-            test, counted["PASS"], counted["FAIL"], counted["SKIP"], tuple(reasons.get(test, ()))
+    A step that was run several times counts once, by the worst that became of it.
+    """
+    tests: dict[str, dict[str, Step]] = {}
+    for step in steps:
+        known = tests.setdefault(step.name.partition("/")[0], {})
+        known[step.name] = max(step, known.get(step.name, step), key=_badness)
+    for test, known in tests.items():
+        outcomes = Counter(one.outcome for one in known.values())
+        reasons = tuple(
+            f"{one.outcome.lower()} {one.name}: {one.why}".rstrip(": ")
+            for one in known.values()
+            if one.outcome != "PASS"
         )
+        yield TestResult(test, outcomes["PASS"], outcomes["FAIL"], outcomes["SKIP"], reasons)
+
+
+def _badness(step: Step) -> int:
+    return ("PASS", "SKIP", "FAIL").index(step.outcome)
 
 
 def _table(result: SuiteResult) -> Iterator[str]:

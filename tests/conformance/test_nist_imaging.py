@@ -21,8 +21,9 @@ import pytest
 from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.person_names import PersonName
-from tests.conformance.nist_assertions import completed_kit, tell
-from tests.conformance.nist_driver import completed_tests, run_driver
+from hub_runtime.conformance.kit import Names
+from hub_runtime.conformance.plan import PUBLIC_REGISTRY, RESPONDING
+from tests.conformance.nist_driver import prepared, run_driver, run_prepared
 from tests.conformance.nist_image_answers import judged
 from tests.conformance.nist_images import cases, kit, load_images, parsed, texts_of
 from tests.xds_registry import wire
@@ -140,7 +141,7 @@ RUNS = (
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.hub)
 def test_requests_for_images(hubs: dict[str, District], tmp_path: Path, run: Run) -> None:
     url = f"{hubs[run.hub].url}/xds/{run.endpoint}"
-    folder = completed_tests(kit(), tmp_path, run.tests, {})
+    folder = prepared(kit(), tmp_path, run.tests, Names("")).tests
     index = folder / "ids_4812" / "index-all-cases.idx"
     if index.exists():
         (folder / "ids_4812" / "index.idx").write_text(index.read_text())
@@ -158,10 +159,6 @@ def test_requests_for_images(hubs: dict[str, District], tmp_path: Path, run: Run
 # ---- documents ----
 
 PID = f"NIST-1^^^&{AUTHORITY}&ISO"
-RESPONDING_SECTIONS = (
-    "12093/objectref", "12306/finddocs", "12308/retrieve_one", "12308/retrieve_two",
-    "12309/finddocs", "12310/finddocs", "12311/getdocs", "12313/retrieve_two",
-)  # fmt: skip
 
 
 def know(district: District, *values: str) -> None:
@@ -182,15 +179,11 @@ def options(district: District, pid: str = PID, **changes: str) -> list[str]:
 
 
 def test_another_community_asks_for_documents(hubs: dict[str, District], tmp_path: Path) -> None:
-    tests = ["12318", *dict.fromkeys(one.split("/")[0] for one in RESPONDING_SECTIONS)]
-    tests += ["15815", "15831"]
     hub = hubs["rig"]
     know(hub, "NIST-1")
-    folder = completed_tests(kit(), tmp_path, tests, {"$repositoryuid$": SOURCE_E})
-    tell(folder / "12318" / "init", "$patientid", PID)
-    for section in RESPONDING_SECTIONS:
-        tell(folder / section, "$home$", GATEWAY_HOME)
-    steps = run_driver(completed_kit(kit(), tmp_path), folder, tests, options(hub))
+    names = Names(PID, repository=SOURCE_E, home=GATEWAY_HOME)
+    there = prepared(kit(), tmp_path, RESPONDING.tests, names)
+    steps = run_prepared(there, RESPONDING.tests, options(hub))
     assert {name: step for name, step in steps.items() if step.outcome != "pass"} == {}
     assert len(steps) == 12
 
@@ -213,28 +206,10 @@ def test_a_registry_that_is_also_a_gateway_names_its_community(
 ) -> None:
     hub = hubs["rig-f"]
     know(hub, "NIST-1")
-    tests = ["12344", "12342"]
-    folder = completed_tests(kit(), tmp_path, tests, {"$configHome$": GATEWAY_HOME})
-    for section in ("pid", "uuid"):
-        plan = folder / "12342" / section / "testplan.xml"
-        _change(plan, "../../testdata/12344", "../12344/submit_doc")
-    _change(
-        folder / "12342" / "uuid" / "testplan.xml",
-        "<Metadata>query1.xml</Metadata>",
-        "<MetadataFile>../query1.xml</MetadataFile>",
-    )
-    _change(
-        folder / "12344" / "rplc" / "testplan.xml",
-        'step="submit_doc_for_rplc"',
-        'step="submit_doc_for_rplc" testdir="../12344/submit_doc_for_rplc"',
-    )
-    steps = run_driver(completed_kit(kit(), tmp_path), folder, tests, options(hub))
+    there = prepared(kit(), tmp_path, PUBLIC_REGISTRY.tests, Names(PID, home=GATEWAY_HOME))
+    steps = run_prepared(there, PUBLIC_REGISTRY.tests, options(hub))
     unlike = {name for name, step in steps.items() if step.outcome != "pass"}
-    # Two steps of the data are for the toolkit's own memory and send nothing.
-    assert unlike == {
-        "12344/new_patient_id/new_patient_id",
-        "12344/reset_patient_id/reset_patient_id",
-    }, steps
+    assert unlike == set(PUBLIC_REGISTRY.excused), steps
     assert len(steps) == 9
 
 
@@ -283,7 +258,8 @@ def test_documents_of_other_communities(
 ) -> None:
     for name in ("a", "b", "iig"):
         know(hubs[name], asking.patient, "TWO")
-    folder = completed_tests(kit(), tmp_path, list(asking.sections), {})
+    there = prepared(kit(), tmp_path, list(asking.sections), Names(""))
+    folder = there.tests
     for test, sections in asking.sections.items():
         (folder / test / "index.idx").write_text("\n".join(sections))
     for section, name in zip(asking.sections["15807"], asking.loaded_into, strict=True):
@@ -301,12 +277,8 @@ def test_documents_of_other_communities(
         return application(environ, start_response)
 
     with served(repository) as base:
-        steps = run_driver(
-            completed_kit(kit(), tmp_path),
-            folder,
-            list(asking.sections),
-            options(own, pid, repository=f"{base}/xds/repository", altpid=other),
-        )
+        given = options(own, pid, repository=f"{base}/xds/repository", altpid=other)
+        steps = run_prepared(there, list(asking.sections), given)
     unlike = {name: step for name, step in steps.items() if step.outcome != "pass"}
     assert set(unlike) <= {COUNTED}, unlike
     assert len(steps) - len(unlike) == asking.passed
@@ -338,7 +310,6 @@ def test_every_test_of_the_area_is_run_or_has_its_reason() -> None:
     there = {one.name for one in (kit() / "nist" / "tests").iterdir()}
     ours = {name for name in there if name.startswith(area[:5])} | set(listed)
     run = {test for one in RUNS for test in one.tests}
-    run |= {section.split("/")[0] for section in RESPONDING_SECTIONS} | {"12318", "15815", "15831"}
-    run |= {"12342", "15808", "15809", "15810"}
+    run |= {*RESPONDING.tests, "12342", "15808", "15809", "15810"}
     assert ours == run | set(NOT_APPLICABLE)
     assert not run & set(NOT_APPLICABLE)

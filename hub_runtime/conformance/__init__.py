@@ -1,0 +1,1 @@
+"""A published test kit, run against a hub that serves: what is run, in which order, and how."""
