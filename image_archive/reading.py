@@ -133,7 +133,7 @@ def skip_file_meta(stream: BinaryIO) -> FileMeta:
     Raises:
         UnreadableInstanceError: it is no Part 10 file.
     """
-    meta, _ = read_head(stream)
+    meta = read_file_meta(stream.read(LARGEST_META_BYTES))
     stream.seek(meta.dataset_offset)
     return meta
 

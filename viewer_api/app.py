@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask import Blueprint, Flask
 from flask_babel import Babel  # type: ignore[import-untyped]  # it ships no types
@@ -20,10 +20,13 @@ from viewer_api.security.subjects import install_sign_in
 from viewer_api.services import install_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from viewer_api.edge_services import EdgeServices
     from viewer_api.services import ViewerServices
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _MAX_BODY_BYTES = 1 << 20
 _MAX_FORM_PARTS = 200
@@ -50,13 +53,21 @@ def create_edge_app(services: ViewerServices, own: EdgeServices) -> Flask:
     return app
 
 
+class _Application(Flask):
+    """Flask whose views are plain functions: there is no asyncio in the hub."""
+
+    def ensure_sync(self, func: Callable[P, R]) -> Callable[P, R]:
+        """Return `func`; to look whether it is a coroutine costs more than most hooks do."""
+        return func
+
+
 def _secured(services: ViewerServices, blueprints: Iterable[Blueprint]) -> Flask:
     """Return an application with `blueprints` behind the security edge.
 
     Order matters: requests are numbered, then smuggled paths are refused, then who asks is
     settled, then forgery is ruled out; only then does a view run.
     """
-    app = Flask("viewer_api")
+    app = _Application("viewer_api")
     app.config.update(
         MAX_CONTENT_LENGTH=min(_MAX_BODY_BYTES, services.settings.web.max_request_bytes),
         MAX_FORM_MEMORY_SIZE=_MAX_BODY_BYTES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.request import parse_http_list
 
 from werkzeug.http import parse_options_header
@@ -16,6 +17,8 @@ EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 OCTET_STREAM = "application/octet-stream"
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+
+_LONGEST_KEPT = 512
 
 _NATIVE = frozenset(
     {
@@ -83,11 +86,18 @@ class Representation:
 
 def parse_accept(header: str) -> list[Accepted]:
     """Return the entries of `header`, heaviest first; an empty header accepts anything."""
+    # A viewer says the same with each of its requests; what nobody sane says is not kept.
+    parse = _parsed if len(header) <= _LONGEST_KEPT else _parsed.__wrapped__
+    return list(parse(header))
+
+
+@lru_cache(maxsize=256)
+def _parsed(header: str) -> tuple[Accepted, ...]:
     entries = [_entry(item) for item in parse_http_list(header) if item.strip()]
     usable = [entry for entry in entries if entry.weight > 0]
     if not entries:
         usable = [Accepted("*/*", "", in_parts=True, weight=1.0)]
-    return sorted(usable, key=lambda entry: -entry.weight)
+    return tuple(sorted(usable, key=lambda entry: -entry.weight))
 
 
 def choose(accepted: list[Accepted], offered: tuple[str, ...]) -> str:

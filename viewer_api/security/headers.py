@@ -66,11 +66,16 @@ def install_headers(app: Flask) -> None:
 
 
 def _confine(response: Response) -> Response:
+    headers = response.headers
+    # Names are looked at once: werkzeug would search them all for each of ours.
+    named = {name.lower() for name, _ in headers}
     for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+        if name.lower() not in named:
+            headers.add(name, value)
     if is_https():
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    response.headers.pop("Server", None)
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if "server" in named:
+        headers.remove("Server")
     return response
 
 

@@ -47,15 +47,17 @@ def remembered(key: Hashable, ask: Callable[[], T | None], *, timeless: bool = F
     if request.method not in _SAFE_METHODS:
         return ask()
     memory = cast("_Memory", current_app.extensions[_EXTENSION])
+    given = services()
     # One version for the whole request, and older than whatever it asks for.
-    if "database_version" not in g:
-        g.database_version = services().database.version.current()
-    now = services().clock.now()
-    found = memory.recall(g.database_version, key, now)
+    version = g.get("database_version")
+    if version is None:
+        version = g.database_version = given.database.version.current()
+    now = given.clock.now()
+    found = memory.recall(version, key, now)
     if found is None:
         found = ask()
         if found is not None:
-            memory.keep(g.database_version, key, _Answer(found, None if timeless else now))
+            memory.keep(version, key, _Answer(found, None if timeless else now))
     return cast("T | None", found)
 
 

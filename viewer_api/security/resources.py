@@ -52,8 +52,11 @@ class _KnownStudy:
 
 
 def _known_study(study_instance_uid: str) -> _KnownStudy | None:
-    study = services().index.study(study_instance_uid)
-    return None if study is None else _known(study)
+    """Return what one moment says of a study, its person and their consent, in one transaction."""
+    given = services()
+    with given.database.read() as session, given.database.joined(session):
+        study = given.index.study(study_instance_uid)
+        return None if study is None else _known(study)
 
 
 def _known(study: StudyRecord) -> _KnownStudy:
