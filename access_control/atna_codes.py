@@ -120,6 +120,8 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "resolve_conflict": ("110103", "DICOM Instances Accessed", "U"),
     "inspect_refused": ("110103", "DICOM Instances Accessed", "R"),
     "clear_pictures": ("110103", "DICOM Instances Accessed", "U"),
+    "hold_record": ("110110", "Patient Record", "U"),
+    "delete_study": ("110105", "DICOM Study Deleted", "D"),
     "deidentify": (_EXPORT, "Export", "R"),
     "associate": ("110113", "Security Alert", "E"),
     "manage_certificate": ("110113", "Security Alert", "U"),

@@ -23,6 +23,7 @@ InvalidValueError
 ├── InvalidAccountError
 ├── InvalidLinkError
 ├── InvalidConsentError
+├── InvalidHoldError
 └── InvalidAuditEventError
 ```
 """
@@ -133,3 +134,7 @@ class InvalidConsentError(InvalidValueError):
 
 class InvalidAuditEventError(InvalidValueError):
     """An audit event lacks what every record must hold."""
+
+
+class InvalidHoldError(InvalidValueError):
+    """A legal hold without a reason, or one that cannot be placed now; the message says which."""

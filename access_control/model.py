@@ -46,6 +46,7 @@ class Action(StrEnum):
     INSPECT_REFUSED = "inspect_refused"
     CLEAR_PICTURES = "clear_pictures"
     DEIDENTIFY = "deidentify"
+    HOLD_RECORD = "hold_record"
 
 
 class Purpose(StrEnum):
@@ -149,7 +150,8 @@ class Site:
     its C-FIND sees the site's own studies or the region's.
 
     `allowed_sop_classes` are the storage SOP classes it may send, none named: all the hub takes.
-    Quotas of 0 are none. A site of `high` priority finds room when the hub's associations are all
+    Quotas of 0 are none; `max_bytes` and `max_instances` are of all that the archive holds of the
+    site. A site of `high` priority finds room when the hub's associations are all
     taken. `tls_only` admits it by TLS with a certificate bound to it alone; the fingerprints
     (SHA-256, hex) of those that hold now follow from the certificates themselves, and are no part
     of what makes two descriptions equal.
@@ -168,6 +170,9 @@ class Site:
     query_scope: QueryScope = field(default="site")
     allowed_sop_classes: tuple[str, ...] = ()
     max_bytes_per_day: int = 0
+    max_instances_per_day: int = 0
+    max_bytes: int = 0
+    max_instances: int = 0
     max_associations: int = 0
     priority: Priority = "normal"
     tls_only: bool = False
@@ -178,6 +183,12 @@ class Site:
         region = self.query_scope == "region"
         sites = None if region else frozenset({self.site_id})
         return Subject(SubjectKind.SITE, self.site_id, self.name, sites=sites)
+
+    @property
+    def has_quotas(self) -> bool:
+        """Whether what it sends is held against a quota."""
+        quotas = (self.max_bytes_per_day, self.max_instances_per_day)
+        return any((*quotas, self.max_bytes, self.max_instances))
 
     def may_send(self, sop_class_uid: str) -> bool:
         """Return whether the site may store instances of this SOP class."""

@@ -114,7 +114,12 @@ GRANTS: tuple[Grant, ...] = (
     Grant(Role.REGISTRAR, Purpose.QUALITY, Scope.SEARCH, (Action.REVIEW_IDENTITY,)),
     Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.COVERED, (Action.REVIEW_IDENTITY,)),
     Grant(Role.REGISTRAR, Purpose.PATIENT, Scope.SEARCH, (Action.MANAGE_CONSENT,)),
-    Grant(Role.REGISTRAR, Purpose.OPERATIONS, Scope.RELATION, (Action.ADMINISTER_DOCUMENTS,)),
+    Grant(
+        Role.REGISTRAR,
+        Purpose.OPERATIONS,
+        Scope.RELATION,
+        (Action.ADMINISTER_DOCUMENTS, Action.HOLD_RECORD),
+    ),
     Grant(Role.DOCUMENT_SOURCE, Purpose.TREATMENT, Scope.RELATION, (Action.SUBMIT_DOCUMENTS,)),
     # A township gateway hands over its own site's studies and sees nothing.
     Grant(Role.EDGE, Purpose.TREATMENT, Scope.ORIGIN, (Action.STORE,)),
@@ -145,6 +150,7 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
         Action.ADMINISTER_DOCUMENTS,
         Action.RESOLVE_CONFLICT,
         Action.INSPECT_REFUSED,
+        Action.HOLD_RECORD,
     }
 )
 

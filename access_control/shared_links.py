@@ -257,18 +257,25 @@ class SharedLinks:
 
         `ended` is called in the same transaction with the identifiers of those that die.
         """
-        now = self._clock.now()
         with self._database.unit_of_work() as work:
-            rows = work.session.scalars(
-                select(SharedLinkRow).where(
-                    SharedLinkRow.study_instance_uid == study_instance_uid, _is_alive(now)
-                )
-            ).all()
-            dead = [row for row in rows if keep is None or row.global_id != keep]
-            for row in dead:
-                row.revoked_at = now
+            dead = self.end_all(work.session, study_instance_uid, keep=keep)
             if dead:
-                ended(work.session, [row.link_id for row in dead])
+                ended(work.session, dead)
+
+    def end_all(
+        self, session: Session, study_instance_uid: str, *, keep: str | None = None
+    ) -> list[str]:
+        """End links as `revoke_all` in the caller's transaction; return which died."""
+        now = self._clock.now()
+        rows = session.scalars(
+            select(SharedLinkRow).where(
+                SharedLinkRow.study_instance_uid == study_instance_uid, _is_alive(now)
+            )
+        ).all()
+        dead = [row for row in rows if keep is None or row.global_id != keep]
+        for row in dead:
+            row.revoked_at = now
+        return [row.link_id for row in dead]
 
     def links_of(self, study_instance_uid: str) -> tuple[LinkStatus, ...]:
         """Return every link ever made to the study, newest first."""

@@ -33,7 +33,13 @@ _TEXTS = (
     "priority",
 )
 _LISTS = ("allowed_sop_classes", "certificate_fingerprints")
-_NUMBERS = ("max_bytes_per_day", "max_associations")
+_NUMBERS = (
+    "max_bytes_per_day",
+    "max_instances_per_day",
+    "max_bytes",
+    "max_instances",
+    "max_associations",
+)
 _KEYS = (*_REQUIRED, *_TEXTS, *_LISTS, *_NUMBERS, "tls_only")
 _LARGEST_NUMBER = 2**62
 _DEFAULTS = {"query_scope": "site", "priority": "normal"}

@@ -44,6 +44,9 @@ class SiteRow(Base):
         JSON(none_as_null=True), server_default="[]"
     )
     max_bytes_per_day: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    max_instances_per_day: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    max_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    max_instances: Mapped[int] = mapped_column(BigInteger, server_default="0")
     max_associations: Mapped[int] = mapped_column(Integer, server_default="0")
     priority: Mapped[str] = mapped_column(String(16), server_default="normal")
     tls_only: Mapped[bool] = mapped_column(Boolean, server_default=false())

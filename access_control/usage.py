@@ -1,52 +1,54 @@
-"""What each site has sent today: counted for the operator, and held against its daily quota.
+"""What each site has sent today and what is held of it: for the operator, and for its quotas.
 
-Counts are gathered in memory and written once a second, so a killed hub forgets a second of them.
-Several processes add to the same rows, and each sees the others' within a second.
+Counts of the day are gathered in memory and written once a second, so a killed hub forgets a second
+of them. Several processes add to the same rows, and each sees the others' within a second.
 """
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from access_control.model import Site
+from access_control.quotas import QuotaUse, Usage, quota_uses
 from access_control.tables import SiteUsageRow
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
 
 _WRITTEN_EVERY_S = 1.0
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What one site has sent on one day; `refused` counts instances over its quota."""
-
-    received_bytes: int = 0
-    instances: int = 0
-    refused: int = 0
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.received_bytes + other.received_bytes,
-            self.instances + other.instances,
-            self.refused + other.refused,
-        )
-
-
 _NOTHING = Usage()
+
+Held = Callable[[Session], Mapping[str, tuple[int, int]]]
+"""Reads what the archive holds of each site: bytes of datasets, instances."""
+
+
+def _not_counted(_session: Session) -> Mapping[str, tuple[int, int]]:
+    return {}
 
 
 class SiteUsage:
-    """Counts by site and by day of the region's calendar; safe from many threads."""
+    """Counts by site and by day of the region's calendar; safe from many threads.
 
-    def __init__(self, database: Database, clock: Clock, time_zone: str = "UTC") -> None:
+    `held` reads the totals; without it a site's quotas in all are never used up.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        time_zone: str = "UTC",
+        held: Held = _not_counted,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._zone = ZoneInfo(time_zone)
+        self._read_held = held
+        self._held: Mapping[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._written: dict[tuple[str, date], Usage] = {}
         self._pending: dict[tuple[str, date], Usage] = {}
@@ -59,22 +61,36 @@ class SiteUsage:
         with self._lock:
             return self._written.get(key, _NOTHING) + self._pending.get(key, _NOTHING)
 
+    def held(self, site_id: str) -> Usage:
+        """Return what the archive holds of the site, as the totals were counted last."""
+        self._settle()
+        with self._lock:
+            return Usage(*self._held.get(site_id, (0, 0)))
+
     def day(self) -> date:
         """Return the day that is counted now, of the region's calendar."""
         return self._today()
 
+    def quotas(self, site: Site) -> Sequence[QuotaUse]:
+        """Return each quota that the site has, and how much of it is used."""
+        if not site.has_quotas:
+            return ()
+        return quota_uses(site, self.today(site.site_id), self.held(site.site_id))
+
+    def used_up(self, site: Site) -> QuotaUse | None:
+        """Return a quota of the site that is used up; None while it may send one more instance."""
+        return next((one for one in self.quotas(site) if one.used_up), None)
+
     def has_room(self, site: Site) -> bool:
-        """Return whether the site may send one more instance today."""
-        if not site.max_bytes_per_day:
-            return True
-        return self.today(site.site_id).received_bytes < site.max_bytes_per_day
+        """Return whether the site may send one more instance."""
+        return self.used_up(site) is None
 
     def received(self, site_id: str, byte_count: int) -> None:
         """Count one instance that was taken."""
         self._count(site_id, Usage(byte_count, 1))
 
     def refused(self, site_id: str) -> None:
-        """Count one instance refused for the site's quota."""
+        """Count one instance refused for a quota of the site."""
         self._count(site_id, Usage(refused=1))
 
     def flush(self) -> None:
@@ -108,10 +124,12 @@ class SiteUsage:
             with self._database.read() as session:
                 rows = session.scalars(select(SiteUsageRow).where(SiteUsageRow.day == today))
                 written = {(row.site_id, row.day): _usage(row) for row in rows}
+                held = self._read_held(session)
         except SQLAlchemyError:
             return  # the old counts stand; the next second asks again
         with self._lock:
             self._written = written
+            self._held = held
 
     def _add(self, site_id: str, day: date, usage: Usage) -> None:
         if self._added(site_id, day, usage):

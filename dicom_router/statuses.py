@@ -33,6 +33,7 @@ UNRECOGNIZED_OPERATION = Answer(0x0211, "Operation is not provided in this assoc
 NO_DATASET = Answer(0xC000, "C-STORE without a dataset; send the instance")
 INSTANCE_TOO_LARGE = Answer(0xA700, "Instance exceeds the size limit; split it or ask operator")
 QUOTA_USED_UP = Answer(0xA700, "Site's quota of today is used up; send again tomorrow")
+TOTAL_QUOTA_USED_UP = Answer(0xA700, "Site's quota in all is used up; keep copy, ask operator")
 NO_IDENTIFIER = Answer(0xA900, "C-FIND without an identifier; send the keys asked for")
 WRONG_LEVEL = Answer(0xA900, "QueryRetrieveLevel missing or not of this model; correct it")
 MISSING_UNIQUE_KEY = Answer(0xA900, "Unique key of a level above needs one value; or go relational")

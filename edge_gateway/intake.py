@@ -144,9 +144,10 @@ class Intake:
         site = self._parts.sites.get(offer.site_id)
         if not site.may_send(offer.sop_class_uid):
             raise SopClassRefusedError(offer.sop_class_uid)
-        if not self._parts.usage.has_room(site):
+        if used_up := self._parts.usage.used_up(site):
             self._parts.usage.refused(site.site_id)
-            raise QuotaExceededError("the site's quota of today is used up")
+            when = "of today" if used_up.quota.daily else "in all"
+            raise QuotaExceededError(f"the site's quota {when} is used up")
 
     def _refused_before(self, offer: Offer) -> str | None:
         wanted = select(QUARANTINE.c.reason).where(

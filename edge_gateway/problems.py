@@ -166,10 +166,11 @@ SOP_CLASS = Problem(
 QUOTA = Problem(
     "quota-exceeded",
     507,
-    "The site has used up its quota of today",
-    "Nothing is lost: the gateway goes on tomorrow, or when the regional centre raises the quota.",
-    "本站点今日配额已用完",
-    "没有丢失：前置机明天会继续，或由区域中心调高配额。",
+    "The site has used up a quota",
+    "Nothing is lost: the gateway goes on when there is room: tomorrow with a quota of a day, "
+    "with one in all when the regional centre raises it.",
+    "本站点配额已用完",
+    "没有丢失：配额有余量后前置机会自动继续；日配额次日恢复，总配额由区域中心调高。",
 )
 FULL = Problem(
     "archive-full",

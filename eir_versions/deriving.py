@@ -188,7 +188,7 @@ class VersionDeriver:
         try:
             with self._parts.database.unit_of_work() as unit:
                 expected = current.version_id if current else None
-                if record_version(unit, draft, expected):
+                if record_version(unit, replace(draft, document_key=document_key), expected):
                     rendered = new_event(
                         VersionRendered,
                         unit.clock,

@@ -169,6 +169,7 @@ def _version_row(unit: UnitOfWork, draft: Draft) -> EirVersionRow:
         cause_event_id=draft.cause_event_id,
         global_id=draft.global_id,
         reports=[list(one) for one in draft.reports],
+        document_key=draft.document_key,
     )
 
 

@@ -112,6 +112,7 @@ class Draft:
     cause_event_id: str = ""
     global_id: str = ""
     reports: tuple[tuple[str, str], ...] = ()
+    document_key: str = ""
     version_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 

@@ -73,15 +73,17 @@ class Movies:
         media_type = VIDEO_SYNTAXES.get(instance.transfer_syntax_uid, MP4)
         if instance.number_of_frames < 2 and instance.transfer_syntax_uid not in VIDEO_SYNTAXES:
             raise UnrenderableInstanceError(reasons.NOT_A_MOVIE)
-        name = f"{instance.dataset_sha256} movie {MOVIE_REVISION}"
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        key = f"renditions/cine/{digest[:2]}/{digest}"
+        digest, key = _place(instance)
         with self._locks[int(digest[:4], 16) % _LOCKS]:
             try:
                 size = self.renditions.size(key)
             except NotFoundError:
                 size = self._make(instance, key)
         return Movie(key, size, media_type, digest)
+
+    def key(self, instance: InstanceRecord) -> str:
+        """Return where the movie of an instance is kept, if there is one."""
+        return _place(instance)[1]
 
     def open(self, movie: Movie, start: int, length: int) -> BinaryIO:
         """Return a range of the movie's bytes.
@@ -119,6 +121,13 @@ class Movies:
                 yield pieces
         except NotFoundError as error:
             raise UnrenderableInstanceError(reasons.NOT_STORED) from error
+
+
+def _place(instance: InstanceRecord) -> tuple[str, str]:
+    """Return what tells a movie from all others, and its key."""
+    name = f"{instance.dataset_sha256} movie {MOVIE_REVISION}"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return digest, f"renditions/cine/{digest[:2]}/{digest}"
 
 
 def _stored_video(source: BinaryIO) -> Iterator[bytes]:

@@ -42,6 +42,7 @@ class EirVersionRow(Base):
     cause_event_id: Mapped[str] = mapped_column(String(36), server_default="")
     global_id: Mapped[str] = mapped_column(String(64), server_default="")
     reports: Mapped[list[list[str]] | None] = mapped_column(JSON(none_as_null=True))
+    document_key: Mapped[str] = mapped_column(String(200), server_default="")
 
 
 class EirVersionPictureRow(Base):
@@ -62,7 +63,7 @@ class EirVersionPictureRow(Base):
     height: Mapped[int] = mapped_column(Integer)
     sha256: Mapped[str] = mapped_column(String(64))
     inputs_sha256: Mapped[str] = mapped_column(String(64))
-    storage_key: Mapped[str] = mapped_column(String(200))
+    storage_key: Mapped[str] = mapped_column(String(200), index=True)
     quality: Mapped[int | None] = mapped_column(Integer)
     compression_ratio: Mapped[float | None]
     psnr_db: Mapped[float | None]

@@ -45,7 +45,7 @@ class Metrics:
             "certificate_days_left", "Days until a certificate ends", "kind", "name"
         )
         self.quota_used = self._gauge(
-            "site_quota_used", "Share of its daily quota that a site has used", "site"
+            "site_quota_used", "Share that a site has used of its fullest quota", "site"
         )
         self.conflicts = self._gauge(
             "conflicts_open", "Cases at the conflict desk that wait for a person", "reason"

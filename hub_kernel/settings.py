@@ -13,6 +13,8 @@ from hub_kernel.settings_archive import ArchiveSettings, OrthancSettings, S3Sett
 from hub_kernel.settings_destinations import ForwardingOptions, WebDestinationSettings
 from hub_kernel.settings_edge import EdgeSettings, UploadSettings
 from hub_kernel.settings_monitor import MonitorSettings
+from hub_kernel.settings_quotas import QuotaSettings
+from hub_kernel.settings_retention import RetentionSettings
 from hub_kernel.settings_types import AeTitle, Network, Port, Seconds, Section
 
 
@@ -344,6 +346,8 @@ class Settings(Section):
     archive: ArchiveSettings = ArchiveSettings()
     s3: S3Settings = S3Settings()
     orthanc: OrthancSettings = OrthancSettings()
+    quotas: QuotaSettings = QuotaSettings()
+    retention: RetentionSettings = RetentionSettings()
     study: StudySettings = StudySettings()
     tasks: TasksSettings = TasksSettings()
     access: AccessSettings = AccessSettings()

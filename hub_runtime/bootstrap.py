@@ -21,6 +21,7 @@ from hub_runtime.own_tls import with_own_certificate
 from hub_runtime.public_address import public_address
 from hub_runtime.sharing import SharingParts, build_registry
 from hub_runtime.versions import StaleLinks, VersionParts, build_versions
+from image_archive.holdings import held_by_site
 from image_archive.index import ArchiveIndex
 from image_archive.rejections import Rejections
 from image_archive.service import ArchiveService
@@ -69,7 +70,7 @@ def build_hub(settings: Settings) -> Hub:
     # A gateway hands over and makes nothing of what it has.
     followers = () if settings.edge.hub_url else (identity.patients, registry, eir, stale, ready)
     _subscribe(base.outbox, Rejections(base.database, base.backend, index), *followers, forwarding)
-    usage = SiteUsage(base.database, base.clock, settings.hub.time_zone)
+    usage = SiteUsage(base.database, base.clock, settings.hub.time_zone, held_by_site)
     edges = edge_side(edge_side_parts(base, access, archive, trust.authenticate, usage))
     made = (base, access, trust, archive, index, identity, pool, eir, registry, edges)
     return Hub(*made, forwarding, address, usage)

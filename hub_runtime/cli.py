@@ -14,6 +14,7 @@ from hub_runtime.commands.edge import edge
 from hub_runtime.commands.eir import eir
 from hub_runtime.commands.exit import export, import_all
 from hub_runtime.commands.hl7 import hl7
+from hub_runtime.commands.hold import hold
 from hub_runtime.commands.identity import identity
 from hub_runtime.commands.ledger import ledger
 from hub_runtime.commands.maintenance import archive, audit, db
@@ -41,6 +42,7 @@ for command in (
     web,
     worker,
     hl7,
+    hold,
     edge,
     demo,
     site,

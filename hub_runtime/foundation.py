@@ -9,6 +9,7 @@ from access_control.accounts import Accounts
 from access_control.audit import AuditTrail, HeadKeeper
 from access_control.consent import Consents
 from access_control.health_links import HealthLinks
+from access_control.legal_holds import LegalHolds
 from access_control.secrets import KeyStore
 from access_control.sessions import SessionLifetime, Sessions
 from access_control.shared_links import SharedLinks
@@ -60,6 +61,8 @@ class Access:
     health_links: HealthLinks
     viewer_grants: ViewerGrants
     consents: Consents
+    same_person: SamePerson
+    holds: LegalHolds
     audit: AuditTrail
 
 
@@ -96,6 +99,7 @@ def access_parts(base: Foundation) -> Access:
     sessions = Sessions(base.database, base.clock, lifetime)
     viewer_s = base.settings.viewer.idle_minutes * 60
     link_key = base.keys.key("links")
+    same_person = SamePerson(base.database)
     links = SharedLinks(base.database, base.clock, link_key)
     return Access(
         sites=SiteDirectory(base.database, base.clock),
@@ -107,7 +111,9 @@ def access_parts(base: Foundation) -> Access:
         viewer_grants=ViewerGrants(
             sessions, base.clock, base.keys.key("viewer"), lifetime_s=viewer_s
         ),
-        consents=Consents(base.database, base.clock, SamePerson(base.database)),
+        consents=Consents(base.database, base.clock, same_person),
+        same_person=same_person,
+        holds=LegalHolds(base.database, base.clock, same_person),
         audit=AuditTrail(
             base.database,
             base.clock,

@@ -11,6 +11,7 @@ from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
 from hub_runtime.compacting import compaction_jobs
 from hub_runtime.conflict_room import site_jobs
 from hub_runtime.hub import Hub
+from hub_runtime.retention.deleting import StudyDeletion
 from hub_runtime.sharing import registry_jobs
 from hub_runtime.tiers import tier_jobs
 
@@ -37,6 +38,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         *machine_jobs(hub),
         *site_jobs(hub),
+        StudyDeletion(hub).job(),
         *compaction_jobs(hub),
         *tier_jobs(hub),
         *adoption_jobs(hub),

@@ -1,9 +1,11 @@
-"""How much of its daily quota each site has used: told before anything is refused."""
+"""How much of its quotas each site has used: told before anything is refused."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from access_control.quotas import Quota, QuotaUse
 from access_control.sites import SiteDirectory
 from access_control.usage import SiteUsage
 from hub_kernel.metrics import Metrics
@@ -12,72 +14,67 @@ from hub_runtime.hub import Hub
 
 log = logging.getLogger(__name__)
 
-WARNED_AT = (0.8, 0.9, 1.0)
 _EVERY_S = 15.0
 
-
-@dataclass(frozen=True)
-class QuotaUse:
-    """What one site has sent today of what it may; `refused` counts instances over it."""
-
-    site_id: str
-    used_bytes: int
-    quota_bytes: int
-    refused: int
-
-    @property
-    def share(self) -> float:
-        """Which part of the quota is used; 1 is all of it."""
-        return self.used_bytes / self.quota_bytes
-
-    @property
-    def level(self) -> float:
-        """The highest mark that is passed; 0 for none."""
-        return max((mark for mark in WARNED_AT if self.share >= mark), default=0.0)
-
-    def words(self) -> str:
-        """Return what an operator should read."""
-        said = f"{self.share:.0%} of its quota of today is used"
-        if self.level < 1:
-            return said
-        return f"{said}; C-STORE answers A700 until tomorrow, {self.refused} were refused"
+NAMES: Mapping[Quota, str] = {
+    Quota.BYTES_PER_DAY: "its quota of bytes of today",
+    Quota.INSTANCES_PER_DAY: "its quota of instances of today",
+    Quota.BYTES: "its quota of bytes in all",
+    Quota.INSTANCES: "its quota of instances in all",
+}
 
 
 @dataclass
 class QuotaWatch:
-    """Measures every site with a quota, and warns in the log once a day at each mark."""
+    """Measures every site with a quota, and warns in the log once a day at each of `marks`.
+
+    Marks are shares of a quota; that it is used up is told in any case.
+    """
 
     sites: SiteDirectory
     usage: SiteUsage
     metrics: Metrics
-    _warned: dict[str, tuple[date, float]] = field(default_factory=dict)
+    marks: Sequence[float] = (0.8, 0.9, 0.95)
+    _warned: dict[tuple[str, Quota], tuple[date, float]] = field(default_factory=dict)
 
     def job(self) -> PeriodicJob:
         """Return the watch as a periodic job."""
         return PeriodicJob("quota-watch", _EVERY_S, self.watch)
 
     def uses(self) -> list[QuotaUse]:
-        """Return what every site with a quota has used today, the fullest first."""
-        found = [
-            QuotaUse(site.site_id, today.received_bytes, site.max_bytes_per_day, today.refused)
-            for site in self.sites.all()
-            if site.max_bytes_per_day
-            for today in [self.usage.today(site.site_id)]
-        ]
-        return sorted(found, key=lambda use: (-use.share, use.site_id))
+        """Return every quota of every site with what is used of it, the fullest first."""
+        found = [use for site in self.sites.all() for use in self.usage.quotas(site)]
+        return sorted(found, key=lambda use: (-use.share, use.site_id, use.quota))
+
+    def is_near(self, use: QuotaUse) -> bool:
+        """Say whether an operator should know of it."""
+        return use.mark(self.marks) > 0
+
+    def words(self, use: QuotaUse) -> str:
+        """Return what an operator should read."""
+        said = f"{use.share:.0%} of {NAMES[use.quota]} is used"
+        if not use.used_up:
+            return said
+        until = "until tomorrow" if use.quota.daily else "until it is raised"
+        refused = self.usage.today(use.site_id).refused
+        return f"{said}; C-STORE answers A700 {until}, {refused} were refused today"
 
     def watch(self) -> None:
         """Measure, and warn of each mark when it is passed."""
-        day = self.usage.day()
+        day, fullest = self.usage.day(), dict[str, float]()
         for use in self.uses():
-            self.metrics.quota_used.labels(use.site_id).set(use.share)
-            warned_on, level = self._warned.get(use.site_id, (day, 0.0))
-            if use.level > (level if warned_on == day else 0.0):
-                said = {"site": use.site_id, "what": use.words()}
+            fullest.setdefault(use.site_id, use.share)
+            passed, key = use.mark(self.marks), (use.site_id, use.quota)
+            warned_on, warned = self._warned.get(key, (day, 0.0))
+            if passed > (warned if warned_on == day else 0.0):
+                said = {"site": use.site_id, "what": self.words(use)}
                 log.warning("a site nears its quota", extra=said)
-            self._warned[use.site_id] = (day, use.level)
+            self._warned[key] = (day, passed)
+        for site_id, share in fullest.items():
+            self.metrics.quota_used.labels(site_id).set(share)
 
 
 def quota_watch(hub: Hub) -> QuotaWatch:
     """Return the watch over the quotas of the sites of a hub."""
-    return QuotaWatch(hub.access.sites, hub.usage, hub.base.metrics)
+    marks = hub.settings.quotas.warn_at
+    return QuotaWatch(hub.access.sites, hub.usage, hub.base.metrics, marks)

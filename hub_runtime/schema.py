@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 
 import access_control.tables
 import access_control.tables_consent
+import access_control.tables_holds
 import access_control.tables_trust
 import dicom_router.forwarding.tables
 import dicom_router.tables
@@ -22,6 +23,8 @@ import eir_versions.tables
 import hub_kernel.leases
 import hub_kernel.outbox_tables
 import image_archive.tables
+import image_archive.tables_deletion
+import image_archive.tables_holdings
 import image_archive.tables_tiers
 import patient_index.hl7v2.tables
 import patient_index.tables

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
+from access_control.legal_holds import holds_anything_of
 from access_control.sites import SiteDirectory
 from eir_versions.service import EirService
 from hub_kernel.config_files import shipped_config
@@ -67,6 +68,7 @@ def build_registry(parts: SharingParts, settings: Settings) -> Registry:
         authenticate=parts.trust.authenticate,
         sites_of_patient=lambda identifiers: sites_of(identifiers, parts.sites),
         refusals_of_patient=parts.consents.refusals,
+        person_held=holds_anything_of,
         decode=lambda instance: _uncompressed(parts, instance),
         vouch=parts.trust.vouch,
         understood=parts.trust.understood,

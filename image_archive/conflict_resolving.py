@@ -50,6 +50,9 @@ OnRecord = Callable[[Session], None]
 Readmit = Callable[[QuarantineRecord, InstanceOrigin], InstanceOrigin | None]
 """Says whose a parked instance is whose sender nobody knew; None while nobody does."""
 
+IsHeld = Callable[[QuarantineRecord], bool]
+"""Tells whether parked bytes must be kept, whatever was decided about them (a legal hold)."""
+
 
 class ConflictResolver:
     """Decides cases; safe from several processes, which find a case decided or still open.
@@ -138,31 +141,46 @@ class ConflictResolver:
             self._carry_out(decision_id)
         return len(pending)
 
-    def discard_old(self, retention: timedelta) -> int:
-        """Delete parked bytes decided about longer ago than `retention`; return how many."""
+    def discard_old(self, retention: timedelta, is_held: IsHeld) -> int:
+        """Delete parked bytes decided about longer ago than `retention`; return how many.
+
+        What is held stays, and is asked about again the next time.
+        """
+        discarded = last = 0
+        while rows := self._decided(retention, last):
+            last = rows[-1].row_id
+            for one in rows:
+                if not is_held(one.record):
+                    self._discard(one)
+                    discarded += 1
+        return discarded
+
+    def _decided(self, retention: timedelta, last: int) -> list[Parked]:
         q, d = QUARANTINE.c, CONFLICT_DECISION.c
         due = (
-            select(q.id, q.storage_key)
+            select(QUARANTINE)
             .join(CONFLICT_DECISION, d.id == q.decision_id)
             .where(
+                q.id > last,
                 q.status == CaseStatus.CLOSED.value,
                 d.decided_at <= self._database.clock.now() - retention,
                 q.storage_key.not_in(select(INSTANCE.c.storage_key)),
             )
+            .order_by(q.id)
             .limit(_ROWS_PER_PURGE)
         )
         with self._database.read() as session:
-            rows = session.execute(due).all()
-        for row in rows:
-            # The bytes first: a row whose bytes are gone is looked at again and loses nothing.
-            self._archive.backend.delete(row.storage_key)
-            with self._database.unit_of_work() as work:
-                work.session.execute(
-                    update(QUARANTINE)
-                    .where(QUARANTINE.c.id == row.id)
-                    .values(status=CaseStatus.DISCARDED.value)
-                )
-        return len(rows)
+            return [parked(row) for row in session.execute(due)]
+
+    def _discard(self, one: Parked) -> None:
+        # The bytes first: a row whose bytes are gone is looked at again and loses nothing.
+        self._archive.backend.delete(one.record.storage_key)
+        with self._database.unit_of_work() as work:
+            work.session.execute(
+                update(QUARANTINE)
+                .where(QUARANTINE.c.id == one.row_id)
+                .values(status=CaseStatus.DISCARDED.value)
+            )
 
     def _carry_out(self, decision_id: int) -> None:
         known = self.decision(decision_id)

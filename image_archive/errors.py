@@ -80,3 +80,11 @@ class InvalidQueryError(ArchiveError, InvalidValueError):
     def __init__(self, message: str, keyword: str = "") -> None:
         super().__init__(f"{keyword}: {message}" if keyword else message)
         self.keyword = keyword
+
+
+class StudyStillNeededError(ArchiveError):
+    """A study cannot be deleted now; the message says what still needs it."""
+
+
+class ClockDoubtedError(ArchiveError):
+    """The hub's clock contradicts what it has received: nothing may be deleted by it."""

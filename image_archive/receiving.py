@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from hub_kernel.clock import Clock
-from hub_kernel.errors import HubError, NotFoundError
+from hub_kernel.errors import HubError, InvalidUidError, NotFoundError
 from hub_kernel.events import ObservedPatient
 from hub_kernel.identifiers import require_uid
 from hub_kernel.metrics import Metrics
@@ -113,6 +113,16 @@ class IncomingInstance:
     def dataset_sha256(self) -> str:
         """SHA-256 of the dataset written so far, as 64 hex digits."""
         return self._hash.hexdigest()
+
+    def is_emergency(self) -> bool:
+        """Tell whether the order behind the dataset, all of it written, was urgent.
+
+        False for one that cannot be read.
+        """
+        try:
+            return self._bytes > 0 and self._read_header().emergency
+        except (UnreadableInstanceError, InvalidUidError):
+            return False
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append a part of the dataset as received; `chunk` may be reused by the caller at once.

@@ -46,6 +46,7 @@ from image_archive.model import (
 from image_archive.reading import DatasetSource, mapped, read_head, read_header
 from image_archive.recording import ReceiptRecorder
 from image_archive.tables import INSTANCE, QUARANTINE, RECONCILIATION, SERIES, STUDY
+from image_archive.tables_deletion import DELETED_OBJECT
 from image_archive.tiers import TieredBackend
 from image_archive.verification import note_condition
 
@@ -153,6 +154,10 @@ class Reconciliation:
                             select(INSTANCE.c.storage_key).where(INSTANCE.c.storage_key.in_(some)),
                             select(QUARANTINE.c.storage_key).where(
                                 QUARANTINE.c.storage_key.in_(some)
+                            ),
+                            # Of a deleted study, about to go.
+                            select(DELETED_OBJECT.c.storage_key).where(
+                                DELETED_OBJECT.c.storage_key.in_(some)
                             ),
                         )
                     )

@@ -209,6 +209,7 @@ def deciders() -> dict[str, str]:
 _PURPOSES: Mapping[Action, Purpose] = {
     Action.REVIEW_IDENTITY: Purpose.QUALITY,
     Action.MANAGE_CONSENT: Purpose.PATIENT,
+    Action.HOLD_RECORD: Purpose.OPERATIONS,
 }
 
 

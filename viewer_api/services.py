@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from access_control.certificates import MachineCertificates
     from access_control.consent import Consents
     from access_control.health_links import HealthLinks
+    from access_control.legal_holds import LegalHolds
     from access_control.sessions import Sessions
     from access_control.shared_links import SharedLinks
     from access_control.sites import SiteDirectory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from image_archive.index import ArchiveIndex
     from image_archive.service import ArchiveService
     from patient_index.hl7v2.refusals import RefusedMessages
+    from patient_index.same_person import SamePerson
     from patient_index.service import PatientIndex
     from viewer_api.forwarding_model import ForwardingDesk
     from xds_registry.service import Registry
@@ -87,6 +89,8 @@ class ViewerServices:
     viewer_grants: ViewerGrants
     sites: SiteDirectory
     consents: Consents
+    same_person: SamePerson
+    holds: LegalHolds
     audit: AuditTrail
     metrics: Metrics
     clock: Clock

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from access_control.model import Action
 from hub_kernel.clock import Clock
 from xds_registry.affinity_domain import AffinityDomain
-from xds_registry.gate import Gate
+from xds_registry.gate import Gate, ItemHeld
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.removing import Remover
 from xds_registry.submitting import Submitter
@@ -29,6 +29,7 @@ class AdministrationParts:
     people: Callable[[], LinkedPeople]
     gate: Callable[[Call, Action, LinkedPeople], Gate]
     submitter: Callable[[Call], Submitter]
+    is_held: ItemHeld
 
 
 class AdministrationService:
@@ -62,7 +63,7 @@ class AdministrationService:
 
     def _remove(self, call: Call) -> Answer:
         _, gate = self._asked(call)
-        remover = Remover(gate, self._parts.clock, is_own_manifest)
+        remover = Remover(gate, self._parts.clock, is_own_manifest, self._parts.is_held)
         return iti62.remove_metadata(call.body, call.session, call.subject, remover)
 
     def _updater(self, call: Call) -> Updater:

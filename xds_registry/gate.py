@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Collection, Sequence
 
+from sqlalchemy.orm import Session
+
 from access_control.model import NO_REFUSALS, Action, Purpose, Refusals, Resource, Subject
 from access_control.policy import BEYOND_CONSENT, decide
 from hub_kernel.identifiers import PatientIdentifier
+from xds_registry.errors import ErrorText
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.model import DocumentEntry, Folder, SubmissionSet
 
@@ -13,6 +16,22 @@ SitesOfPatient = Callable[[Collection[PatientIdentifier]], frozenset[str]]
 
 RefusalsOfPatient = Callable[[Collection[PatientIdentifier]], Refusals]
 """What the person with these identifiers refuses."""
+
+PersonHeld = Callable[[Session, Collection[PatientIdentifier]], bool]
+"""Whether anything of the person with these identifiers is under a legal hold."""
+
+ItemHeld = Callable[[Session, DocumentEntry | SubmissionSet | Folder], bool]
+"""Whether the person an object is about is."""
+
+HELD = ErrorText(
+    "the record of this person is under a legal hold; nothing of it is removed until it is lifted",
+    "该患者的档案处于依法保全状态，解除前不得删除任何内容",
+)
+
+
+def nobody_held(_session: Session, _identifiers: Collection[PatientIdentifier]) -> bool:
+    """Say that nobody is held."""
+    return False
 
 
 _PURPOSES = {Action.ADMINISTER_DOCUMENTS: Purpose.OPERATIONS}

@@ -14,7 +14,7 @@ from access_control.model import Subject
 from hub_kernel.clock import Clock
 from xds_registry import store_reading as reading
 from xds_registry.errors import ErrorCode, ErrorText, XdsRefusalError, XdsRefusalsError
-from xds_registry.gate import Gate
+from xds_registry.gate import HELD, Gate, ItemHeld
 from xds_registry.model import (
     AssociationType,
     AvailabilityStatus,
@@ -45,7 +45,7 @@ LATER_VERSION = ErrorText(
 _ANY = Wanted(frozenset(AssociationType), frozenset(AvailabilityStatus))
 _MEMBERS = Wanted(frozenset({AssociationType.HAS_MEMBER}), frozenset(AvailabilityStatus))
 _JSON = TypeAdapter(RegistryObject)
-_KIND_OF: dict[type[RegistryObject], str] = {
+KIND_OF: dict[type[RegistryObject], str] = {
     DocumentEntry: "document_entry",
     SubmissionSet: "submission_set",
     Folder: "folder",
@@ -54,7 +54,7 @@ _KIND_OF: dict[type[RegistryObject], str] = {
 
 
 @dataclass(frozen=True)
-class _Named:
+class NamedObjects:
     """The registered objects that are to be removed."""
 
     documents: Sequence[DocumentEntry]
@@ -63,18 +63,27 @@ class _Named:
     ties: Sequence[XdsAssociation]
 
     def all(self) -> list[RegistryObject]:
+        """Return all of them."""
         return [*self.documents, *self.sets, *self.folders, *self.ties]
 
 
 class Remover:
-    """Removes what one request names; `is_derived` knows what the hub itself wrote."""
+    """Removes what one request names; `is_derived` knows what the hub itself wrote.
+
+    What `is_held` names stays, whoever asks.
+    """
 
     def __init__(
-        self, gate: Gate, clock: Clock, is_derived: Callable[[Session, str], bool]
+        self,
+        gate: Gate,
+        clock: Clock,
+        is_derived: Callable[[Session, str], bool],
+        is_held: ItemHeld,
     ) -> None:
         self._gate = gate
         self._clock = clock
         self._is_derived = is_derived
+        self._is_held = is_held
 
     def remove(
         self, session: Session, uuids: Collection[str], subject: Subject
@@ -82,8 +91,8 @@ class Remover:
         """Remove the objects with these ids; return them as they were.
 
         Raises:
-            XdsRefusalsError: one is not registered, is still referred to, or would leave others
-                loose; nothing of it may then be committed.
+            XdsRefusalsError: one is not registered, is held, is still referred to, or would leave
+                others loose; nothing of it may then be committed.
         """
         named = self._named(session, uuids)
         gone = {item.entry_uuid for item in named.all()}
@@ -91,6 +100,7 @@ class Remover:
             *(XdsRefusalError(ErrorCode.UNRESOLVED_REFERENCE, came=one)
               for one in sorted(set(uuids) - gone)),
             *self._own_manifests(session, named.documents),
+            *self._held(session, named),
             *_still_referred_to(session, named, gone),
             *_left_loose(session, named, gone),
             *_resurrecting(session, named, gone),
@@ -98,17 +108,17 @@ class Remover:
         if refusals:
             raise XdsRefusalsError(refusals)
         self._record(session, named.all(), subject)
-        _delete(session, named)
+        delete_objects(session, named)
         return named.all()
 
-    def _named(self, session: Session, uuids: Collection[str]) -> _Named:
+    def _named(self, session: Session, uuids: Collection[str]) -> NamedObjects:
         sees = self._gate.sees
         ties = [
             one
             for one in reading.associations_by_uuid(session, uuids)
             if all(map(sees, _ends(session, [one])))
         ]
-        return _Named(
+        return NamedObjects(
             [one for one in reading.documents_by_uuid(session, uuids) if sees(one)],
             [one for one in reading.submission_sets_by_uuid(session, uuids) if sees(one)],
             [one for one in reading.folders_by_uuid(session, uuids) if sees(one)],
@@ -123,12 +133,19 @@ class Remover:
                 code = ErrorCode.LOCAL_POLICY
                 yield XdsRefusalError(code, came=one.entry_uuid, rule=OWN_MANIFEST)
 
+    def _held(self, session: Session, named: NamedObjects) -> Iterator[XdsRefusalError]:
+        items: list[DocumentEntry | SubmissionSet | Folder]
+        items = [*named.documents, *named.sets, *named.folders]
+        for one in items:
+            if self._is_held(session, one):
+                yield XdsRefusalError(ErrorCode.LOCAL_POLICY, came=one.entry_uuid, rule=HELD)
+
     def _record(self, session: Session, items: Iterable[RegistryObject], subject: Subject) -> None:
         now = self._clock.now()
         session.add_all(
             RemovedObjectRow(
                 entry_uuid=item.entry_uuid,
-                kind=_KIND_OF[type(item)],
+                kind=KIND_OF[type(item)],
                 content=_JSON.dump_json(item).decode(),
                 removed_by=subject.subject_id,
                 removed_at=now,
@@ -138,7 +155,7 @@ class Remover:
 
 
 def _still_referred_to(
-    session: Session, named: _Named, gone: Collection[str]
+    session: Session, named: NamedObjects, gone: Collection[str]
 ) -> Iterator[XdsRefusalError]:
     """Every association at what is removed goes with it."""
     for one in reading.associations_at(session, gone, _ANY):
@@ -148,7 +165,7 @@ def _still_referred_to(
 
 
 def _left_loose(
-    session: Session, named: _Named, gone: Collection[str]
+    session: Session, named: NamedObjects, gone: Collection[str]
 ) -> Iterator[XdsRefusalError]:
     """Every document and folder that stays is in a submission set, and none of those is empty."""
     ends = {end for one in named.ties for end in (one.source, one.target)} - set(gone)
@@ -168,7 +185,7 @@ def _left_loose(
 
 
 def _resurrecting(
-    session: Session, named: _Named, gone: Collection[str]
+    session: Session, named: NamedObjects, gone: Collection[str]
 ) -> Iterator[XdsRefusalError]:
     """A last version does not leave its former ones behind: they would be taken for the last."""
     documents = {reading.logical_id(one): one.version for one in named.documents}
@@ -198,7 +215,8 @@ def _ends(
     ]
 
 
-def _delete(session: Session, named: _Named) -> None:
+def delete_objects(session: Session, named: NamedObjects) -> None:
+    """Remove the rows of these objects; nothing may refer to them any more."""
     forget_codes(session, (*named.documents, *named.folders))
     uuids = [one.entry_uuid for one in named.documents]
     session.execute(delete(DocumentReferenceRow).where(DocumentReferenceRow.entry_uuid.in_(uuids)))

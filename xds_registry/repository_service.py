@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from access_control.model import Action
-from xds_registry.gate import Gate
+from xds_registry.gate import Gate, ItemHeld
 from xds_registry.providing import Provider
 from xds_registry.repository import DocumentRepository
 from xds_registry.repository_intake import DocumentIntake
@@ -29,6 +29,7 @@ class RepositoryServiceParts:
     home_community_id: str
     gate: Callable[[Call, Action], Gate]
     submitter: Callable[[Call], Submitter]
+    is_held: ItemHeld
 
 
 class RepositoryService:
@@ -86,7 +87,12 @@ class RepositoryService:
         parts = self._parts
         gate = parts.gate(call, Action.ADMINISTER_DOCUMENTS)
         removal = iti86.Removal(
-            parts.repository, parts.intake, gate, parts.home_community_id, iti86.is_own_manifest
+            parts.repository,
+            parts.intake,
+            gate,
+            parts.home_community_id,
+            iti86.is_own_manifest,
+            parts.is_held,
         )
         return iti86.remove_documents(call, removal)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from lxml import etree
+from sqlalchemy.orm import Session
 
 from access_control.atna_query import stored_query
 from access_control.audit import AuditTrail
@@ -17,7 +18,13 @@ from xds_registry import store
 from xds_registry.administration_service import AdministrationParts, AdministrationService
 from xds_registry.affinity_domain import AffinityDomain
 from xds_registry.errors import ErrorCode
-from xds_registry.gate import Gate, RefusalsOfPatient, SitesOfPatient
+from xds_registry.gate import (
+    Gate,
+    PersonHeld,
+    RefusalsOfPatient,
+    SitesOfPatient,
+    nobody_held,
+)
 from xds_registry.gateways.elsewhere import Doors, Elsewhere
 from xds_registry.gateways.querying import Asker
 from xds_registry.gateways.service import (
@@ -34,7 +41,7 @@ from xds_registry.linked_people import LinkedPeople, PersonLinks
 from xds_registry.manifest import ManifestSource
 from xds_registry.mhd.building import FhirParts, document_service
 from xds_registry.mhd.service import FhirLimits
-from xds_registry.model import AvailabilityStatus, DocumentEntry
+from xds_registry.model import AvailabilityStatus, DocumentEntry, Folder, SubmissionSet
 from xds_registry.person_documents import PersonDocuments
 from xds_registry.query_answer import QueryAnswer, Viewpoint
 from xds_registry.refused_submissions import DeskLimits, RefusedSubmissions
@@ -109,7 +116,8 @@ class RegistryNames:
 class RegistryParts:
     """What the service stands on; `decode` gives an instance uncompressed where that is wanted.
 
-    `vouch` and `understood` are as in Door: who reads assertions in SOAP headers.
+    Nothing of a person who is `person_held` is removed. `vouch` and `understood` are as in Door:
+    who reads assertions in SOAP headers.
     """
 
     database: Database
@@ -121,6 +129,7 @@ class RegistryParts:
     authenticate: Authenticate
     sites_of_patient: SitesOfPatient
     refusals_of_patient: RefusalsOfPatient
+    person_held: PersonHeld = nobody_held
     decode: Decode | None = None
     vouch: Vouch | None = None
     understood: frozenset[str] = frozenset()
@@ -271,7 +280,12 @@ class Registry:
 
     def _administration(self) -> list[Transaction]:
         parts = AdministrationParts(
-            self._domain, self._parts.database.clock, self._people, self._gate, self._submitter
+            self._domain,
+            self._parts.database.clock,
+            self._people,
+            self._gate,
+            self._submitter,
+            self._is_held,
         )
         return AdministrationService(parts).transactions()
 
@@ -283,6 +297,7 @@ class Registry:
                 self._names.home_community_id,
                 lambda call, action: self._gate(call, action, self._people()),
                 self._submitter,
+                self._is_held,
             )
         )
 
@@ -331,6 +346,12 @@ class Registry:
 
     def _people(self) -> LinkedPeople:
         return LinkedPeople(self._parts.patients, self._names.patient_domains)
+
+    def _is_held(self, session: Session, item: DocumentEntry | SubmissionSet | Folder) -> bool:
+        people = self._people()
+        person = people.person_of(item.linked_identifier)
+        known = people.identifiers_of(person) if person else ()
+        return bool(known) and self._parts.person_held(session, known)
 
     def _gate(self, call: Call, action: Action, people: LinkedPeople) -> Gate:
         return self._gate_of(call.subject, action, people)

@@ -21,6 +21,7 @@ from dicom_router.statuses import (
     QUOTA_USED_UP,
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
+    TOTAL_QUOTA_USED_UP,
     store_failure,
 )
 from hub_kernel.errors import InvalidUidError
@@ -37,7 +38,8 @@ _OUTCOMES = {StoreOutcome.STORED: "stored", StoreOutcome.ALREADY_STORED: "alread
 class StoreService:
     """What every reception needs: the archive, which SOP classes of how many bytes it takes.
 
-    `usage` counts what each site sends, and knows when its quota of the day is used up.
+    `usage` counts what each site sends, and knows when a quota of it is used up. Instances of an
+    emergency are taken all the same: no patient waits for an agreement between institutions.
     """
 
     archive: ArchiveService
@@ -60,11 +62,11 @@ class StoreService:
             reception.refuse(NOT_AUTHORIZED)
         elif not self._takes(header.sop_class_uid, context, caller):
             reception.refuse(SOP_CLASS_NOT_SUPPORTED)
-        elif not self.usage.has_room(caller.site):
-            self.usage.refused(caller.site.site_id)
-            reception.refuse(QUOTA_USED_UP)
         else:
             reception.open(header)
+            if used_up := self.usage.used_up(caller.site):
+                over = QUOTA_USED_UP if used_up.quota.daily else TOTAL_QUOTA_USED_UP
+                reception.refuse_unless_emergency(over)
         return reception
 
     def _takes(self, sop_class_uid: str, context: NegotiatedContext, caller: Caller) -> bool:
@@ -86,6 +88,7 @@ class StoreReception:
         self._tally = tally
         self._incoming: IncomingInstance | None = None
         self._refusal: Answer | None = None
+        self._over_quota: Answer | None = None
         self._bytes = 0
 
     def open(self, header: IncomingHeader) -> None:
@@ -116,7 +119,7 @@ class StoreReception:
 
     def finish(self) -> Answer:
         """Make the instance durable, or say why not. Call after the last fragment."""
-        incoming, self._incoming = self._incoming, None
+        incoming, self._incoming = self._within_quota(), None
         if incoming is not None:
             try:
                 outcome = incoming.secure()
@@ -135,11 +138,25 @@ class StoreReception:
         self.abandon()
         self._refusal = answer
 
+    def refuse_unless_emergency(self, answer: Answer) -> None:
+        """Let `finish` give `answer` for an instance whose order was not urgent.
+
+        That is known when the dataset has arrived, and not before.
+        """
+        self._over_quota = answer
+
     def abandon(self) -> None:
         """Forget the instance: the sender is gone. Leaves nothing behind."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.abort()
+
+    def _within_quota(self) -> IncomingInstance | None:
+        """Return the instance if it may be kept; one that is over quota is thrown away here."""
+        if self._incoming is not None and self._over_quota and not self._incoming.is_emergency():
+            self._service.usage.refused(self._site_id)
+            self.refuse(self._over_quota)
+        return self._incoming
 
     def _fail(self, error: Exception) -> None:
         answer = store_failure(error)

@@ -16,6 +16,7 @@ from hub_runtime.certificate_watch import certificate_watch
 from hub_runtime.doctor_checks import Finding, broker, clock, disks, ports, queues
 from hub_runtime.hub import Hub
 from hub_runtime.options import answer, json_option, with_settings
+from hub_runtime.quota_watch import quota_watch
 from hub_runtime.viewer_port import viewer_folder
 from image_archive.errors import ArchiveError
 from image_archive.keys import InstanceNames
@@ -120,8 +121,6 @@ def _texts(hub: Hub) -> Iterator[Finding]:
 
 
 def _quotas(hub: Hub) -> Iterator[Finding]:
-    for site in hub.access.sites.all():
-        if site.max_bytes_per_day and not hub.usage.has_room(site):
-            refused = hub.usage.today(site.site_id).refused
-            words = f"its quota of today is used up, {refused} instances were refused"
-            yield Finding(f"site {site.site_id}", ok=False, words=words)
+    watch = quota_watch(hub)
+    for use in filter(watch.is_near, watch.uses()):
+        yield Finding(f"site {use.site_id}", ok=False, words=watch.words(use))

@@ -11,6 +11,7 @@ from hub_runtime.bootstrap import build_hub, opened_hub
 from hub_runtime.commands.compact import compact
 from hub_runtime.commands.conflicts import conflicts
 from hub_runtime.commands.repair import repair_archive
+from hub_runtime.commands.retention import deleted, retention
 from hub_runtime.commands.tier import recall, tier
 from hub_runtime.database_copy import copy_database
 from hub_runtime.options import Progress, answer, json_option, with_settings
@@ -63,6 +64,8 @@ archive.add_command(compact)
 archive.add_command(tier)
 archive.add_command(repair_archive)
 archive.add_command(recall)
+archive.add_command(retention)
+archive.add_command(deleted)
 
 
 @archive.command("verify")

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from access_control.model import Site
+from access_control.quotas import Usage
 from access_control.site_rules import checked_site, load_site_file, site_from_table
-from access_control.usage import Usage
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.commands.site_certificates import issue_for, site_certificate
@@ -40,6 +40,9 @@ _DESCRIPTION: tuple[Callable[[Any], Any], ...] = (
         "--sop-class", "allowed_sop_classes", multiple=True, help="May send this only; repeatable."
     ),
     click.option("--max-bytes-per-day", type=int, help="Quota of bytes a day; 0: none."),
+    click.option("--max-instances-per-day", type=int, help="Quota of instances a day; 0: none."),
+    click.option("--max-bytes", type=int, help="Quota of bytes held in all; 0: none."),
+    click.option("--max-instances", type=int, help="Quota of instances held in all; 0: none."),
     click.option("--max-associations", type=int, help="Associations at once; 0: no quota."),
     click.option("--priority", type=click.Choice(["normal", "high"]), help="When room is short."),
     click.option("--tls-only/--plain-too", default=None, help="Admitted with its certificate."),
@@ -141,6 +144,9 @@ def _line(site: Site) -> str:
         *(["TLS only"] if site.tls_only else []),
         *([f"{len(site.certificate_fingerprints)} cert"] if site.certificate_fingerprints else []),
         *([f"{site.max_bytes_per_day} B/day"] if site.max_bytes_per_day else []),
+        *([f"{site.max_instances_per_day} instances/day"] if site.max_instances_per_day else []),
+        *([f"{site.max_bytes} B"] if site.max_bytes else []),
+        *([f"{site.max_instances} instances"] if site.max_instances else []),
         *(["high priority"] if site.priority == "high" else []),
     ]
     said = f"  [{', '.join(marks)}]" if marks else ""
@@ -162,6 +168,9 @@ def _shown(site: Site, today: Usage) -> dict[str, object]:
         "query_scope": site.query_scope,
         "allowed_sop_classes": list(site.allowed_sop_classes),
         "max_bytes_per_day": site.max_bytes_per_day,
+        "max_instances_per_day": site.max_instances_per_day,
+        "max_bytes": site.max_bytes,
+        "max_instances": site.max_instances,
         "max_associations": site.max_associations,
         "priority": site.priority,
         "tls_only": site.tls_only,

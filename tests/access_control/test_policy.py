@@ -81,6 +81,7 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("engineer", "operations", "inspect_refused", COVERED),
     ("registrar", "patient", "manage_consent", SEARCH),
     ("registrar", "operations", "administer_documents", RELATION),
+    ("registrar", "operations", "hold_record", RELATION),
     ("document_source", "treatment", "submit_documents", RELATION),
     ("edge", "treatment", "store", ORIGIN),
 ]
@@ -293,6 +294,7 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
         Action.ADMINISTER_DOCUMENTS,
         Action.RESOLVE_CONFLICT,
         Action.INSPECT_REFUSED,
+        Action.HOLD_RECORD,
     }
 
 

@@ -26,6 +26,7 @@ from hub_kernel.identifiers import AssigningAuthority
 from hub_kernel.metrics import Metrics
 from hub_kernel.settings import RouterSettings
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.holdings import held_by_site
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
 from patient_index.same_person import SamePerson
@@ -153,7 +154,7 @@ def running_node(
         index=ArchiveIndex(database, settled=archive.settled),
         audit=AuditTrail(database, clock, b"k" * 32),
         consents=Consents(database, clock, SamePerson(database)),
-        usage=SiteUsage(database, clock),
+        usage=SiteUsage(database, clock, held=held_by_site),
         database=database,
         metrics=metrics,
         decoders=decoders,

@@ -54,7 +54,7 @@ def test_each_mark_is_told_once_a_day(
         assert warnings(watch, caplog) == []
     assert "A700" in told
     (use,) = watch.uses()
-    assert (use.used_bytes, use.level) == (1_000, 1.0)
+    assert (use.used, use.mark(watch.marks)) == (1_000, 1.0)
     clock.advance(seconds=86_400)
     assert warnings(watch, caplog) == []
     watch.usage.received("quotaed", 850)

@@ -334,8 +334,10 @@ def test_decided_bytes_are_discarded_after_the_retention_and_live_ones_never(
     made = resolver.decide(key, Verdict.REPLACE, DECIDED, quietly)
     (one,) = cases.parked(key)
     clock.advance(seconds=3600 * 24 * 91)
-    assert resolver.discard_old(timedelta(days=90)) == 1
-    assert resolver.discard_old(timedelta(days=90)) == 0
+    assert resolver.discard_old(timedelta(days=90), lambda parked: parked == one.record) == 0
+    assert backend.size(one.record.storage_key) > 0
+    assert resolver.discard_old(timedelta(days=90), lambda _one: False) == 1
+    assert resolver.discard_old(timedelta(days=90), lambda _one: False) == 0
     with pytest.raises(NotFoundError):
         backend.size(one.record.storage_key)
     assert live_bytes(archive) == encoded(LATER)

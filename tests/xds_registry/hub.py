@@ -16,6 +16,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
+from access_control.legal_holds import holds_anything_of
 from access_control.model import Role, Site, Subject
 from access_control.sites import SiteDirectory
 from access_control.tokens import MachineTokens
@@ -132,6 +133,7 @@ def hub(tmp_path: Path, clock: FixedClock) -> Iterator[Hub]:
         authenticate,
         sites_of_patient,
         consents.refusals,
+        holds_anything_of,
     )
     names = RegistryNames(
         REPOSITORY_UID, HOME, "EIRHUB", lambda: "http://127.0.0.1:8080/dicom-web", "", 1_000_000

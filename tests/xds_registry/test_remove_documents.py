@@ -6,8 +6,10 @@ import pytest
 from lxml import etree
 
 from access_control.audit import AuditQuery
+from access_control.legal_holds import HoldRequest, LegalHolds
 from access_control.model import Role
 from hub_kernel.tasks import deliver_all_due
+from patient_index.same_person import SamePerson
 from tests.xds_registry import provided, studies, wire
 from tests.xds_registry.hub import OTHER_TOWNSHIP, Hub, Web
 from tests.xds_registry.provided import Sent, described
@@ -153,3 +155,15 @@ def test_a_document_sent_again_after_its_removal_outlives_the_sweep(
     hub.clock.advance(seconds=timedelta(days=1).total_seconds())
     assert hub.registry.intake.sweep() == 0
     assert len(keys(hub)) == 1
+
+
+def test_a_document_of_a_person_under_a_legal_hold_stays_until_it_is_lifted(
+    hub: Hub, web: Web, registrar: str, cx: str, documents: list[str]
+) -> None:
+    holds = LegalHolds(hub.database, hub.clock, SamePerson(hub.database))
+    hold = holds.place(HoldRequest(cx.partition("^")[0], "wang", "court"), lambda *_: None)
+    assert wire.status(remove(web, registrar, *documents)) == "Failure"
+    hub.registry.intake.sweep()
+    assert len(keys(hub)) == 1
+    holds.lift(hold.hold_id, "wang", "over", lambda *_: None)
+    assert wire.status(remove(web, registrar, *documents)) == "Success"

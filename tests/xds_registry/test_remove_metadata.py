@@ -3,7 +3,9 @@
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
+from access_control.legal_holds import HoldRequest, LegalHolds
 from access_control.model import Role
+from patient_index.same_person import SamePerson
 from tests.xds_registry import wire
 from tests.xds_registry.administered import Desk, after, named, update
 from tests.xds_registry.asking import Ask
@@ -119,3 +121,16 @@ def test_who_is_no_registrar_removes_nothing_and_learns_nothing(desk: Desk) -> N
     refused = desk.remove(*everything(sent), by=reader)
     assert set(refused) == {"UnresolvedReferenceException"}
     assert list(desk.documents()) == [("ct", 1)]
+
+
+def test_nothing_of_a_person_under_a_legal_hold_is_removed_until_it_is_lifted(desk: Desk) -> None:
+    hub = desk.hub
+    sent = submission(named("ct", desk.cx))
+    hub.put(sent)
+    holds = LegalHolds(hub.database, hub.clock, SamePerson(hub.database))
+    person = desk.cx.partition("^")[0]
+    hold = holds.place(HoldRequest(person, "wang", "court"), lambda *_: None)
+    assert set(desk.remove(*everything(sent))) == {"LocalPolicyRestrictionError"}
+    assert list(desk.documents()) == [("ct", 1)]
+    holds.lift(hold.hold_id, "wang", "over", lambda *_: None)
+    assert desk.remove(*everything(sent)) == []

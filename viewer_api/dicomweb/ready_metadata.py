@@ -77,7 +77,7 @@ class ReadyMetadata:
             for instance in chain([first], instances):
                 pending.write(squeeze.compress(_line(self._backend, study, instance)))
             pending.write(squeeze.flush())
-            pending.publish(_key(first))
+            pending.publish(metadata_key(first))
         finally:
             pending.discard()
 
@@ -124,7 +124,7 @@ def _line(backend: ArchiveBackend, study: StudyRecord | None, instance: Instance
 def _ready(backend: ArchiveBackend, one: InstanceRecord) -> Mapping[tuple[str, str], bytes]:
     """Return what is ready of the series of `one`; nothing where that cannot be read."""
     try:
-        with backend.open(_key(one)) as file:
+        with backend.open(metadata_key(one)) as file:
             lines = zlib.decompress(file.read()).splitlines()
     except (HubError, OSError, zlib.error) as error:
         _log.info("metadata is not ready", extra={"error": type(error).__qualname__})
@@ -133,7 +133,8 @@ def _ready(backend: ArchiveBackend, one: InstanceRecord) -> Mapping[tuple[str, s
     return {(uid.decode(), digest.decode()): metadata for uid, digest, metadata in fields}
 
 
-def _key(instance: InstanceRecord) -> str:
+def metadata_key(instance: InstanceRecord) -> str:
+    """Return where the metadata of the series of an instance are kept, if they are ready."""
     uids = (instance.study_instance_uid, instance.series_instance_uid)
     study, series = (hashlib.sha256(uid.encode()).hexdigest()[:32] for uid in uids)
     return f"metadata/{study[:2]}/{study}/{series}"

@@ -127,7 +127,7 @@ class Taking:
             reason = WRONG_STUDY
         elif not self.site.may_send(found.sop_class_uid):
             reason = SOP_CLASS_NOT_SUPPORTED
-        elif not self.usage.has_room(self.site):
+        elif not found.emergency and not self.usage.has_room(self.site):
             self.usage.refused(self.site.site_id)
             reason = TOO_LARGE
         return NotStored(reason, found.sop_class_uid, found.sop_instance_uid) if reason else None

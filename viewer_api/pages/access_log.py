@@ -45,6 +45,8 @@ DEEDS: Mapping[str, LazyText] = {
     "decide_identity": lazy_gettext("changed which numbers are yours"),
     "manage_consent": lazy_gettext("looked at your consents, or at this list"),
     "record_consent": lazy_gettext("wrote down your consent"),
+    "hold_record": lazy_gettext("placed or lifted a hold on your record, or looked at it"),
+    "delete_study": lazy_gettext("deleted an examination whose term was over"),
     "view_operations": lazy_gettext("checked whether your examination has arrived"),
     "feed_patient": lazy_gettext("sent who you are: names and numbers"),
     "receive_report": lazy_gettext("sent a report of your examination"),

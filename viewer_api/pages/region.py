@@ -73,7 +73,6 @@ def page() -> str:
         owed = Outbox().status(session)
         set_aside = len(set_aside_since(session, covered, midnight))
         ledgers = _ledgers(session, covered)
-        warnings = site_warnings(session, sites)
     lines = [
         _line(site, figures.get(site.site_id, SiteFigures()), ledgers[site.site_id])
         for site in sites
@@ -84,7 +83,7 @@ def page() -> str:
         owed=owed,
         disk=_disk(),
         set_aside=set_aside,
-        warnings=warnings,
+        warnings=site_warnings(sites),
     )
 
 

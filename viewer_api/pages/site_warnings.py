@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from access_control.certificates import END_UNKNOWN
-from access_control.tables import SiteUsageRow
-from viewer_api.pages.language import local_today
 from viewer_api.pages.words import gettext, ngettext
 from viewer_api.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-    from sqlalchemy.orm import Session
 
     from access_control.model import Site
 
 _SOON_DAYS = 30
 
 
-def site_warnings(session: Session, sites: Iterable[Site]) -> Mapping[str, list[str]]:
-    """Return sentences in the reader's language by site; two queries however many sites."""
-    ends, used = _last_ends(), _received_today(session)
-    return {site.site_id: [*_certificate(site, ends), *_quota(site, used)] for site in sites}
+def site_warnings(sites: Iterable[Site]) -> Mapping[str, list[str]]:
+    """Return sentences in the reader's language by site; a few queries however many sites."""
+    ends = _last_ends()
+    return {site.site_id: [*_certificate(site, ends), *_quotas(site)] for site in sites}
 
 
 def _certificate(site: Site, ends: Mapping[str, datetime]) -> list[str]:
@@ -47,10 +41,18 @@ def _certificate(site: Site, ends: Mapping[str, datetime]) -> list[str]:
     ]
 
 
-def _quota(site: Site, used: Mapping[str, int]) -> list[str]:
-    if site.max_bytes_per_day and used.get(site.site_id, 0) >= site.max_bytes_per_day:
-        return [gettext("The quota of today is used up")]
-    return []
+def _quotas(site: Site) -> Iterator[str]:
+    """What is used up is said once, however many quotas there are; what nears its end as well."""
+    marks = services().settings.quotas.warn_at
+    uses = [one for one in services().usage.quotas(site) if one.mark(marks)]
+    used_up = [one for one in uses if one.used_up]
+    if any(one.quota.daily for one in used_up):
+        yield gettext("The quota of today is used up")
+    if any(not one.quota.daily for one in used_up):
+        yield gettext("The quota of what is kept is used up")
+    if uses and not used_up:
+        share = max(one.share for one in uses)
+        yield gettext("%(share)s %% of a quota is used", share=int(100 * share))
 
 
 def _last_ends() -> dict[str, datetime]:
@@ -60,8 +62,3 @@ def _last_ends() -> dict[str, datetime]:
         if one.site_id and one.revoked_at is None:
             ends[one.site_id] = max(one.expires_at, ends.get(one.site_id, one.expires_at))
     return {site_id: end for site_id, end in ends.items() if end != END_UNKNOWN}
-
-
-def _received_today(session: Session) -> dict[str, int]:
-    rows = select(SiteUsageRow).where(SiteUsageRow.day == local_today())
-    return {row.site_id: row.received_bytes for row in session.scalars(rows)}

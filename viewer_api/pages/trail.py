@@ -34,6 +34,8 @@ ACTION_WORDS = {
     "feed_patient": lazy_gettext("Sent who a person is"),
     "find_patient": lazy_gettext("Searched for a person"),
     "manage_consent": lazy_gettext("Looked after consents"),
+    "hold_record": lazy_gettext("Legal hold"),
+    "delete_study": lazy_gettext("Deleted an examination"),
     "open_link": lazy_gettext("Opened a shared link"),
     "query": lazy_gettext("Searched for studies"),
     "query_registry": lazy_gettext("Searched the registry"),

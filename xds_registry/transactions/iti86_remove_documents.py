@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from xds_registry import store
 from xds_registry.errors import ErrorCode, ErrorText, XdsRefusalError
-from xds_registry.gate import Gate
+from xds_registry.gate import HELD, Gate, ItemHeld
 from xds_registry.repository import DocumentRepository, RepositoryDocument
 from xds_registry.repository_intake import DocumentIntake
 from xds_registry.responses import registry_response
@@ -39,13 +39,17 @@ _OWN_MANIFEST = ErrorText(
 
 @dataclass(frozen=True)
 class Removal:
-    """Where documents are removed, and as whom; `is_derived` knows what the hub itself wrote."""
+    """Where documents are removed, and as whom; `is_derived` knows what the hub itself wrote.
+
+    Whatever `is_held` says that an entry describes is kept.
+    """
 
     repository: DocumentRepository
     intake: DocumentIntake
     gate: Gate
     home_community_id: str
     is_derived: Callable[[Session, str], bool]
+    is_held: ItemHeld
 
 
 def remove_documents(call: Call, removal: Removal) -> Answer:
@@ -84,7 +88,8 @@ def _removable(session: Session, request: DocumentRequest, removal: Removal) -> 
     """Return the document to remove.
 
     Raises:
-        XdsRefusalError: not ours, not there, not for this administrator, or derived from DICOM.
+        XdsRefusalError: not ours, not there, not for this administrator, derived from DICOM,
+            or held.
     """
     ours, unique_id = removal.repository.repository_unique_id, request.document_unique_id
     if request.home_community_id not in {"", removal.home_community_id}:
@@ -99,4 +104,6 @@ def _removable(session: Session, request: DocumentRequest, removal: Removal) -> 
         raise XdsRefusalError(ErrorCode.DOCUMENT_UNIQUE_ID, unique_id)
     if removal.is_derived(session, unique_id):
         raise XdsRefusalError(ErrorCode.REPOSITORY_ERROR, unique_id, rule=_OWN_MANIFEST)
+    if any(removal.is_held(session, entry) for entry in entries):
+        raise XdsRefusalError(ErrorCode.REPOSITORY_ERROR, unique_id, rule=HELD)
     return found[0]

@@ -168,3 +168,22 @@ def test_a_broken_chain_cannot_be_overlooked(
 @pytest.mark.parametrize("username", ["doctor", "tech", "engineer"])
 def test_the_trail_is_closed_to_others(signed_in: Callable[..., Browser], username: str) -> None:
     assert signed_in(username).get("/audit").status_code == 404
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh", "站点配额"), ("en", "Quotas of the sites")])
+def test_quotas_are_shown_before_and_after_they_are_used_up(
+    signed_in: Callable[..., Browser], region: Region, language: str, words: str
+) -> None:
+    hub = region.hub
+    site = hub.access.sites.get("sijing")
+    hub.usage.received("sijing", 900)
+    used = hub.usage.today("sijing").received_bytes
+    try:
+        for allowed, state in ((10 * used, "on"), (used * 10 // 9, "wait"), (used, "bad")):
+            hub.access.sites.add(replace(site, max_bytes_per_day=allowed), replace=True)
+            page = signed_in("engineer", language).page("/sites/usage")
+            assert words in page.select_one("h1").get_text()
+            assert [lamp["class"][1] for lamp in page.select(".quota .lamp")] == [f"lamp-{state}"]
+    finally:
+        hub.access.sites.add(site, replace=True)
+    assert signed_in("doctor").get("/sites/usage").status_code == 404
