@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub_kernel.database import Database
-from tests.support import no_recogniser
+from tests.support import no_recogniser, pynetdicom_answers
 from tests.support.brokers import Broker, running_broker
 from tests.support.clock import FixedClock
 from tests.support.orthanc_server import Orthanc, running_orthanc
@@ -30,6 +31,11 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 no_recogniser.by_default()
+pynetdicom_answers.to_who_asked()
+
+# What is tried is the same on a crowded machine, however long it takes there.
+settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crowded")
 
 
 @pytest.fixture(autouse=True)
