@@ -5,7 +5,6 @@ What fails is in `tests/image_archive/test_orthanc_outages.py`.
 
 import hashlib
 import json
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,8 @@ from hub_kernel.settings import HubSettings, Settings
 from hub_kernel.settings_archive import ArchiveSettings
 from hub_runtime.bootstrap import build_hub
 from image_archive.file_meta import read_file_meta
-from tests.dicom_router.instances import ct, encoded
+from tests.support.hub_elsewhere import HubElsewhere
 from tests.support.orthanc_server import PASSWORD, Orthanc
-from tests.support.pushing import Sent, push
-from tests.support.serving_hub import eirhub, running_hub
 
 STUDY = "1.2.826.0.1.3680043.10.1603.8.80"
 
@@ -36,12 +33,6 @@ def settings(orthanc: Orthanc, tmp_path: Path) -> list[str]:
     ]
 
 
-def command(data: Path, settings: list[str], *words: str) -> tuple[int, str]:
-    options = [part for setting in settings for part in ("--set", setting)]
-    ended = eirhub(*words, *options, data=data)
-    return ended.returncode, ended.stdout + ended.stderr
-
-
 def stored(orthanc: Orthanc) -> dict[str, str]:
     """SHA-256 of the dataset of every instance in Orthanc, by its identifier there."""
     found = {}
@@ -52,41 +43,17 @@ def stored(orthanc: Orthanc) -> dict[str, str]:
     return found
 
 
-def digests(instances: list[Sent]) -> set[str]:
-    return {hashlib.sha256(bytes(one.dataset)).hexdigest() for one in instances}  # type: ignore[arg-type]
-
-
 def test_the_whole_hub_works_on_an_orthanc(
     tmp_path: Path, settings: list[str], orthanc: Orthanc
 ) -> None:
-    data = tmp_path / "data"
-    instances = [ct(position, STUDY) for position in range(1, 5)]
-    sent = [Sent(str(one.SOPInstanceUID), encoded(one)) for one in instances]
-    with running_hub(data, "router.accept_unknown_ae=true", *settings) as hub:
-        assert set(push(hub.dicom_port, sent).values()) == {0}
-        _, made = command(data, settings, "token", "create", "reader", "--role", "radiologist")
-        token = made.split()[0]
-        address = f"{hub.http}/dicom-web/studies/{STUDY}"
-
-        def asked(path: str, accept: str) -> bytes:
-            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
-            request = urllib.request.Request(f"{address}{path}", headers=headers)
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return bytes(answer.read())
-
-        assert len(json.loads(asked("/metadata", "application/dicom+json"))) == len(sent)
-        retrieved = asked("", 'multipart/related; type="application/dicom"')
-        assert all(bytes(one.dataset) in retrieved for one in sent)  # type: ignore[arg-type]
-        picture = f"/series/{instances[0].SeriesInstanceUID}/instances/{sent[0].sop_instance_uid}"
-        assert asked(f"{picture}/rendered", "image/jpeg").startswith(b"\xff\xd8")
-    assert digests(sent) == set(stored(orthanc).values())
-    assert command(data, settings, "archive", "verify")[0] == 0
-    assert "orthanc answers" in command(data, settings, "doctor")[1]
+    hub = HubElsewhere(tmp_path / "data", settings, lambda: stored(orthanc))
+    hub.receives_shows_and_verifies(STUDY)
+    assert "orthanc answers" in hub.command("doctor")[1]
     _flip_a_byte(orthanc)
-    code, said = command(data, settings, "archive", "verify", "--json")
+    code, said = hub.command("archive", "verify", "--json")
     assert code != 0
     assert [one["fault"] for one in json.loads(said.splitlines()[0])["damaged"]] == ["damaged"]
-    assert "compacted" in command(data, settings, "archive", "compact")[1]
+    assert "compacted" in hub.command("archive", "compact")[1]
 
 
 def _flip_a_byte(orthanc: Orthanc) -> None:

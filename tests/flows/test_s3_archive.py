@@ -1,8 +1,6 @@
 """A hub whose archive is a bucket: everything works, and what fails loses nothing promised."""
 
 import hashlib
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +13,11 @@ from hub_kernel.settings_archive import ArchiveSettings
 from hub_runtime.bootstrap import build_hub
 from image_archive.backends.s3 import Bucket
 from image_archive.file_meta import read_file_meta
-from tests.dicom_router.instances import ct, encoded
 from tests.flows.test_receive_faults import series_of
+from tests.support.hub_elsewhere import HubElsewhere, digests
 from tests.support.hub_process import start_router
-from tests.support.pushing import Sent, push
+from tests.support.pushing import push
 from tests.support.s3_server import SECRET_ACCESS_KEY, S3Server, running_s3_server
-from tests.support.serving_hub import eirhub, running_hub
 from tests.support.waiting import eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.8.70"
@@ -54,12 +51,6 @@ def settings(bucket: Bucket, tmp_path: Path) -> list[str]:
     ]
 
 
-def command(data: Path, settings: list[str], *words: str) -> tuple[int, str]:
-    options = [part for setting in settings for part in ("--set", setting)]
-    ended = eirhub(*words, *options, data=data)
-    return ended.returncode, ended.stdout + ended.stderr
-
-
 def stored(bucket: Bucket) -> dict[str, str]:
     """SHA-256 of the dataset of every instance in the bucket, by the digest its receipt tells."""
     store, found = bucket.store(), {}
@@ -71,43 +62,19 @@ def stored(bucket: Bucket) -> dict[str, str]:
     return found
 
 
-def digests(instances: list[Sent]) -> set[str]:
-    return {hashlib.sha256(bytes(one.dataset)).hexdigest() for one in instances}  # type: ignore[arg-type]
-
-
 def test_the_whole_hub_works_on_a_bucket(
     tmp_path: Path, settings: list[str], bucket: Bucket
 ) -> None:
-    data = tmp_path / "data"
-    instances = [ct(position, STUDY) for position in range(1, 5)]
-    sent = [Sent(str(one.SOPInstanceUID), encoded(one)) for one in instances]
-    with running_hub(data, "router.accept_unknown_ae=true", *settings) as hub:
-        assert set(push(hub.dicom_port, sent).values()) == {0}
-        _, made = command(data, settings, "token", "create", "reader", "--role", "radiologist")
-        token = made.split()[0]
-        address = f"{hub.http}/dicom-web/studies/{STUDY}"
-
-        def asked(path: str, accept: str) -> bytes:
-            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
-            request = urllib.request.Request(f"{address}{path}", headers=headers)
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return bytes(answer.read())
-
-        assert len(json.loads(asked("/metadata", "application/dicom+json"))) == len(sent)
-        retrieved = asked("", 'multipart/related; type="application/dicom"')
-        assert all(bytes(one.dataset) in retrieved for one in sent)  # type: ignore[arg-type]
-        picture = f"/series/{instances[0].SeriesInstanceUID}/instances/{sent[0].sop_instance_uid}"
-        assert asked(f"{picture}/rendered", "image/jpeg").startswith(b"\xff\xd8")
-    assert digests(sent) == set(stored(bucket).values())
-    assert command(data, settings, "archive", "verify")[0] == 0
-    assert "s3 answers" in command(data, settings, "doctor")[1]
+    hub = HubElsewhere(tmp_path / "data", settings, lambda: stored(bucket))
+    hub.receives_shows_and_verifies(STUDY)
+    assert "s3 answers" in hub.command("doctor")[1]
     key = sorted(stored(bucket))[1]
     damaged = bytearray(obstore.get(bucket.store(), key).bytes())
     damaged[-1] ^= 1
     obstore.put(bucket.store(), key, bytes(damaged))
-    code, said = command(data, settings, "archive", "verify", "--json")
+    code, said = hub.command("archive", "verify", "--json")
     assert code != 0
-    assert key in said or "1.2.826.0.1.3680043.10.1603.8.70" in said, said
+    assert key in said or STUDY in said, said
 
 
 def test_bucket_and_hub_killed_together_lose_nothing_that_was_acknowledged(
@@ -129,7 +96,7 @@ def test_bucket_and_hub_killed_together_lose_nothing_that_was_acknowledged(
         hub.stop()
     promised = [one for one in during if during_answers.get(one.sop_instance_uid) == 0]
     assert digests([*before, *promised, *after]) <= set(stored(bucket).values())
-    assert command(data, settings, "archive", "verify")[0] == 0
+    assert HubElsewhere(data, settings, dict).command("archive", "verify")[0] == 0
 
 
 def test_the_control_a_spool_that_is_lost_loses_what_was_acknowledged(

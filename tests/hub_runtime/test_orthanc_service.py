@@ -201,7 +201,9 @@ def shimmed(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Or
         "EIRHUB_ORTHANC_TOKEN": PASSWORD,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    server = Orthanc(tmp_path_factory.mktemp("shimmed"), options, environment)
+    server = Orthanc(
+        folder=tmp_path_factory.mktemp("shimmed"), options=options, environment=environment
+    )
     server.start()
     yield server
     server.kill()

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from eir_versions.master_making import HtMasterMaker
 from eir_versions.master_reading import HtMasterReader
 from hub_kernel.clock import SystemClock
-from hub_kernel.database import Base, Database
+from hub_kernel.database import Base
 from hub_kernel.errors import NotFoundError
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.compaction import (
@@ -28,11 +28,10 @@ from image_archive.compaction import (
 )
 from image_archive.errors import CompactionRunningError
 from image_archive.exporting import as_stored
-from image_archive.index import ArchiveIndex
 from image_archive.masters import BackendWithMasters, master_key
-from image_archive.service import ArchiveService
 from image_archive.tables import COMPACTION
 from tests.image_archive.datasets import Sender, ct_slice
+from tests.image_archive.mastered import MasteredArchive
 from tests.support.clock import FixedClock
 from tests.support.in_process_frames import InProcessFrames
 from tests.support.kill_steps import Step, killed_everywhere, writes_of
@@ -56,15 +55,12 @@ def smooth(number: int = 1, **attributes: Any) -> Dataset:
     )
 
 
-class World:
-    """An archive whose backend knows masters."""
+class World(MasteredArchive):
+    """An archive that can be compacted."""
 
     def __init__(self, folder: Path, clock: Any) -> None:
-        self.database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
         self.plain = FilesystemBackend(folder / "archive")
-        self.backend = BackendWithMasters(self.plain, HtMasterReader())
-        self.archive = ArchiveService(self.database, self.backend, clock)
-        self.index = ArchiveIndex(self.database, settled=self.archive.settled)
+        super().__init__(folder, clock, self.plain)
 
     def compaction(self, maker: Any = None) -> Compaction:
         made = maker or HtMasterMaker(InProcessFrames())
@@ -72,18 +68,6 @@ class World:
 
     def compact(self, policy: CompactionPolicy = EVERYTHING, **kw: Any) -> CompactionReport:
         return self.compaction().run(policy, lambda _done, _total: None, **kw)
-
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each whole file, as a reader gets it."""
-        found = {}
-        for record in self.index.instances_of("1.2.3"):
-            with self.archive.open_instance(record.sop_instance_uid) as stream:
-                found[record.sop_instance_uid] = hashlib.sha256(stream.read()).hexdigest()
-        return found
-
-    def close(self) -> None:
-        self.archive.close()
-        self.database.dispose()
 
 
 @pytest.fixture

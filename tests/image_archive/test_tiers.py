@@ -1,6 +1,5 @@
 """Old instances go to the far tier; readers see the same bytes, and a kill loses none."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from eir_versions.master_reading import HtMasterReader
 from hub_kernel.clock import SystemClock
-from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
@@ -22,13 +19,11 @@ from image_archive.errors import (
     FarTierUnreachableError,
     TieringRunningError,
 )
-from image_archive.index import ArchiveIndex
-from image_archive.masters import BackendWithMasters
-from image_archive.service import ArchiveService
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiering import Tiering, TieringReport, TierPolicy
 from image_archive.tiers import TieredBackend
 from tests.image_archive.datasets import Sender, ct_slice
+from tests.image_archive.mastered import MasteredArchive
 from tests.support.clock import FixedClock
 from tests.support.kill_steps import Step, killed_everywhere, writes_of
 from tests.support.s3_server import S3Server
@@ -37,32 +32,17 @@ NOW = TierPolicy(grace_days=0)
 DAY_S = 86_400
 
 
-class World:
+class World(MasteredArchive):
     """An archive of two tiers."""
 
     def __init__(self, folder: Path, clock: Any, far: ArchiveBackend | None = None) -> None:
-        self.database = Database(f"sqlite:///{folder / 'hub.sqlite'}", clock=clock)
         self.near = FilesystemBackend(folder / "archive")
         self.far = far or FilesystemBackend(folder / "far")
         self.tiers = TieredBackend(self.near, self.far)
-        self.backend = BackendWithMasters(self.tiers, HtMasterReader())
-        self.archive = ArchiveService(self.database, self.backend, clock)
-        self.index = ArchiveIndex(self.database, settled=self.archive.settled)
+        super().__init__(folder, clock, self.tiers)
 
     def move(self, policy: TierPolicy = NOW, **kw: Any) -> TieringReport:
         return Tiering(self.database, self.tiers).run(policy, lambda _done, _total: None, **kw)
-
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each whole file, as a reader gets it."""
-        found = {}
-        for record in self.index.instances_of("1.2.3"):
-            with self.archive.open_instance(record.sop_instance_uid) as stream:
-                found[record.sop_instance_uid] = hashlib.sha256(stream.read()).hexdigest()
-        return found
-
-    def close(self) -> None:
-        self.archive.close()
-        self.database.dispose()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Message brokers of the tests' own, RabbitMQ and Redis: on free ports, gone afterwards."""
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -14,13 +13,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from tests.support.child_server import end_with_parent
 from tests.support.ports import free_port
 from tests.support.tools import require_tool
 
-_START_S = 90.0
+_START_S = 120.0
 _STOP_S = 60.0
 _LOOPBACK = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
 
 
 class Broker(Protocol):
@@ -60,7 +59,7 @@ class _Program:
                 stderr=output,
                 env={"PATH": os.environ["PATH"], **environment},
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (it makes one system call)
+                preexec_fn=end_with_parent,  # noqa: PLW1509 (it makes one system call)
             )
 
     def kill(self) -> None:
@@ -236,8 +235,3 @@ def _await_port(port: int, program: _Program) -> None:
                 program.kill()
                 raise
         time.sleep(0.05)
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end the server when the tests are killed and cannot."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

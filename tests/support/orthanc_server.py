@@ -1,10 +1,7 @@
 """An Orthanc of the tests' own, from Debian's packages, on free ports, gone afterwards."""
 
-import ctypes
 import json
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,16 +12,16 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from image_archive.backends.orthanc_client import OrthancServer
+from tests.support.child_server import ChildServer, end_with_parent
 from tests.support.ports import free_port
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 USER, PASSWORD = "eirhub", "token-of-the-tests"
-_START_S = 60.0
-_PR_SET_PDEATHSIG = 1
 
 
-@dataclass
-class Orthanc:
+@dataclass(kw_only=True)
+class Orthanc(ChildServer):
     """One that can be killed, frozen and started again on the same ports and data."""
 
     folder: Path
@@ -32,7 +29,6 @@ class Orthanc:
     environment: dict[str, str] = field(default_factory=dict)
     http_port: int = field(default_factory=free_port)
     dicom_port: int = field(default_factory=free_port)
-    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
@@ -47,7 +43,7 @@ class Orthanc:
     def rest(self, method: str, path: str, body: bytes | None = None) -> Any:
         """Ask it as the hub's user; bytes where the answer is no JSON."""
         headers = urllib3.util.make_headers(basic_auth=f"{USER}:{PASSWORD}")
-        with urllib3.PoolManager(retries=False, timeout=10.0) as pool:
+        with urllib3.PoolManager(retries=False, timeout=60.0) as pool:
             answer = pool.request(method, f"{self.url}{path}", body=body, headers=headers)
             if answer.status != 200:
                 raise AssertionError(f"{method} {path}: {answer.status} {answer.data[:300]!r}")
@@ -66,37 +62,17 @@ class Orthanc:
                 [require_tool("Orthanc"), str(file)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (it makes one system call)
+                preexec_fn=end_with_parent,  # noqa: PLW1509 (it makes one system call)
                 env={"PATH": "/usr/bin:/bin", **self.environment},
             )
-        deadline = time.monotonic() + _START_S
-        while True:
-            try:
-                self.rest("GET", "/system")
-            except HTTPError:
-                ended = self.process.poll() is not None
-                assert not ended, (self.folder / "log").read_text()[-2000:]
-                assert time.monotonic() < deadline, "Orthanc does not answer"
-                time.sleep(0.05)
-            else:
-                return
+        eventually(self._answers_or_has_ended)
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
 
-    def kill(self) -> None:
-        """End it at once; what it had stored is there when it starts again."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """It takes connections and never answers, for as long as the block runs."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+    def _answers_or_has_ended(self) -> bool:
         try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+            return bool(self.rest("GET", "/system"))
+        except HTTPError:
+            return self.process is None or self.process.poll() is not None
 
     def empty(self) -> None:
         """Delete all it has."""
@@ -130,14 +106,9 @@ class Orthanc:
 @contextmanager
 def running_orthanc(folder: Path, **options: Any) -> Iterator[Orthanc]:
     """A running Orthanc that keeps its data in `folder`."""
-    server = Orthanc(folder, options)
+    server = Orthanc(folder=folder, options=options)
     server.start()
     try:
         yield server
     finally:
         server.kill()
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end the server when the tests are killed and cannot."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,6 +1,5 @@
 """A PostgreSQL server of the tests' own: a private cluster behind a socket, gone afterwards."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -10,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import create_engine, make_url
@@ -17,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 
 from hub_kernel.database import Database
 from hub_runtime import schema
+from tests.support.child_server import end_with_parent
 from tests.support.tools import require_tool
 
-_START_S = 60.0
-_PR_SET_PDEATHSIG = 1
+_START_S = 120.0
 _SETTINGS = {
     "listen_addresses": "",
     # Nothing here outlives the tests: what a crash of the machine would lose is not wanted back.
@@ -123,7 +123,7 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
             process = subprocess.Popen(
                 [programs / "postgres", "-D", cluster, "-k", folder],
                 user=user, cwd=folder, stdout=output, stderr=output,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (it makes one system call)
+                preexec_fn=partial(end_with_parent, signal.SIGQUIT),  # noqa: PLW1509 (it makes one system call)
             )  # fmt: skip
         try:
             server = PostgresqlServer(f"postgresql+psycopg://test@/postgres?host={folder}")
@@ -147,8 +147,3 @@ def _initialised(programs: Path, folder: Path, user: str | None) -> Path:
     with (cluster / "postgresql.auto.conf").open("a") as conf:
         conf.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
     return cluster
-
-
-def _end_with_parent() -> None:
-    """Have the kernel stop the server when the tests are killed and cannot."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)

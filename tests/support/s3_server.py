@@ -1,11 +1,8 @@
 """An object store of the tests' own that speaks S3: SeaweedFS on free ports, gone afterwards."""
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,21 +13,20 @@ import obstore
 from obstore.exceptions import BaseError
 
 from image_archive.backends.s3 import Bucket
+from tests.support.child_server import ChildServer, end_with_parent
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "hub", "secret-of-the-tests"
-_START_S = 60.0
-_PR_SET_PDEATHSIG = 1
 _PARTS = ("master", "volume", "filer", "s3")
 
 
-@dataclass
-class S3Server:
+@dataclass(kw_only=True)
+class S3Server(ChildServer):
     """A server that can be killed, stopped for a while and started again on the same port."""
 
     folder: Path
     ports: dict[str, int] = field(default_factory=dict)
-    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def endpoint(self) -> str:
@@ -61,39 +57,22 @@ class S3Server:
                 [_program(), "server", "-filer", "-s3", *self._options(config)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (it makes one system call)
+                preexec_fn=end_with_parent,  # noqa: PLW1509 (it makes one system call)
                 env={
                     "PATH": os.environ["PATH"],
                     "HOME": str(self.folder),
                     "WEED_S3_SSE_KEY": "the key encryption key of the tests",
                 },
             )
-        store, deadline = self.bucket("").store(), time.monotonic() + _START_S
-        while True:
-            try:
-                obstore.put(store, "ready", b"ready")
-            except BaseError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise
-            else:
-                return
+        eventually(self._stores_or_has_ended)
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
 
-    def kill(self) -> None:
-        """End it at once; what it had stored is there when it starts again."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """It takes connections and never answers, for as long as the block runs."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+    def _stores_or_has_ended(self) -> bool:
         try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+            obstore.put(self.bucket("").store(), "ready", b"ready")
+        except BaseError:
+            return self.process is None or self.process.poll() is not None
+        return True
 
     def _options(self, config: Path) -> list[str]:
         fixed = {
@@ -116,17 +95,12 @@ class S3Server:
 @contextmanager
 def running_s3_server(folder: Path) -> Iterator[S3Server]:
     """A running server that keeps its data in `folder`."""
-    server = S3Server(folder)
+    server = S3Server(folder=folder)
     server.start()
     try:
         yield server
     finally:
         server.kill()
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end the server when the tests are killed and cannot."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _program() -> str:
