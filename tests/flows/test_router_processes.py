@@ -3,7 +3,6 @@
 import hashlib
 import signal
 import sqlite3
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,10 @@ import pytest
 from hub_kernel.settings_files import load_settings
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.serving import running
-from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
 from tests.support.hub_process import START_S, HubProcess, start_router
 from tests.support.pushing import Sent, push
+from tests.support.waiting import comes_about, eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.12"
 CONFLICT, OTHER_PATIENT = 0x0111, 0xC010
@@ -32,6 +31,7 @@ PARENT_FORGETS = """
 import os
 from hub_runtime import cli
 from hub_runtime.router_processes import RouterProcesses
+from tests.support.waiting import comes_about, eventually
 
 spawn = RouterProcesses._spawn
 
@@ -79,7 +79,7 @@ def rows(tmp_path: Path, statement: str) -> list[tuple[str, ...]]:
 def test_of_many_bytes_under_one_uid_one_is_acknowledged_whoever_is_asked(
     hub: HubProcess, tmp_path: Path
 ) -> None:
-    """And one patient of a study that two patients arrive with."""
+    """And one patient of a study that two patients arrive with; all end in order with the hub."""
     kinds = [one(1, tint=tint) for tint in range(4)]
     patients = [one(n, study=f"{STUDY}.2", patient=f"P{n}") for n in range(2, 6)]
     with ThreadPoolExecutor(8) as pool:
@@ -88,7 +88,11 @@ def test_of_many_bytes_under_one_uid_one_is_acknowledged_whoever_is_asked(
     by_kind = {number: {said[at] for at in range(number, 64, 8)} for number in range(8)}
     assert sorted(map(sorted, (by_kind[n] for n in range(4)))) == [[0]] + [[CONFLICT]] * 3
     assert sorted(map(sorted, (by_kind[n] for n in range(4, 8)))) == [[0]] + [[OTHER_PATIENT]] * 3
+    left = children(hub)
+    assert len(left) == 2
     hub.stop()
+    _, alive = psutil.wait_procs(left, timeout=1)
+    assert not alive, "all end in order with the hub"
     (winner,) = [number for number in range(4) if by_kind[number] == {0}]
     dataset = kinds[winner].dataset
     assert isinstance(dataset, bytes)
@@ -113,39 +117,22 @@ def test_a_killed_process_loses_nothing_and_is_replaced(hub: HubProcess, tmp_pat
 
     with ThreadPoolExecutor(4) as pool:
         sending = [pool.submit(send, association) for association in range(4)]
-        assert until(lambda: len(promised) > 20, PATIENCE_S)
+        eventually(lambda: len(promised) > 20)
         psutil.Process(min(before)).send_signal(signal.SIGKILL)
         for one_of in sending:
             one_of.result()
-    after = until(lambda: len({child.pid for child in children(hub)} - before) == 1, PATIENCE_S)
-    assert after, "it was not replaced"
-    deadline = time.monotonic() + PATIENCE_S
-    missing = set(promised)
-    while missing and time.monotonic() < deadline:
-        missing -= {row[0] for row in rows(tmp_path, "SELECT sop_instance_uid FROM instance")}
-    assert not missing
+    # It is replaced, and what it promised is there.
+    eventually(lambda: len({child.pid for child in children(hub)} - before) == 1)
+    indexed = "SELECT sop_instance_uid FROM instance"
+    eventually(lambda: promised <= {row[0] for row in rows(tmp_path, indexed)})
     hub.stop()
 
 
-def test_no_process_outlives_the_hub(hub: HubProcess) -> None:
-    left = children(hub)
-    hub.kill()
-    _, alive = psutil.wait_procs(left, timeout=START_S)
-    assert not alive
-
-
-def test_all_end_in_order_with_the_hub(hub: HubProcess) -> None:
-    left = children(hub)
-    assert len(left) == 2
-    hub.stop()
-    _, alive = psutil.wait_procs(left, timeout=1)
-    assert not alive
-
-
-def answers_after_a_kill(hub: HubProcess, tmp_path: Path) -> list[int]:
+def answers_after_a_kill(hub: HubProcess, tmp_path: Path, *, may_wait_s: float) -> list[int]:
     """Let one process acknowledge what cannot be indexed, kill it, and contradict it at the other.
 
-    Returns the answers to other bytes of the UID and to another patient of the study.
+    Returns the answers to other bytes of the UID and to another patient of the study; it can be
+    indexed again when they are there, or after so long.
     """
     database = sqlite3.connect(tmp_path / "data" / "eirhub.sqlite", timeout=PATIENCE_S)
     database.execute(NOTHING_IS_INDEXED)
@@ -155,7 +142,7 @@ def answers_after_a_kill(hub: HubProcess, tmp_path: Path) -> list[int]:
     contradicting = [one(1, tint=1), one(2, patient="67890")]
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(push, hub.port, [sent]) for sent in contradicting]
-        until(lambda: all(answer.done() for answer in asked), 2)
+        comes_about(lambda: all(answer.done() for answer in asked), within_s=may_wait_s)
         database.execute("DROP TRIGGER nothing_is_indexed")
         said = [set(answer.result().values()) for answer in asked]
     database.close()
@@ -165,27 +152,31 @@ def answers_after_a_kill(hub: HubProcess, tmp_path: Path) -> list[int]:
 def test_what_a_killed_process_acknowledged_stays_claimed_until_it_is_settled(
     hub: HubProcess, tmp_path: Path
 ) -> None:
-    assert answers_after_a_kill(hub, tmp_path) == [CONFLICT, OTHER_PATIENT]
+    # Who keeps the claims answers when it is settled.
+    assert answers_after_a_kill(hub, tmp_path, may_wait_s=2) == [CONFLICT, OTHER_PATIENT]
     hub.stop()
 
 
 def test_control_claims_that_end_with_the_process_let_a_contradiction_pass(tmp_path: Path) -> None:
     hub = start_router(tmp_path / "data", "router.processes=2", program=("-c", PARENT_FORGETS))
     try:
-        assert 0 in answers_after_a_kill(hub, tmp_path)
+        assert 0 in answers_after_a_kill(hub, tmp_path, may_wait_s=PATIENCE_S)
     finally:
         hub.kill()
 
 
 def test_one_process_that_is_asked_to_end_leaves_the_port_to_the_others(hub: HubProcess) -> None:
-    """Who was connected to it is told to come again, and is served."""
+    """Who was connected to it is told to come again, and is served; none outlives the hub."""
     ending = children(hub)[0]
     ending.terminate()
     for number in range(10):
         sent = one(number)
-        assert until(lambda sent=sent: set(push(hub.port, [sent]).values()) == {0}, 5)  # type: ignore[misc]
-    assert until(lambda: ending not in children(hub) and len(children(hub)) == 2, PATIENCE_S)
-    hub.stop()
+        eventually(lambda sent=sent: set(push(hub.port, [sent]).values()) == {0})  # type: ignore[misc]
+    eventually(lambda: ending not in children(hub) and len(children(hub)) == 2)
+    left = children(hub)
+    hub.kill()
+    _, alive = psutil.wait_procs(left, timeout=START_S)
+    assert not alive
 
 
 def test_the_metrics_of_all_processes_are_shown(tmp_path: Path) -> None:
@@ -205,4 +196,4 @@ def test_the_metrics_of_all_processes_are_shown(tmp_path: Path) -> None:
             assert all('process="' in one for one in counted)
             return sum(float(one.split()[-1]) for one in counted)
 
-        assert until(lambda: received() == 10, PATIENCE_S)
+        eventually(lambda: received() == 10)
