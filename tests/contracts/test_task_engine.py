@@ -18,7 +18,7 @@ from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
 from hub_runtime.celery_engine import CeleryTaskEngine
 from tests.support.postgresql import PostgresqlServer
-from tests.support.waiting import eventually
+from tests.support.waiting import WAIT_S, eventually
 
 Maker = Callable[..., TaskEngine]
 
@@ -137,7 +137,7 @@ def test_what_raises_is_tried_again_and_then_parked(region: Region) -> None:
 def test_quick_work_does_not_wait_for_heavy_work(region: Region) -> None:
     may_finish = threading.Event()
     region.subscribe(
-        "render", fails=lambda _uid: may_finish.wait(60), heavy=True, queue="rendering"
+        "render", fails=lambda _uid: may_finish.wait(WAIT_S), heavy=True, queue="rendering"
     )
     region.subscribe("resolve")
     with region.running():
@@ -156,12 +156,12 @@ def test_stopping_lets_what_is_under_way_finish_and_loses_nothing(region: Region
 
     def work(_uid: str) -> None:
         begun.set()
-        may_finish.wait(60)
+        may_finish.wait(WAIT_S)
 
     region.subscribe("render", fails=work, heavy=True, queue="rendering")
     with region.running():
         region.publish("1.1")
-        assert begun.wait(60)
+        assert begun.wait(WAIT_S)
         letting = threading.Timer(0.5, may_finish.set)
         letting.start()
     letting.join()
@@ -187,5 +187,5 @@ def test_periodic_jobs_run_in_one_process_of_all(region: Region) -> None:
 
     with region.running("one", "two", jobs=(PeriodicJob("once", 0.02, job),)):
         for _ in range(5):
-            assert often.acquire(timeout=60)
+            assert often.acquire(timeout=WAIT_S)
     assert twice_at_once == []

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from dicom_router.sending.model import Destination
-from tests.dicom_router.conftest import until
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -42,8 +42,9 @@ def storing_peer(
     entity = AE("PEER")
     entity.require_called_aet = require_called_aet
     entity.maximum_pdu_size = maximum_pdu_size
-    # A line that a test has cut must not keep the peer waiting after the test.
-    entity.acse_timeout = entity.network_timeout = entity.dimse_timeout = 2.0
+    # A line that a test has cut before it asked for anything must not keep the peer waiting long.
+    entity.acse_timeout = 5.0
+    entity.network_timeout = entity.dimse_timeout = 60.0
     for sop_class, syntaxes in contexts.items():
         entity.add_supported_context(sop_class, syntaxes)
     peer = StoringPeer(0)
@@ -62,5 +63,5 @@ def storing_peer(
     try:
         yield peer
     finally:
-        assert until(lambda: not server.active_associations)
+        eventually(lambda: not server.active_associations)
         server.shutdown()

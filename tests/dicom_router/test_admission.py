@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from image_archive.query import IndexQuery, Level
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import ASSOCIATE_RJ, RawPeer, RequestParts, p_data, store_rq
+from tests.support.waiting import eventually
 
 NOT_RECOGNISED = b"\0\x01\x01\x03"  # permanent, service user, calling AE title not recognised
 
@@ -98,7 +99,7 @@ def test_limits_count_associations_and_slots_are_given_back(tmp_path: Path) -> N
         with RawPeer(hub.port) as one, RawPeer(hub.port) as two, RawPeer(hub.port) as three:
             assert one.associate()[0] == two.associate()[0] == 2
             assert three.associate() == (ASSOCIATE_RJ, b"\0\x02\x03\x02")  # transient, local limit
-        assert until(lambda: _is_let_in(hub))
+        eventually(lambda: _is_let_in(hub))
 
 
 def test_limits_count_by_address_too(tmp_path: Path) -> None:

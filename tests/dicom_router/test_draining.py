@@ -3,10 +3,11 @@
 import threading
 from pathlib import Path
 
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import ASSOCIATE_AC, RELEASE_RP, RELEASE_RQ, RawPeer, p_data, pdu
 from tests.dicom_router.wire import store_rq as store_command
+from tests.support.waiting import eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.69.3"
 
@@ -38,7 +39,7 @@ def test_an_association_goes_on_while_no_new_one_is_taken(tmp_path: Path) -> Non
             assert peer.associate()[0] == ASSOCIATE_AC
             assert store(peer, 1) == 0
             ending = stopping(hub)
-            assert until(lambda: is_closed(hub), 30)
+            eventually(lambda: is_closed(hub))
             assert [store(peer, number) for number in (2, 3)] == [0, 0]
             peer.send(pdu(RELEASE_RQ, bytes(4)))
             assert peer.pdu()[0] == RELEASE_RP

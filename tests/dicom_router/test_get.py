@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from sqlalchemy import text
 
-from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
+from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node
 from tests.dicom_router.instances import STUDY, ct, encoded
 from tests.dicom_router.retrieving import MR, TAKES_CT, Responses, counts, damage, keys, store
 from tests.dicom_router.wire import (
@@ -28,6 +28,7 @@ from tests.dicom_router.wire import (
     EXPLICIT,
     IMPLICIT,
 )
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -151,7 +152,7 @@ def test_a_site_that_may_not_send_a_class_may_be_sent_it_but_not_send_it(tmp_pat
         hub.parts.directory.add(
             type(TOWNSHIP)(**{**vars(TOWNSHIP), "allowed_sop_classes": (MR,)}), replace=True
         )
-        assert until(lambda: get(hub, keys(StudyInstanceUID=STUDY)).last == (0, None, 1, 0, 0))
+        eventually(lambda: get(hub, keys(StudyInstanceUID=STUDY)).last == (0, None, 1, 0, 0))
 
 
 @contextmanager

@@ -4,12 +4,11 @@ The table of bad inputs (`tests/hostile`) runs against a whole hub; what differs
 """
 
 import socket
-import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.dicom_router.conftest import HONEST_ECHO_S, Hub, running_node, until
+from tests.dicom_router.conftest import HONEST_ECHO_S, IMPATIENT, Hub, running_node
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import (
     ABORT,
@@ -30,6 +29,7 @@ from tests.dicom_router.wire import (
     pdu,
     store_rq,
 )
+from tests.support.waiting import eventually
 
 LANES = pytest.mark.parametrize("querying", [False, True], ids=["fast lane", "query lane"])
 
@@ -152,6 +152,7 @@ def test_an_unknown_operation_is_answered_as_such(attacked: Hub, *, querying: bo
 
 
 @LANES
+@IMPATIENT
 def test_a_peer_that_falls_silent_loses_its_slot(attacked: Hub, *, querying: bool) -> None:
     with RawPeer(attacked.port) as peer:
         assert peer.associate(_parts(querying=querying))[0] == ASSOCIATE_AC
@@ -160,13 +161,10 @@ def test_a_peer_that_falls_silent_loses_its_slot(attacked: Hub, *, querying: boo
     assert record.subject_id == "chengguan"
 
 
-def _drip(peer: RawPeer, data: bytes, seconds: float) -> bool:
-    """Send one byte every 50 ms; True when the node ends the connection before the time is up."""
-    deadline = time.monotonic() + seconds
+def _drip(peer: RawPeer, data: bytes) -> bool:
+    """Send one byte every 50 ms; True when the node ends the connection before all are sent."""
     peer.socket.settimeout(0.05)
     for byte in data:
-        if time.monotonic() > deadline:
-            return False
         try:
             peer.socket.send(bytes((byte,)))
             if peer.socket.recv(1) in (b"", b"\x07"):
@@ -178,6 +176,7 @@ def _drip(peer: RawPeer, data: bytes, seconds: float) -> bool:
     return False
 
 
+@IMPATIENT
 @pytest.mark.parametrize(
     "slow",
     [lambda: RequestParts().encode(), lambda: store_rq("1.2.3") + p_data(3, 0, bytes(1000))],
@@ -187,7 +186,7 @@ def test_a_peer_that_drips_is_cut(attacked: Hub, slow: Callable[[], bytes]) -> N
     with RawPeer(attacked.port) as peer:
         if slow()[0] == P_DATA:
             assert peer.associate()[0] == ASSOCIATE_AC
-        assert _drip(peer, slow(), seconds=8.0)
+        assert _drip(peer, slow())
 
 
 @LANES
@@ -198,9 +197,9 @@ def test_a_reset_in_the_middle_of_a_dataset_leaves_no_file_and_no_row(
     with RawPeer(attacked.port) as peer:
         assert peer.associate(_parts(querying=querying))[0] == ASSOCIATE_AC
         peer.send(store_rq(ct().SOPInstanceUID) + p_data(3, 0, data[:300]))
-        assert until(lambda: bool(attacked.temporary_files()))
+        eventually(lambda: bool(attacked.temporary_files()))
         peer.reset()
-    assert until(lambda: not attacked.temporary_files())
+    eventually(lambda: not attacked.temporary_files())
     assert attacked.parts.index.instance(ct().SOPInstanceUID) is None
 
 
@@ -215,7 +214,7 @@ def test_a_dataset_without_end_is_answered_at_the_cap(
             assert peer.status() == 0xA700
             assert _ended(peer)
         assert hub.echo_seconds() < HONEST_ECHO_S
-        assert until(lambda: not hub.temporary_files())
+        eventually(lambda: not hub.temporary_files())
 
 
 def test_random_bytes_on_an_association_end_it_and_nothing_else(attacked: Hub) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node
 from tests.dicom_router.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, RequestParts
+from tests.support.waiting import eventually
 
 PROXY = "127.0.0.2"
 FAR = RequestParts(calling=b"FAR")  # a site that calls from 10.9.0.0/16 alone
@@ -36,7 +37,7 @@ def counted(hub: Hub) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("proxied")
-    with running_node(folder, proxies=(f"{PROXY}/32",), association_timeout_s=2.0) as hub:
+    with running_node(folder, proxies=(f"{PROXY}/32",), association_timeout_s=10.0) as hub:
         yield hub
 
 
@@ -96,7 +97,7 @@ def test_a_proxy_that_does_not_say_who_calls_is_refused(hub: Hub, said: bytes) -
     with RawPeer(hub.port, source=PROXY) as peer:
         peer.send(said)
         assert peer.pdu() == (0, b""), "nothing is served"
-    assert until(lambda: counted(hub)["failed"] > before, 30)
+    eventually(lambda: counted(hub)["failed"] > before)
     hub.await_audit(lambda record: PROXY in record.line() and "roxy" in record.line().lower())
 
 
@@ -122,13 +123,13 @@ def test_a_health_check_leaves_no_record(tmp_path: Path) -> None:
         with RawPeer(alone.port, source=PROXY) as peer:
             peer.send(line("10.66.0.1"))
             assert peer.associate(FAR)[0] == ASSOCIATE_RJ
-        assert until(lambda: counted(alone)["rejected"] == 1, 30), "who calls is counted"
+        eventually(lambda: counted(alone)["rejected"] == 1)
         assert counted(alone) == {"served": 0, "rejected": 1, "failed": 0}
 
 
 def test_a_silent_proxy_is_cut(tmp_path: Path) -> None:
     with (
-        running_node(tmp_path, proxies=("127.0.0.2/32",)) as hub,
-        RawPeer(hub.port, source=PROXY, timeout_s=30) as peer,
+        running_node(tmp_path, proxies=("127.0.0.2/32",), association_timeout_s=2.0) as hub,
+        RawPeer(hub.port, source=PROXY) as peer,
     ):
         assert peer.pdu() == (0, b"")

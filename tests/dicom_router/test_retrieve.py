@@ -284,7 +284,14 @@ def test_a_cancel_is_obeyed_between_two_instances(tmp_path: Path) -> None:
     cancel = command_set(
         command_field=MOVE_CANCEL, message_id_being_responded_to=7, command_data_set_type=0x0101
     )
-    with moving(tmp_path) as mover:
+    cancelled = threading.Event()
+
+    def answer(event: evt.Event) -> int:
+        if event.request.AffectedSOPInstanceUID.endswith(".3"):
+            cancelled.wait(60)
+        return 0
+
+    with moving(tmp_path, answer=answer) as mover:
         store(mover.hub, *(ct(number) for number in range(1, 60)))
         with RawPeer(mover.hub.port) as peer:
             peer.associate(moved)
@@ -302,6 +309,7 @@ def test_a_cancel_is_obeyed_between_two_instances(tmp_path: Path) -> None:
             peer.send(p_data(1, 3, command) + p_data(1, 2, identifier))
             assert peer.status() == 0xFF00
             peer.send(p_data(1, 3, cancel))
+            cancelled.set()
             last = {0x0900: b"\0\xff"}
             while last[0x0900] == b"\0\xff":
                 last = peer.answer()
@@ -317,10 +325,10 @@ def test_whoever_asked_and_went_away_ends_the_sending(tmp_path: Path) -> None:
 
     def answer(event: evt.Event) -> int:
         if event.request.AffectedSOPInstanceUID.endswith(".2"):
-            gone.wait(10)
+            gone.wait(60)
         return 0
 
-    with moving(tmp_path, answer=answer, idle_timeout_s=10.0) as mover:
+    with moving(tmp_path, answer=answer) as mover:
         store(mover.hub, *(ct(number) for number in range(1, 6)))
         with mover.hub.association({StudyRootMove: [IMPLICIT]}, "WS1") as association:
             responses = association.send_c_move(keys(StudyInstanceUID=STUDY), "PEER", StudyRootMove)

@@ -28,15 +28,17 @@ from dicom_router.sending.model import (
 )
 from dicom_router.sending.stored_instances import StoredInstances
 from dicom_router.sending.storing import StoreAssociation, proposals_for
-from tests.dicom_router.conftest import Hub, until
+from tests.dicom_router.conftest import Hub
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.peers import storing_peer
 from tests.dicom_router.wire import CT, EXPLICIT, IMPLICIT, RawPeer, associate_ac
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 J2K = "1.2.840.10008.1.2.4.90"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 TAKES_CT = {CT: [EXPLICIT]}
-HASTY = SendLimits(connect_s=1.0, answer_s=1.0, patience_s=1.0)
+HASTY = SendLimits(connect_s=30.0, answer_s=2.0, patience_s=2.0)
 
 
 def outgoing(number: int = 1, syntax: str = EXPLICIT, data: bytes = b"") -> OutgoingInstance:
@@ -171,9 +173,7 @@ def test_a_refusal_says_why_and_whether_to_try_again() -> None:
 
 
 def test_nobody_there_is_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    gone = Destination("peer", "PEER", "127.0.0.1", port, "EIRHUB")
+    gone = Destination("peer", "PEER", "127.0.0.1", free_port(), "EIRHUB")
     with pytest.raises(DestinationUnreachableError):
         StoreAssociation.open(gone, proposed(), HASTY)
 
@@ -191,7 +191,7 @@ def listening(serve: list[bytes], *, linger: bool = True) -> Iterator[Destinatio
                 peer.recv(65536)
                 peer.sendall(words)
             if linger:
-                done.wait(20)
+                done.wait(60)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -205,7 +205,7 @@ def listening(serve: list[bytes], *, linger: bool = True) -> Iterator[Destinatio
 
 def test_a_silent_peer_is_given_up() -> None:
     with listening([]) as silent, pytest.raises(PeerTooSlowError):
-        StoreAssociation.open(silent, proposed(), HASTY)
+        StoreAssociation.open(silent, proposed(), SendLimits(connect_s=1.0))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_silent_peer_is_given_up() -> None:
 )
 def test_nonsense_for_an_answer_is_no_association(answer: bytes, error: type[Exception]) -> None:
     with listening([answer], linger=False) as peer, pytest.raises(error):
-        StoreAssociation.open(peer, proposed(), HASTY)
+        StoreAssociation.open(peer, proposed())
 
 
 def test_a_peer_that_never_answers_the_instance_is_given_up() -> None:
@@ -246,7 +246,7 @@ def test_a_peer_that_dies_in_the_middle_is_gone() -> None:
         return 0
 
     with storing_peer(TAKES_CT, dies) as peer:
-        association = StoreAssociation.open(peer.destination(), proposed(), HASTY)
+        association = StoreAssociation.open(peer.destination(), proposed())
         with pytest.raises(PeerGoneError):
             association.store(outgoing())
         assert association.is_over
@@ -293,7 +293,7 @@ def test_the_hub_can_send_to_itself(hub: Hub) -> None:
             ).status
             == 0
         )
-    assert until(lambda: hub.parts.index.instance(ct().SOPInstanceUID) is not None)
+    eventually(lambda: hub.parts.index.instance(ct().SOPInstanceUID) is not None)
     with RawPeer(hub.port) as peer:
         assert peer.associate()[0] == 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import (
     ASSOCIATE_AC,
@@ -23,6 +23,7 @@ from tests.dicom_router.wire import (
 )
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 
 class TlsPeer(RawPeer):
@@ -86,7 +87,7 @@ def test_a_byte_changed_on_a_tls_line_ends_it_before_anything_false_is_stored(
             peer.send(p_data(3, 2, b""))
             assert peer.pdu()[0] == P_DATA
         assert proxy.injected == 1
-    assert until(lambda: not hub.temporary_files())
+    eventually(lambda: not hub.temporary_files())
     assert hub.parts.index.instance(ct().SOPInstanceUID) is None
 
 

@@ -141,7 +141,7 @@ class RawPeer:
     """A plain socket that speaks only when told to; `source` is the address it calls from."""
 
     port: int
-    timeout_s: float = 10.0
+    timeout_s: float = 60.0
     source: str = "127.0.0.1"
 
     def __enter__(self) -> "RawPeer":

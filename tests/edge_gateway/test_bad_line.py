@@ -42,9 +42,11 @@ class Asking(HubClient):
         return super()._offer(*asked)
 
 
-def client(region: Region, proxy: ChaosProxy) -> Asking:
+def client(region: Region, proxy: ChaosProxy, fault: Fault | None = None) -> Asking:
+    """A client that knows a silent line by the time alone, and has all the time otherwise."""
+    silence_s = 2.0 if fault and fault.kind is FaultKind.STALL else 60.0
     address = HubAddress(f"http://127.0.0.1:{proxy.port}", "sijing", region.token("sijing"))
-    return Asking(address, LineLimits(connect_s=5.0, silence_s=1.0, chunk_bytes=CHUNK))
+    return Asking(address, LineLimits(connect_s=60.0, silence_s=silence_s, chunk_bytes=CHUNK))
 
 
 def carried(
@@ -89,7 +91,7 @@ def test_a_fault_among_the_bytes_costs_one_chunk(region: Region, name: str) -> N
     line = Line()
     with proxy_of(region) as proxy:
         proxy.plan([*GOOD, MET_WHILE_SENDING[name]])
-        carried(client(region, proxy), offer, opened, line)
+        carried(client(region, proxy, MET_WHILE_SENDING[name]), offer, opened, line)
     assert proxy.injected == 1
     # Control: it met this upload, whose bytes alone passed, and cost something but not the whole.
     assert 0 < line.sent - offer.dataset_bytes <= CHUNK
@@ -102,7 +104,7 @@ def test_a_fault_in_an_answer_loses_nothing(region: Region, name: str) -> None:
     line = Line()
     with proxy_of(region) as proxy:
         proxy.plan([*GOOD, MET_IN_THE_ANSWER[name]])
-        asking = client(region, proxy)
+        asking = client(region, proxy, MET_IN_THE_ANSWER[name])
         carried(asking, offer, opened, line)
     assert proxy.injected == 1
     # Control: the answer that was harmed was one to this upload, which asked where to go on.

@@ -9,9 +9,8 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from eir_versions.errors import (
 from eir_versions.jobs import JPEG, PictureJob
 from image_archive.file_meta import read_file_meta
 from tests.eir_versions.builders import SAMPLES, TEST_FILES, image_dataset, part10
+from tests.support.waiting import eventually
 
 HONEST = part10(image_dataset(np.arange(4096, dtype=np.uint16).reshape(64, 64)))
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -41,16 +41,6 @@ def running(limits: PoolLimits) -> Iterator[DecoderPool]:
         yield pool
     finally:
         pool.stop()
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> bool:
-    """Poll; True as soon as the condition holds."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        threading.Event().wait(0.01)
-    return condition()
 
 
 def bomb(megabytes: int) -> bytes:
@@ -115,9 +105,9 @@ def test_a_child_killed_at_work_costs_its_job_and_nothing_else() -> None:
         slow = bomb(250)
         worker = threading.Thread(target=lambda: answers.append(draw(pool, slow)))
         worker.start()
-        assert until(lambda: process.cpu_times().user > idle_s + 0.02)
+        eventually(lambda: process.cpu_times().user > idle_s + 0.02)
         os.kill(child, signal.SIGKILL)
-        worker.join(20)
+        worker.join()
         assert answers == [reasons.DECODER_CRASHED]
         assert draw(pool) == JPEG
 
@@ -186,7 +176,7 @@ def test_children_die_with_the_hub_even_when_it_is_killed() -> None:
         child = int(hub.stdout.readline())
         os.kill(child, signal.SIGSTOP)  # it cannot notice the closed socket by itself
         hub.kill()
-    assert until(lambda: not psutil.pid_exists(child) or _is_zombie(child))
+    eventually(lambda: not psutil.pid_exists(child) or _is_zombie(child))
 
 
 def _is_zombie(process_id: int) -> bool:

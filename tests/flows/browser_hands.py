@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +40,6 @@ def fits(page: Page) -> bool:
 def frame(page: Page) -> int:
     page.wait_for_selector(".viewer-stage[data-state=shown]")
     return int(page.get_attribute(".viewer-stage", "data-frame") or 0)
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
-    """Ask again until it holds; the strict policy of the pages forbids waiting inside them."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "did not come true in time"
 
 
 def playwright_error() -> type[Exception]:

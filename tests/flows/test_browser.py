@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.flows.browser_hands import DESK, PHONE, fits, frame, sign_in, until
+from tests.flows.browser_hands import DESK, PHONE, fits, frame, sign_in
+from tests.support.waiting import eventually
 from tests.viewer_api.pages.region import (
     RESIDENT_ID,
     Examination,
@@ -162,7 +163,7 @@ def test_a_ward_doctor_finds_a_person_and_looks_at_the_pictures(
     start = frame(page)
     page.hover(".viewer-stage")
     page.mouse.wheel(0, 400)
-    until(lambda: frame(page) > start)
+    eventually(lambda: frame(page) > start)
     page.focus(".viewer-stage")
     page.keyboard.press("Home")
     page.wait_for_selector(".viewer-stage[data-frame='1'][data-state=shown]")
@@ -256,7 +257,7 @@ def test_the_stack_is_scrolled_with_a_finger(
     for step in range(1, 6):
         finger("touchMove", down + 15 * step)
     finger("touchEnd")
-    until(lambda: frame(page) > 12)
+    eventually(lambda: frame(page) > 12)
     assert fits(page)
     page.wait_for_load_state("networkidle")
     screenshot(page, "clinical-phone")

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ from tests.support.ports import free_port
 from tests.support.query_archives import dcmqrscp
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
-WAIT_S = 120.0
 JPEG_LS, HTJ2K = "jpeg-ls-lossless", "htj2k-lossless"
 SYNTAXES = {JPEG_LS: "1.2.840.10008.1.2.4.80", HTJ2K: "1.2.840.10008.1.2.4.201"}
 DECODERS: dict[str, Callable[[bytes], Any]] = {
@@ -40,7 +39,7 @@ class Orthanc:
     http: str
 
     def ask(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"{self.http}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.http}{path}", timeout=60) as answer:
             data: bytes = answer.read()
         return data
 
@@ -57,7 +56,7 @@ class Orthanc:
         """Let it open associations to the hub, to report on storage commitment."""
         body = json.dumps(["EIRHUB", "127.0.0.1", port]).encode()
         request = urllib.request.Request(f"{self.http}/modalities/hub", body, method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
 
 @contextmanager
@@ -80,11 +79,11 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
     with (folder / "orthanc.log").open("w") as log:
         process = subprocess.Popen([program, str(file)], stdout=log, stderr=log)
     try:
-        await_true(lambda: process.poll() is not None or answers(found), "Orthanc does not answer")
+        eventually(lambda: process.poll() is not None or answers(found))
         yield found
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def answers(peer: Orthanc) -> bool:
@@ -94,17 +93,10 @@ def answers(peer: Orthanc) -> bool:
         return False
 
 
-def await_true(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.3)
-
-
 def push(hub: RunningHub, files: list[Path]) -> None:
     require_tool("storescu")
     command = ["storescu", "127.0.0.1", str(hub.dicom_port), *map(str, files)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=120)
 
 
 def queue(hub: RunningHub, *options: str) -> dict[str, Any]:
@@ -117,6 +109,14 @@ def queue(hub: RunningHub, *options: str) -> dict[str, Any]:
 
 def is_done(view: dict[str, Any], instances: int) -> bool:
     return bool(view["sent_count"] >= instances and not any(view["counts"].values()))
+
+
+def await_done(hub: RunningHub, owed: dict[str, int]) -> None:
+    """Wait until each destination has been sent as many as it is owed, and the hub knows it."""
+    eventually(
+        lambda: queue(hub)["destinations"],
+        lambda found: all(is_done(found[name], count) for name, count in owed.items()),
+    )
 
 
 def rules_for(folder: Path, *rules: tuple[str, str]) -> str:
@@ -168,12 +168,9 @@ def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
         with running_hub(tmp_path / "data", *options) as hub:
             peer.know(hub.dicom_port)
             push(hub, SAMPLES)
-            # The dead destination holds up none of the others.
-            await_true(lambda: len(scp.kept()) == 2 == len(peer.instances()), "not forwarded")
-            for name in ("SCP", archive.ae_title):
-                await_true(lambda: is_done(queue(hub)["destinations"][name], 2), "not recorded")  # noqa: B023 (awaited here)
-            # Orthanc reports on an association of its own, to the hub's port.
-            await_true(lambda: is_done(queue(hub)["destinations"]["ORTHANC"], 1), "not committed")
+            # The dead destination holds up none of the others. Orthanc reports on an association of
+            # its own, to the hub's port.
+            await_done(hub, {"SCP": 2, archive.ae_title: 2, "ORTHANC": 1, "STOW": 1})
             committed = queue(hub, "--destination", "ORTHANC", "--state", "committed")["items"]
             dead = queue(hub)["destinations"]["DEAD"]
             archived = queue(hub, "--destination", "SCP", "--state", "sent")["items"]
@@ -206,11 +203,8 @@ def test_a_hub_that_is_killed_after_the_push_forwards_at_the_next_start(tmp_path
             push(hub, SAMPLES)
             hub.kill()
         with running_hub(tmp_path / "data", *options) as hub:
-            await_true(lambda: len(scp.kept()) == 2, "not forwarded after the start")
-            await_true(
-                lambda: is_done(queue(hub)["destinations"]["scp"], 2),
-                "not recorded after the start",
-            )
+            await_done(hub, {"scp": 2})
+            assert len(scp.kept()) == 2
             said = eirhub("router", "verify", "--json", "--set", rules, "--set", destinations,
                           data=hub.data)  # fmt: skip
             assert json.loads(said.stdout)["missing"] == 0, said.stderr

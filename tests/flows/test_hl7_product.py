@@ -22,7 +22,7 @@ from tests.patient_index.hl7v2.wire import connected, repetitions, value
 from tests.support.tools import require_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 60
+READY_S = 120
 PASSWORD = "Correct-horse-7-battery"
 OID = "1.2.826.0.1.3680043.10.1717.901"
 SETTINGS = f"""
@@ -31,6 +31,8 @@ port = 0
 [web]
 port = 0
 [router]
+port = 0
+[viewer]
 port = 0
 [[identity.domains]]
 namespace = "EAST"

@@ -98,6 +98,7 @@ def radiologist(chromium: Browser, addresses: tuple[str, str]) -> Iterator[Brows
     context = chromium.new_context(
         base_url=addresses[0], viewport={"width": 1280, "height": 860}, locale="zh-CN"
     )
+    context.set_default_timeout(90_000)
     page = context.new_page()
     page.goto("/sign-in")
     page.fill("#username", "reader")

@@ -4,14 +4,16 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from tests.dicom_router.instances import ct, part10
 from tests.support.orthanc_server import PASSWORD, Orthanc, running_orthanc
 from tests.support.serving_hub import eirhub, running_hub
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 STUDY = "1.2.826.0.1.3680043.10.1603.8.95"
 BATCHES, OF_A_BATCH = 16, 4
@@ -23,13 +25,6 @@ ae_titles = ["QINGSHAN_CT"]
 networks = ["127.0.0.0/8"]
 assigning_authority = { namespace = "QINGSHAN", oid = "1.2.156.95.1" }
 """
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def indexed(data: Path) -> dict[str, str]:
@@ -67,7 +62,7 @@ class Modality(threading.Thread):
         storescu = require_tool("storescu")
         deadline = time.monotonic() + 240.0
         for batch in self._batches:
-            command = [storescu, "-to", "5", *self._to, *map(str, batch)]
+            command = [storescu, "-to", "60", *self._to, *map(str, batch)]
             while subprocess.run(command, capture_output=True, check=False).returncode:
                 if time.monotonic() > deadline:
                     return
@@ -75,6 +70,7 @@ class Modality(threading.Thread):
             self.done += len(batch)
 
 
+@pytest.mark.timeout(600)
 def test_hub_and_orthanc_are_killed_in_turns_and_every_instance_is_counted_in_both(
     tmp_path: Path,
 ) -> None:

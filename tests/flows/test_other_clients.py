@@ -17,10 +17,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.dicom_router.conftest import Hub, running_node, until
+from tests.dicom_router.conftest import Hub, running_node
 from tests.dicom_router.instances import ct, part10
 from tests.dicom_router.retrieving import store
 from tests.support.query_archives import QueryArchive, dcmqrscp, pynetdicom_qrscp
+from tests.support.waiting import eventually
 
 ROOT = "1.2.826.0.1.3680043.10.1603.61"
 PYNETDICOM = f"{ROOT}.2"
@@ -107,7 +108,7 @@ def gdcmscu(hub: Hub, *arguments: object) -> None:
 def test_gdcmscu_stores_and_asks(hub: Hub, tmp_path: Path) -> None:
     for file in files_of(tmp_path, GDCM):
         gdcmscu(hub, "--store", "-i", file)
-    assert until(lambda: archived(hub, GDCM) == uids(sorted(tmp_path.iterdir())))
+    eventually(lambda: archived(hub, GDCM) == uids(sorted(tmp_path.iterdir())))
     gdcmscu(hub, "--find", "--studyroot", "--study", "--key", f"20,d={GDCM}")
     asked = hub.await_audit(lambda one: one.action == "query")
     assert (asked.outcome, asked.detail) == ("success", "C-FIND STUDY: 1 answers")
@@ -122,7 +123,7 @@ def test_what_movescu_of_pynetdicom_asks_for_arrives_in_another_archive(
     store(hub, *sent)
     keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}")
     app(hub, "movescu", "-S", *keys, "-aem", archive.ae_title)
-    assert until(lambda: kept_of(archive, study) == pixels(sent), 20)
+    eventually(lambda: kept_of(archive, study) == pixels(sent))
 
 
 def kept_of(archive: QueryArchive, study: str) -> dict[str, bytes]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import requests
 
-from tests.dicom_router.conftest import running_node, until
+from tests.dicom_router.conftest import running_node
 from tests.dicom_router.instances import STUDY, ct, part10
 from tests.dicom_router.retrieving import store
 from tests.support.ports import free_port
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def orthanc(folder: Path, dicom_port: int, hub_port: int) -> Iterator[str]:
     )
     root = f"http://127.0.0.1:{http_port}"
     try:
-        assert until(lambda: _answers(root), 60)
+        eventually(lambda: _answers(root))
         yield root
     finally:
         process.terminate()
@@ -52,8 +53,8 @@ def orthanc(folder: Path, dicom_port: int, hub_port: int) -> Iterator[str]:
 
 def _answers(root: str) -> bool:
     try:
-        return requests.get(f"{root}/system", timeout=5).ok
-    except requests.ConnectionError:
+        return requests.get(f"{root}/system", timeout=60).ok
+    except requests.RequestException:
         return False
 
 
@@ -101,7 +102,7 @@ def test_orthanc_stores_and_is_told_what_the_hub_keeps_for_it(tmp_path: Path) ->
             def ended() -> bool:
                 return bool(requests.get(report, timeout=30).json()["Status"] != "Pending")
 
-            assert until(ended, 30)
+            eventually(ended)
             said = requests.get(report, timeout=30).json()
         kept = {one.sop_instance_uid for one in hub.parts.index.instances_of(study)}
     uids = {str(one.SOPInstanceUID) for one in sent}

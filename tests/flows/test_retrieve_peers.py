@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_router.model import Caller
 from image_archive.model import IncomingHeader
-from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node, until
+from tests.dicom_router.conftest import TOWNSHIP, Hub, running_node
 from tests.dicom_router.instances import STUDY, ct, encoded
 from tests.dicom_router.retrieving import store
 from tests.dicom_router.test_commitment import HERE, ask_and_leave, listening
@@ -23,6 +23,7 @@ from tests.dicom_router.wire import CT, EXPLICIT
 from tests.support.ports import free_port
 from tests.support.serving_hub import eirhub, running_hub
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 MB = 1024 * 1024
 
@@ -48,7 +49,7 @@ def storescp(folder: Path) -> Iterator[int]:
         [str(one) for one in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        assert until(lambda: run(require_tool("echoscu"), "127.0.0.1", port).returncode == 0, 20)
+        eventually(lambda: run(require_tool("echoscu"), "127.0.0.1", port).returncode == 0)
         yield port
     finally:
         process.terminate()
@@ -158,6 +159,6 @@ def test_a_hub_killed_between_request_and_report_reports_after_its_restart(
             hub.kill()
         assert requester.heard == []
         with running_hub(data, f"router.destinations={table}"):
-            assert until(lambda: len(requester.heard) == 1, 60)
+            eventually(lambda: len(requester.heard) == 1)
     event_type, information = requester.heard[0]
     assert (event_type, information.TransactionUID) == (2, "1.2.9.77")

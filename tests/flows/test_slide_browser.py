@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows.browser_hands import PHONE, fits, until
+from tests.flows.browser_hands import PHONE, fits
+from tests.support.waiting import eventually
 from tests.viewer_api.pages import quick_viewer_region as studies
 from tests.viewer_api.pages import slide_region as slides
 from tests.viewer_api.pages.region import Region, open_region
@@ -132,17 +133,20 @@ def test_a_slide_is_moved_by_keys_by_the_overview_and_by_fingers(
         x, y = (float(stage.get_attribute(f"data-{name}") or 0) for name in "xy")
         return x, y
 
+    def scale_of() -> float:
+        return float(page.get_attribute("[data-part=stage]", "data-scale") or 0)
+
     page.keyboard.press("1")
     at_level(page, 0)
     before = middle()
     page.keyboard.press("ArrowRight")
-    until(lambda: middle()[0] > before[0])
+    eventually(lambda: middle()[0] > before[0])
     assert middle()[1] == before[1]
     overview = page.locator("[data-part=overview]")
     box = overview.bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] * 0.125, box["y"] + box["height"] * 0.833)
-    until(lambda: abs(middle()[0] - 256) < 40 and abs(middle()[1] - 1280) < 40)
+    eventually(lambda: abs(middle()[0] - 256) < 40 and abs(middle()[1] - 1280) < 40)
     at_level(page, 0)
     assert is_like(on_slide(page, 256, 1280), slides.GREEN_COLOUR)
     page.keyboard.press("o")
@@ -156,12 +160,12 @@ def test_a_slide_is_moved_by_keys_by_the_overview_and_by_fingers(
         points = [{"x": place, "y": y} for place in places]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    scale = float(page.get_attribute("[data-part=stage]", "data-scale") or 0)
+    scale = scale_of()
     fingers("touchStart", x - 20, x + 20)
     for step in range(1, 5):
         fingers("touchMove", x - 20 - 10 * step, x + 20 + 10 * step)
     fingers("touchEnd")
-    until(lambda: float(page.get_attribute("[data-part=stage]", "data-scale") or 0) > scale * 1.5)
+    eventually(scale_of, lambda now: now > scale * 1.5)
 
 
 def test_a_slide_that_gives_no_size_has_no_scale_and_a_lost_tile_is_said(

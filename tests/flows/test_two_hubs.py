@@ -9,10 +9,9 @@ import json
 import re
 import socket
 import subprocess
-import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from pydicom import dcmread
 from hub_runtime.demo.client import HttpClient
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 from tests.xds_registry import imaging_wire, studies, wire
 from tests.xds_registry.imaging_wire import EXPLICIT
 
 ROOT = "1.2.826.0.1.3680043.10.1717"
 STUDY, OWN_STUDY = "1.2.3.4", "1.2.3.5"
-DEADLINE_S = 60
 
 
 @dataclass(frozen=True)
@@ -126,15 +125,6 @@ def push(hub: RunningHub, folder: Path, *files: bytes) -> None:
     )
 
 
-def awaited(what: Callable[[], Any]) -> Any:
-    """Return what `what` returns, once it returns anything."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.2)
-    return found
-
-
 def global_id(folder: Path, number: str, district: District) -> str:
     """Wait until a patient is known by a hospital's number; return the hub's own ID for them."""
 
@@ -143,14 +133,14 @@ def global_id(folder: Path, number: str, district: District) -> str:
         done = eirhub("identity", "show", name, "--json", *set_to(*district.settings), data=folder)
         return str(json.loads(done.stdout)["global_id"]) if done.returncode == 0 else ""
 
-    return str(awaited(known))
+    return str(eventually(known))
 
 
 def registered(hub: RunningHub, token: str, cx: str) -> bool:
     """Say whether the hub itself answers a document of the patient."""
     headers = {"Content-Type": "application/soap+xml", "Authorization": f"Bearer {token}"}
     query = imaging_wire.find_documents(cx)
-    response = requests.post(f"{hub.http}/xds/registry", query, headers=headers, timeout=30)
+    response = requests.post(f"{hub.http}/xds/registry", query, headers=headers, timeout=60)
     return bool(wire.objects(wire.payload(response), "ExtrinsicObject"))
 
 
@@ -177,7 +167,7 @@ def tell_of(hub: RunningHub, identifier: str) -> None:
         "PV1|1|O",
     )
     host, _, port = hub.hl7.rpartition(":")
-    with socket.create_connection((host, int(port)), 30) as connection:
+    with socket.create_connection((host, int(port)), 60) as connection:
         connection.sendall(b"\x0b" + "\r".join(segments).encode() + b"\r\x1c\r")
         answer = b""
         while b"\x1c" not in answer:
@@ -185,10 +175,12 @@ def tell_of(hub: RunningHub, identifier: str) -> None:
     assert b"MSA|AA" in answer or b"MSA|CA" in answer, answer
 
 
-def nobody_listens() -> str:
+@contextmanager
+def nobody_listens() -> Iterator[str]:
+    """An address that is held by a socket which takes no connection, so that nobody else does."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{held.getsockname()[1]}"
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -200,18 +192,21 @@ def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federated]:
         b = stack.enter_context(running_hub(data_b, *B.settings))
         push(b, folder, *(studies.instance(STUDY, 1, n, PatientID="B-1") for n in (1, 2)))
         at_b = global_id(data_b, "B-1", B)
-        awaited(lambda: registered(b, token_b, f"{at_b}^^^&{B.global_oid}&ISO"))
+        eventually(lambda: registered(b, token_b, f"{at_b}^^^&{B.global_oid}&ISO"))
 
         data_a = folder / "a"
         token_a = prepare(data_a, A)
-        others = community(B, b.http, token_b), community(DOWN, nobody_listens(), "none")
+        others = (
+            community(B, b.http, token_b),
+            community(DOWN, stack.enter_context(nobody_listens()), "none"),
+        )
         domain = f'{{namespace = "D2", oid = "{B.global_oid}", senders = ["INDEX|D2"]}}'
         told = (f"registry.communities=[{', '.join(others)}]", f"identity.domains=[{domain}]")
         a = stack.enter_context(running_hub(data_a, *A.settings, *told))
         push(a, folder, studies.instance(OWN_STUDY, PatientID="A-1"))
         at_a = global_id(data_a, "A-1", A)
         cx_a = f"{at_a}^^^&{A.global_oid}&ISO"
-        awaited(lambda: registered(a, token_a, cx_a))
+        eventually(lambda: registered(a, token_a, cx_a))
         tell_of(a, at_b)
         command(
             data_a, "identity", "link", f"{at_b}@{B.global_oid}", at_a, "--json",

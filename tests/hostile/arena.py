@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.dicom_router.conftest import until
 from tests.dicom_router.wire import (
     ABORT,
     ASSOCIATE_AC,
@@ -32,6 +31,7 @@ from tests.image_archive.datasets import kept_files
 from tests.support.assertions import AUDIENCE, ENTITY, ORGANIZATION
 from tests.support.certificates import Authority, Certified
 from tests.support.serving_hub import RunningHub, eirhub, running_hub
+from tests.support.waiting import eventually
 
 HOSTILE, HONEST = b"HOSTILE", b"HONEST"
 # Short enough for a test, long enough for an honest peer on a crowded machine.
@@ -198,7 +198,8 @@ def open_arena(
     assert made.returncode == 0, made.stderr
     idp, trust = _trusted_issuer(folder)
     trusting = f"access.saml_trust={trust}"
-    with running_hub(data, *SETTINGS, trusting, *settings, program=program) as hub:
+    given = (*SETTINGS, trusting, *settings)
+    with running_hub(data, *given, program=program, cwd=base) as hub:
         arena = Arena(base, hub, made.stdout.strip(), folder, idp)
         _warm_up(arena)
         yield arena
@@ -329,7 +330,7 @@ class Trial:
         status = int.from_bytes(elements_of(body[6:])[0x0900], "little")
         kept = " and quarantined" if self.quarantined() > before else ""
         if status == 0:
-            assert until(lambda: self.indexed(uid)), "answered, and never found"
+            eventually(lambda: self.indexed(uid))
             return f"stored{kept}"
         return f"0x{status:04X}{kept}"
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 
 import psutil
 
-from tests.dicom_router.conftest import until
 from tests.dicom_router.wire import (
     APPLICATION_CONTEXT,
     ASSOCIATE_AC,
@@ -34,6 +33,7 @@ from tests.hostile.arena import Trial
 from tests.hostile.datasets import CT
 from tests.hostile.model import Case
 from tests.hostile.oracle import HONEST_S, echo_s, tls_echo_s
+from tests.support.waiting import eventually
 
 _TCP_REPAIR = 19
 _FLOOD = 500
@@ -169,7 +169,7 @@ def reset_flood(trial: Trial) -> str:
     def returned() -> bool:
         return main.num_fds() <= before[0] + 3 and main.num_threads() <= before[1] + 3
 
-    assert until(returned, 15), (before, main.num_fds(), main.num_threads())
+    eventually(returned)
     return "descriptors and threads returned"
 
 
@@ -222,9 +222,9 @@ def reset_in_dataset(trial: Trial) -> str:
         peer.send(trial.parts().encode())
         assert trial.hear(peer)[0] == ASSOCIATE_AC
         peer.send(store_rq(trial.sop_uid()) + p_data(3, 0, trial.dataset()[:300]))
-        assert until(trial.arena.half_received)
+        eventually(trial.arena.half_received)
         peer.reset()
-    assert until(lambda: not trial.arena.half_received()), "half an instance is left"
+    eventually(lambda: not trial.arena.half_received())
     return "a row" if trial.indexed(trial.sop_uid()) else "no file, no row"
 
 
@@ -236,7 +236,7 @@ def half_open(trial: Trial) -> str:
         main = psutil.Process(trial.arena.hub.process.pid)
         held = main.num_threads()
         _vanish(peer)
-        assert until(lambda: main.num_threads() < held, 20), "the slot is still held"
+        eventually(lambda: main.num_threads() < held)
     return "slot freed"
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from html import unescape
 from urllib.parse import quote
 
-from tests.dicom_router.conftest import until
 from tests.hostile.arena import Trial
 from tests.hostile.datasets import Raw, text
 from tests.hostile.model import Case
+from tests.support.waiting import comes_about
 
 CHARACTER_SET, NAME, PATIENT_ID = 0x00080005, 0x00100010, 0x00100020
 # Every text element that the hub indexes or shows, with a VR that holds it.
@@ -126,7 +126,7 @@ def shell(trial: Trial) -> str:
         peer.send(trial.parts(calling=b"`id>pwned`").encode())
         assert trial.ending(peer) == "rejected"
     assert trial.get(f"{trial.instance_url()}/rendered").status == 200
-    assert not until(marker.exists, 1.0)
+    assert not comes_about(marker.exists, within_s=1)
     return f"{outcome}, nothing run"
 
 

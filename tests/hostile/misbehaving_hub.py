@@ -16,7 +16,7 @@ from dicom_router.association_audit import AssociationAudit
 from dicom_router.door import Door
 from hub_runtime.cli import main
 
-_STALL_S = 6.0
+_STALL_S = 8.0
 _hoard: list[bytes] = []
 _stalled_until = [0.0]
 

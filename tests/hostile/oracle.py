@@ -9,16 +9,15 @@ from pathlib import Path
 
 import psutil
 
-from tests.dicom_router.conftest import until
 from tests.dicom_router.wire import ASSOCIATE_AC, RawPeer, RequestParts, echo_rq
 from tests.hostile.arena import HONEST, Arena, Trial
 from tests.hostile.datasets import SECRETS
-from tests.support.serving_hub import ROOT
+from tests.support.waiting import WAIT_S, comes_about
 
 HONEST_S = 1.0
 # An honest peer that meets a busy moment of this machine asks again; one that is shut out for
 # longer than a few seconds is shut out.
-_TRIES = 3
+_TRIES = 5
 GROWTH_BYTES = 64 << 20
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 # Every name in the store is one the hub made: dates, hashes and temporary numbers.
@@ -54,8 +53,11 @@ def _is_the_hubs_own(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def watched(arena: Arena, trial: Trial) -> Iterator[Seen]:
-    """Watch the hub through one attack; every broken promise is one of the `complaints`."""
+def watched(arena: Arena, trial: Trial, *, patience_s: float = WAIT_S) -> Iterator[Seen]:
+    """Watch the hub through one attack; every broken promise is one of the `complaints`.
+
+    What follows the attack is waited for that long.
+    """
     seen = Seen()
     alive = {one.pid for one in processes(arena)}
     growth = peak_growth(arena)
@@ -66,7 +68,7 @@ def watched(arena: Arena, trial: Trial) -> Iterator[Seen]:
     yield seen
     seen.seconds = time.monotonic() - started
     complain = seen.complaints.append
-    if not until(lambda: {one.pid for one in processes(arena)} == alive):
+    if not comes_about(lambda: {one.pid for one in processes(arena)} == alive, within_s=patience_s):
         complain("other processes run than before")
         return
     seen.grown_bytes = growth()
@@ -75,9 +77,9 @@ def watched(arena: Arena, trial: Trial) -> Iterator[Seen]:
     for what, answered in (("C-ECHO", echo_s(arena)), ("a page", page_s(arena))):
         if answered > HONEST_S:
             complain(f"an honest peer waited {answered:.1f} s for {what}")
-    if not until(lambda: _audited(arena, trial.address) > audited):
+    if not comes_about(lambda: _audited(arena, trial.address) > audited, within_s=patience_s):
         complain("no audit event was written")
-    if not until(lambda: not arena.half_received()):
+    if not comes_about(lambda: not arena.half_received(), within_s=patience_s):
         complain("a temporary file is left")
     seen.complaints += _misplaced(_files(arena) - files)
     seen.complaints += _leaks(b"".join(trial.heard), "answer", heard=True)
@@ -145,9 +147,8 @@ def _audited(arena: Arena, address: str) -> int:
 
 
 def _files(arena: Arena) -> set[str]:
-    """Everything below the hub's folder, and what stands where the process was started."""
-    inside = {path.relative_to(arena.base).as_posix() for path in arena.base.rglob("*")}
-    return inside | {f"{ROOT.name}/../{path.name}" for path in ROOT.iterdir()}
+    """Everything below the hub's folder, where its process was started too."""
+    return {path.relative_to(arena.base).as_posix() for path in arena.base.rglob("*")}
 
 
 def _misplaced(new: set[str]) -> list[str]:

@@ -22,7 +22,7 @@ from tests.support.tools import require_tool
 
 @pytest.fixture(scope="module")
 def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    program = ("tests/hostile/misbehaving_hub.py",)
+    program = (str(ROOT / "tests" / "hostile" / "misbehaving_hub.py"),)
     with open_arena(tmp_path_factory.mktemp("controls"), program=program) as arena:
         yield arena
 
@@ -42,7 +42,7 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 )
 def test_the_oracle_sees_a_broken_promise(misbehaving: Arena, title: str, complaint: str) -> None:
     trial = Trial(misbehaving, 1 + [*MISDEEDS, "MUTE"].index(title))
-    with watched(misbehaving, trial) as seen:
+    with watched(misbehaving, trial, patience_s=5) as seen:
         request(calling=title.encode())(trial)
     assert any(complaint in found for found in seen.complaints), seen.complaints
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.dicom_router.conftest import until
 from tests.hostile.datasets import short, slice_of, text
 from tests.hostile.oracle import GROWTH_BYTES
 from tests.support.hub_process import HubProcess, start_router
 from tests.support.pushing import Sent, push
+from tests.support.waiting import eventually
 
 ROOT = "1.2.826.0.1.3680043.10.1603.9"
 _PIECE = bytes(100_000)
@@ -80,7 +80,7 @@ def test_one_large_instance_costs_little_memory(hub: HubProcess, megabytes: int)
     status = Path(f"/proc/{process.pid}/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
     assert peak - before < GROWTH_BYTES, f"{(peak - before) >> 20} MiB"
-    assert until(lambda: _resident(hub) - before < GROWTH_BYTES)
+    eventually(lambda: _resident(hub) - before < GROWTH_BYTES)
 
 
 def _stream(head: bytes, length: int) -> Iterator[bytes]:

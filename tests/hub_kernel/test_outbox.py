@@ -349,7 +349,7 @@ def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
     quick_done, may_finish = threading.Event(), threading.Event()
     outbox = Outbox(
         [
-            Subscriber("render", StudyCompleted, lambda _e: may_finish.wait(20), heavy=True),
+            Subscriber("render", StudyCompleted, lambda _e: may_finish.wait(60), heavy=True),
             Subscriber("resolve", StudyCompleted, lambda _e: quick_done.set()),
         ]
     )
@@ -359,7 +359,7 @@ def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
     engine.start()
     try:
         _publish(database, _completed(clock))
-        assert quick_done.wait(20)
+        assert quick_done.wait(60)
     finally:
         may_finish.set()
         engine.stop()
@@ -379,7 +379,7 @@ def test_a_periodic_job_runs_again_after_it_failed(database: Database, outbox: O
     engine = ThreadTaskEngine(database, outbox, [PeriodicJob("probe", 0.01, job)])
     engine.start()
     try:
-        assert twice.wait(20)
+        assert twice.wait(60)
     finally:
         engine.stop()
 
@@ -392,14 +392,14 @@ def test_a_long_job_is_interrupted_when_the_engine_stops(
 
     def job() -> None:
         begun.set()
-        seen.append(interrupted.wait(20))
+        seen.append(interrupted.wait(60))
 
     engine = ThreadTaskEngine(
         database, outbox, [PeriodicJob("patient", 0.01, job, interrupted.set)]
     )
     engine.start()
     try:
-        assert begun.wait(20)
+        assert begun.wait(60)
     finally:
         engine.stop()
     assert seen == [True]

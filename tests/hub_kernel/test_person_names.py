@@ -242,10 +242,10 @@ def test_what_is_written_in_a_set_reads_back_the_same(charset: str, text: str) -
 
 def test_decoding_is_quick_enough_for_every_slice_of_a_study() -> None:
     decode_person_name(GBK, ["ISO_IR 100"])
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(2000):
         name_keys(decode_person_name(GBK, ["ISO_IR 100"]))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 _SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋"

@@ -29,8 +29,10 @@ from hub_kernel.metrics import Metrics
 from hub_runtime.atna_shipping import AuditShipping, Pace, ShippingParts
 from tests.support.certificates import Authority, Certified
 from tests.support.clock import FixedClock
+from tests.support.ports import free_port
 from tests.support.syslog_receiver import Receiver, receiving, reset, split_frames
 from tests.support.tools import require_conformance, require_tool
+from tests.support.waiting import eventually
 
 SUBJECT = Subject(SubjectKind.MACHINE, "m-1", "pacs", frozenset({Role.CLINICIAN}), None)
 EVENT = AuditEvent("query_registry", "success", SUBJECT, "patient", "E1", "127.0.0.1", "query")
@@ -98,7 +100,7 @@ class Shipping:
 @pytest.fixture
 def ship_to(database: Database, clock: FixedClock, authority: Authority) -> Callable[..., Shipping]:
     def make(port: int, **changes: Any) -> Shipping:
-        to = SyslogReceiver("127.0.0.1", port, authority.file, patience_s=3)
+        to = SyslogReceiver("127.0.0.1", port, authority.file, patience_s=60)
         return Shipping(database, clock, replace(to, **changes))
 
     return make
@@ -145,8 +147,7 @@ def test_a_receiver_that_was_away_for_days_gets_everything(
     server: Certified,
     authority: Authority,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     shipping = ship_to(port)
     write(12)
     for _ in range(50):
@@ -202,7 +203,7 @@ def _leave_early_in_order(connection: ssl.SSLSocket, receiver: Receiver) -> bool
 
 def _read_nothing_and_stay(connection: ssl.SSLSocket, _: Receiver) -> bool:
     """A receiver that hangs: it neither reads nor leaves, until the hub has lost patience."""
-    connection.settimeout(20)
+    connection.settimeout(60)
     while True:
         ready = socket.socket.recv(connection, 1, socket.MSG_PEEK)  # ciphertext, left unread
         if not ready:
@@ -229,13 +230,14 @@ def test_what_a_receiver_did_not_read_to_the_end_is_sent_again(
     misdeed: Any,
 ) -> None:
     write(15)
-    shipping = ship_to(receiver.port, patience_s=1)
+    # Who hangs is known by the time alone.
+    shipping = ship_to(receiver.port, patience_s=1 if misdeed is _read_nothing_and_stay else 60)
     receiver.misdeed = misdeed
     assert shipping.ship() == 0
     assert shipping.waiting[0] == 15
     receiver.misdeed = None
     clock.advance(seconds=5)
-    assert shipping.ship() == 15
+    assert ship_to(receiver.port).ship() == 15
     assert sequences(receiver.messages) == list(range(1, 16))
 
 
@@ -246,7 +248,7 @@ def test_a_sender_that_trusts_its_own_socket_loses_what_is_kept_here(
     receiver.misdeed = _leave_early_in_order
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    plain = socket.create_connection(("127.0.0.1", receiver.port), timeout=5)
+    plain = socket.create_connection(("127.0.0.1", receiver.port), timeout=60)
     with context.wrap_socket(plain) as naive:
         naive.sendall(octet_counted(b"x" * 2000))  # no error, and yet it is gone
     assert receiver.messages == []
@@ -371,9 +373,7 @@ def test_rsyslog_receives_every_record(
     hub_certificate: Certified,
     tmp_path: Path,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    log = tmp_path / "received"
+    port, log = free_port(), tmp_path / "received"
     (tmp_path / "rsyslog.conf").write_text(
         f"""global(workDirectory="{tmp_path}" maxMessageSize="64k"
           defaultNetstreamDriver="ossl"
@@ -392,18 +392,15 @@ def test_rsyslog_receives_every_record(
     try:
         write(25)
         own = {"certificate": hub_certificate.certificate_file, "key": hub_certificate.key_file}
-        shipping, shipped, deadline = ship_to(port, **own), 0, time.monotonic() + 20
-        while not shipped and time.monotonic() < deadline:
-            shipping = ship_to(port, **own)
-            shipped = shipping.ship()
-        assert shipped == 25
-        while time.monotonic() < deadline:
-            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-            if len(lines) >= 25:
-                break
+        assert eventually(lambda: ship_to(port, **own).ship()) == 25
+
+        def received() -> list[str]:
+            return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+        lines = eventually(received, lambda found: len(found) >= 25)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert [int(line.partition('"')[2].partition('"')[0]) for line in lines] == list(range(1, 26))
     assert all(" IHE+RFC-3881 " in line and "</AuditMessage>" in line for line in lines)
 

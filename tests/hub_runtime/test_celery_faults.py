@@ -27,7 +27,7 @@ from hub_runtime.celery_lane import TASK, CeleryLane, application, queue, queue_
 from hub_runtime.celery_relay import Relay
 from tests.support.brokers import Broker
 from tests.support.tables import create_tables
-from tests.support.waiting import eventually
+from tests.support.waiting import WAIT_S, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = queue_name("following", urgent=False)
@@ -274,7 +274,7 @@ class Killed:
 
     def dies(self) -> None:
         with self.running() as process:
-            assert process.wait(60) == -signal.SIGKILL
+            assert process.wait(WAIT_S) == -signal.SIGKILL
 
     def did(self) -> Counter[str]:
         return Counter(self.done.read_text().split()) if self.done.exists() else Counter()
@@ -311,7 +311,7 @@ def test_an_emergency_does_not_wait_for_routine_work(hub: Hub, rabbitmq: Broker)
 
     def render(event: StudyCompleted) -> None:
         if not event.is_urgent:
-            may_finish.wait(60)
+            may_finish.wait(WAIT_S)
         seen.append(event.study_instance_uid)
 
     hub.outbox.subscribe(

@@ -110,9 +110,9 @@ def test_an_open_door_is_refused_beyond_loopback(data: Path, open_door: str) -> 
 def test_serve_answers_on_every_port_and_ends_in_order(data: Path) -> None:
     with running_hub(data) as hub:
         for path in ("/healthz", "/readyz"):
-            with urllib.request.urlopen(hub.http + path, timeout=10) as answer:
+            with urllib.request.urlopen(hub.http + path, timeout=60) as answer:
                 assert answer.status == 200
-        socket.create_connection(("127.0.0.1", hub.dicom_port), timeout=10).close()
+        socket.create_connection(("127.0.0.1", hub.dicom_port), timeout=60).close()
         hub.process.send_signal(signal.SIGTERM)
         assert hub.process.wait(60) == 0
     log = (data.parent / "data.log").read_text()
@@ -177,7 +177,7 @@ def test_a_trail_emptied_while_the_hub_stood_still_is_not_whole(data: Path) -> N
             hub.http + "/dicom-web/studies", headers={"Authorization": "Bearer guessed"}
         )
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=60)
     assert eirhub("audit", "verify", data=data).returncode == 0
     with closing(sqlite3.connect(data / "eirhub.sqlite")) as database, database:
         database.execute("DROP TRIGGER audit_record_no_delete")

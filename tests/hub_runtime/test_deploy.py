@@ -25,11 +25,11 @@ from hub_runtime.bootstrap import build_hub
 from hub_runtime.cli import main
 from hub_runtime.hub import Hub
 from hub_runtime.serving import running
-from tests.dicom_router.conftest import until
 from tests.dicom_router.instances import ct, encoded
 from tests.support.ports import free_port
 from tests.support.pushing import Sent, push
 from tests.support.tools import require_tool
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "config" / "deploy"
@@ -253,13 +253,13 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
 def test_through_haproxy_an_instance_comes_from_its_sender(proxied: Proxied) -> None:
     made = ct(1, STUDY)
     sent = [Sent(str(made.SOPInstanceUID), encoded(made))]
-    assert until(lambda: set(push(proxied.dicom, sent).values()) == {0}, PATIENCE_S)
+    eventually(lambda: set(push(proxied.dicom, sent).values()) == {0})
 
     def addresses() -> set[str]:
         records = proxied.hub.access.audit.search(AuditQuery(limit=500)).records
         return {record.address for record in records if record.address}
 
-    assert until(lambda: CLIENT in addresses(), PATIENCE_S)
+    eventually(lambda: CLIENT in addresses())
     assert PROXY not in addresses()
 
 
@@ -276,5 +276,5 @@ def test_through_haproxy_pages_are_answered_and_numbers_are_not(proxied: Proxied
             time.sleep(0.1)
             return 0
 
-    assert until(lambda: status("/healthz") == 200, PATIENCE_S)
+    eventually(lambda: status("/healthz") == 200)
     assert status("/metrics") == 403

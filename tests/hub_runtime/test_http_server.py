@@ -3,7 +3,6 @@
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from waitress.server import TcpWSGIServer
 from hub_kernel.settings import WebSettings
 from hub_runtime.http_pace import PROGRESS_BYTES, PacedChannel
 from hub_runtime.http_server import HttpServer, LargeBodies
+from tests.support.waiting import eventually
 
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
 
@@ -31,7 +31,7 @@ def port() -> Iterator[int]:
 
 
 def _answer(port: int, head: bytes, body: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + b"Host: hub\r\nConnection: close\r\n\r\n" + body)
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
@@ -114,17 +114,10 @@ def test_a_hub_with_more_than_a_thousand_open_files_still_answers() -> None:
 def _channel(server: HttpServer) -> PacedChannel:
     """The one connection of a server, once it has been taken."""
     channels = server._server.active_channels
-    _until(lambda: len(channels) == 1)
+    eventually(lambda: len(channels) == 1)
     (channel,) = channels.values()
     assert isinstance(channel, PacedChannel)
     return channel
-
-
-def _until(so: Callable[[], object], deadline_s: float = 30) -> None:
-    end = time.monotonic() + deadline_s
-    while not so():
-        assert time.monotonic() < end
-        threading.Event().wait(0.01)
 
 
 def _cut(server: HttpServer, now: float) -> None:
@@ -137,14 +130,14 @@ def test_a_byte_now_and_then_is_no_progress_of_a_request(sent: bytes) -> None:
     kept = len(sent) >= PROGRESS_BYTES
     server = HttpServer(_echo, WebSettings(port=0, request_timeout_s=60))
     port = int(server.start().rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 200000\r\n\r\n")
         channel = _channel(server)
-        _until(lambda: channel.request is not None and channel.request.headers_finished)
+        eventually(lambda: channel.request is not None and channel.request.headers_finished)
         began = channel.last_activity
         peer.sendall(sent)
-        _until(lambda: channel._since or channel.last_activity > began)
-        _until(lambda: not kept or channel.last_activity > began)
+        eventually(lambda: channel._since or channel.last_activity > began)
+        eventually(lambda: not kept or channel.last_activity > began)
         _cut(server, began + 60.000001)
         if kept:
             peer.sendall(b"y" * (200_000 - len(sent)))
@@ -163,17 +156,17 @@ def test_who_leaves_an_answer_lying_is_cut_and_holds_no_thread() -> None:
 
     server = HttpServer(large, WebSettings(port=0, threads=1, request_timeout_s=60))
     port = int(server.start().rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
         peer.sendall(b"GET /l HTTP/1.1\r\nHost: hub\r\n\r\n")
         channel = _channel(server)
         # Full to the brim: the one thread waits for the peer.
-        _until(lambda: channel.total_outbufs_len > channel.adj.outbuf_high_watermark)
+        eventually(lambda: channel.total_outbufs_len > channel.adj.outbuf_high_watermark)
         later = time.time() + 61
         # The control: waitress by itself never looks at a connection that is being answered.
         TcpWSGIServer.maintenance(server._server, later)
         assert not channel.will_close
         _cut(server, later)
-        _until(lambda: not channel.connected)
+        eventually(lambda: not channel.connected)
         received = sum(map(len, iter(lambda: _read(peer), b"")))
         assert 0 < received < size
         assert b"200" in _answer(port, b"GET / HTTP/1.1\r\n", b"")[:20]
@@ -190,7 +183,7 @@ def _read(peer: socket.socket) -> bytes:
 def test_a_request_that_comes_byte_by_byte_does_not_come_to_its_end() -> None:
     server = HttpServer(_echo, WebSettings(port=0, request_timeout_s=1))
     port = int(server.start().rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000000\r\n\r\n")
         end = time.monotonic() + 60
         while not select.select([peer], [], [], 0.05)[0]:

@@ -59,7 +59,7 @@ def files(authority: Authority) -> TlsFiles:
 
 @pytest.fixture(scope="module")
 def port(files: TlsFiles) -> Iterator[int]:
-    server = HttpServer(_application, WebSettings(port=1, request_timeout_s=1), tls=files, port=0)
+    server = HttpServer(_application, WebSettings(port=1), tls=files, port=0)
     address = server.start()
     assert address.startswith("https://127.0.0.1:")
     yield int(address.rpartition(":")[2])
@@ -74,7 +74,7 @@ def _context(authority: Authority, shown: Certified | None = None) -> ssl.SSLCon
 
 
 def _connection(port: int, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
 
 
 def _told(port: int, context: ssl.SSLContext, body: bytes = b"") -> dict[str, object]:
@@ -116,7 +116,7 @@ def test_requests_sent_in_one_piece_are_all_answered(port: int, authority: Autho
     wanted = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
     last = b"GET / HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         _context(authority).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         secure.sendall(wanted * 9 + last)
@@ -170,17 +170,20 @@ def test_silent_and_rude_peers_hold_up_nobody(port: int, authority: Authority) -
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.close()
     for rubbish in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\0" * 400, b"\x80"):
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
             plain.sendall(rubbish)
             assert _told(port, _context(authority))["scheme"] == "https"
     for connection in silent:
         connection.close()
 
 
-def test_a_peer_that_never_finishes_the_handshake_is_put_out(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
+def test_a_peer_that_never_finishes_the_handshake_is_put_out(files: TlsFiles) -> None:
+    server = HttpServer(_application, WebSettings(port=0, request_timeout_s=1), tls=files)
+    port = int(server.start().rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as plain:
         plain.sendall(b"\x16\x03\x01")
         assert plain.recv(1) == b""
+    server.stop()
 
 
 def test_a_reader_who_leaves_in_the_middle_frees_the_connection(
@@ -188,7 +191,7 @@ def test_a_reader_who_leaves_in_the_middle_frees_the_connection(
 ) -> None:
     for _ in range(20):
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             _context(authority).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
         ):
             secure.sendall(b"GET /big HTTP/1.1\r\nHost: hub\r\n\r\n")
@@ -219,11 +222,13 @@ def test_wrong_files_show_before_anything_listens(files: TlsFiles, tmp_path: Pat
 
 
 def test_stopping_ends_open_connections(files: TlsFiles, authority: Authority) -> None:
-    before = threading.active_count()
+    others = set(threading.enumerate())
     server = HttpServer(_application, WebSettings(port=0), tls=files)
     port = int(server.start().rpartition(":")[2])
     connection = _connection(port, _context(authority))
     connection.connect()
+    own = set(threading.enumerate()) - others
     server.stop()
-    assert threading.active_count() <= before
+    assert own
+    assert not [thread for thread in own if thread.is_alive()]
     connection.close()

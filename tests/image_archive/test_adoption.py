@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -41,6 +40,7 @@ from tests.image_archive.test_conflicts import DECIDED, only_case, quietly
 from tests.support.clock import FixedClock
 from tests.support.orthanc_server import Orthanc, running_orthanc
 from tests.support.pushing import Sent, push
+from tests.support.waiting import eventually
 
 TITLE = "QINGSHAN_CT"
 
@@ -261,10 +261,7 @@ def test_what_was_being_adopted_when_the_hub_died_is_indexed_at_its_next_start(
         other.execute("BEGIN IMMEDIATE")  # rows wait; what is adopted is in the spool alone
         dying = threading.Thread(target=lambda: suppressed(adoption.run))
         dying.start()
-        deadline = time.monotonic() + 60.0
-        while secured(tmp_path / "archive") < len(sent):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: secured(tmp_path / "archive") >= len(sent))
         shutil.copytree(tmp_path / "archive", tmp_path / "disk")
         other.execute("ROLLBACK")
     dying.join()

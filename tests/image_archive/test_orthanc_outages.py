@@ -6,9 +6,8 @@
 import hashlib
 import shutil
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tests.image_archive.datasets import (
 )
 from tests.support.clock import FixedClock
 from tests.support.orthanc_server import PASSWORD, Orthanc, running_orthanc
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -90,13 +90,6 @@ class Archive:
             dataset = file[read_file_meta(file).dataset_offset :]
             found.add(hashlib.sha256(dataset).hexdigest())
         return found
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

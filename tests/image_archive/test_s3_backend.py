@@ -51,7 +51,7 @@ def test_the_server_encrypts_where_it_is_told_to(s3_server: S3Server, tmp_path: 
         address = obstore.sign(
             bucket.store(), "GET", f"documents/x{encryption.lower()}", timedelta(minutes=1)
         )
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             assert answer.read() == b"secret"
             told[encryption] = answer.headers.get("x-amz-server-side-encryption")
         backend.close()

@@ -147,7 +147,7 @@ def sister(folder: Path, settled: int, state: str) -> "subprocess.Popen[str]":
     return process
 
 
-def soon(seconds: float = 30.0) -> float:
+def soon(seconds: float = 120.0) -> float:
     return time.monotonic() + seconds
 
 
@@ -173,4 +173,4 @@ def test_a_reader_does_not_wait_for_a_process_in_trouble_nor_for_a_dead_one(
     other.communicate()
     assert progress.wait_for_others(soon())
     assert list(tmp_path.iterdir()) == []
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 100

@@ -1,7 +1,6 @@
 """Machines that receive into one index at the same moment write over nothing of each other's."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from image_archive.tables import STUDY
 from tests.dicom_router.conftest import TOWNSHIP
 from tests.dicom_router.instances import ct, part10
 from tests.support.postgresql import PostgresqlServer
+from tests.support.waiting import eventually
 
 UID = "1.2.826.0.1.3680043.10.1603.69.6"
 SITE: Site = TOWNSHIP
@@ -49,10 +49,7 @@ def test_two_that_add_a_series_at_once_both_add_their_modality(
     with database.engine.connect() as other_machine:
         other_machine.execute(update(STUDY).values(modalities=["CT", "MR"]))
         storing.start()
-        deadline = time.monotonic() + PATIENCE_S
-        while not _somebody_waits(database):
-            assert time.monotonic() < deadline, "nobody waits for the other machine"
-            time.sleep(0.02)
+        eventually(lambda: _somebody_waits(database))
         other_machine.commit()
     storing.join(PATIENCE_S)
     archive.close()

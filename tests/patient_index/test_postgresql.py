@@ -20,7 +20,7 @@ pytestmark = ON_POSTGRESQL
 
 def _crossing(index: PatientIndex, attempts: list[int]) -> Callable[[tuple[int, int]], int]:
     """A change that takes two names in the order given, both first halves before any second."""
-    together = Barrier(2, timeout=30)
+    together = Barrier(2, timeout=120)
 
     def run(names: tuple[int, int]) -> int:
         def change(work: Work) -> int:
@@ -46,7 +46,7 @@ def test_of_two_changes_that_wait_for_each_other_one_starts_again(index: Patient
 
 def test_the_deadlock_is_real(database: Database) -> None:
     """The control: without the retry one of the two fails."""
-    together = Barrier(2, timeout=30)
+    together = Barrier(2, timeout=120)
 
     def cross(names: tuple[int, int]) -> str:
         with database.unit_of_work() as unit:

@@ -33,7 +33,7 @@ _THREADS = 50
 
 def _at_once(count: int, act: Callable[[int], str]) -> list[str]:
     """Run `act` for every number, from threads that start together."""
-    together = Barrier(_THREADS, timeout=30)
+    together = Barrier(_THREADS, timeout=120)
 
     def run(number: int) -> str:
         if number < _THREADS:

@@ -53,6 +53,7 @@ class ChaosProxy:
     injected: int = 0
     _planned: deque[Fault | None] = field(default_factory=deque)
     _open: set[socket.socket] = field(default_factory=set)
+    _clients: set[socket.socket] = field(default_factory=set)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -89,6 +90,13 @@ class ChaosProxy:
         for one in sockets:
             _reset(one)
 
+    def give_up(self) -> None:
+        """End every connection at its client's side alone: the server is told nothing."""
+        with self._lock:
+            clients = list(self._clients)
+        for one in clients:
+            _reset(one)
+
     def _start(self, run: object, *arguments: object) -> None:
         thread = threading.Thread(target=run, args=arguments, daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)
@@ -120,6 +128,7 @@ class ChaosProxy:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open.update((client, server))
+            self._clients.add(client)
         line = _Line(self, fault)
         self._start(line.pump, client, server, "server")
         self._start(line.pump, server, client, "client")
@@ -131,6 +140,7 @@ class ChaosProxy:
     def _forget(self, *sockets: socket.socket) -> None:
         with self._lock:
             self._open.difference_update(sockets)
+            self._clients.difference_update(sockets)
         for one in sockets:
             one.close()
 
@@ -178,17 +188,17 @@ class _Line:
         if position >= len(data) or self._injected:
             sink.sendall(data)
             return True
+        if fault.kind is FaultKind.STALL:
+            self._stalled.set()
         self._inject_once()
         if fault.kind is FaultKind.CORRUPT:
             sink.sendall(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
             return True
         sink.sendall(data[:position])
-        if fault.kind is FaultKind.STALL:
-            self._stalled.set()
-        elif fault.kind is FaultKind.RESET:
+        if fault.kind is FaultKind.RESET:
             _reset(source)
             _reset(sink)
-        else:
+        elif fault.kind is FaultKind.CUT:
             for one in (source, sink):
                 one.shutdown(socket.SHUT_RDWR)
         return False

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from tests.dicom_router.instances import ct, part10
 from tests.support.serving_hub import ROOT, eirhub
+from tests.support.waiting import eventually
 
 _READY = re.compile(r"eirhub ready dicom=\S+:(\d+) http=(\S+)")
-_START_S = 120
+_START_S = 240
 SITE = """
 [[site]]
 site_id = "sijing"
@@ -144,12 +144,12 @@ class EdgeRegion:
             timeout=_START_S,
         )
 
-    def until_zero(self, instances: int, *, seconds: float = 90) -> dict[str, Any]:
+    def until_zero(self, instances: int) -> dict[str, Any]:
         """Wait until both sides agree about so many instances; return the comparison."""
-        return until(
+        return eventually(
             lambda: self.reconcile("edge"),
             lambda told: told["instances"] == instances and told["exit"] == 0,
-            seconds=seconds,
+            within_s=200,
         )
 
     def close(self) -> None:
@@ -174,15 +174,6 @@ class EdgeRegion:
         ready = _READY.match(said)
         assert ready, f"{command} did not become ready: {said!r}"
         return Started(process, int(ready[1]), ready[2])
-
-
-def until(ask: Callable[[], Any], holds: Callable[[Any], bool], *, seconds: float = 60) -> Any:
-    """Ask until the answer is as wanted; fail with the last answer."""
-    deadline = time.monotonic() + seconds
-    while not holds(told := ask()):
-        assert time.monotonic() < deadline, told
-        time.sleep(0.3)
-    return told
 
 
 def slices(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _DETACH_S = 5
-START_S = 60.0
+START_S = 240.0
 _PR_SET_PTRACER = 0x59616D61
 _PR_SET_PTRACER_ANY = -1
 READY = re.compile(r"eirhub ready .*?dicom=127\.0\.0\.1:([0-9]+)")

@@ -1,4 +1,4 @@
-"""Free ports for programs that cannot choose one themselves."""
+"""Free ports for programs that cannot choose one themselves, and whether they listen yet."""
 
 import socket
 from random import SystemRandom
@@ -19,3 +19,9 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def listens(port: int) -> bool:
+    """Tell whether a port of the loopback address takes connections now."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

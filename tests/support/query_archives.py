@@ -1,9 +1,7 @@
 """Small archives nobody here wrote, as destinations: DCMTK's dcmqrscp and pynetdicom's qrscp."""
 
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +10,9 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 from tests.support.tools import require_tool
-
-_START_S = 60.0
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -70,20 +67,9 @@ def _running(command: list[str], archive: QueryArchive) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + _START_S
-        while not _listens(archive.port):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"{archive.ae_title} does not listen"
-            time.sleep(0.1)
+        eventually(lambda: process.poll() is not None or listens(archive.port))
+        assert process.poll() is None, log.read_text()
         yield
     finally:
         process.kill()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -18,7 +18,7 @@ from tests.support.commands import run_command
 ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"eirhub ready(?: dicom=(\S+):(\d+))?(?: http=(\S+))?(?: hl7=(\S+))?")
 _TLS_PORT = re.compile(r" dicom_tls=\S+:(\d+)")
-_START_S = 120
+_START_S = 240
 _STARTING = {"serve", "router", "web", "worker", "hl7", "edge", "demo"}
 
 
@@ -60,8 +60,12 @@ def running_hub(
     prefix: tuple[str, ...] = (),
     program: tuple[str, ...] = ("-m", "hub_runtime.cli"),
     config: Path | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[RunningHub]:
-    """Start a hub on free ports; it is ended when the block ends. `prefix` may be a tracer."""
+    """Start a hub on free ports in `cwd`; it is ended when the block ends.
+
+    `prefix` may be a tracer.
+    """
     settings = (
         "router.port=0",
         "web.port=0",
@@ -78,7 +82,7 @@ def running_hub(
     with (data.parent / f"{data.name}.log").open("a") as log:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -56,7 +56,7 @@ def _serve(listener: socket.socket, context: ssl.SSLContext, receiver: Receiver)
             plain, _ = listener.accept()
         except OSError:
             return
-        plain.settimeout(20)
+        plain.settimeout(60)
         receiver.connections += 1
         with (
             plain,

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
+from tests.support.waiting import eventually
 
 MESSAGE = bytes(range(256)) * 40
 
@@ -19,6 +20,7 @@ class Echo:
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self.listener.getsockname()
+        self.ended = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -33,6 +35,7 @@ class Echo:
         with peer, suppress(OSError):
             while data := peer.recv(65_536):
                 peer.sendall(data)
+        self.ended += 1
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def echo() -> Iterator[Echo]:
     server.listener.close()
 
 
-def exchanged(proxy: ChaosProxy, patience_s: float = 5.0) -> bytes:
+def exchanged(proxy: ChaosProxy, patience_s: float = 60.0) -> bytes:
     """Send the message through the proxy; return what comes back until it ends or is whole."""
     heard = b""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=patience_s) as line:
@@ -86,6 +89,19 @@ def test_a_stalled_line_stays_open_and_silent(echo: Echo) -> None:
             exchanged(proxy, patience_s=0.3)
 
 
+def test_who_gives_up_a_stalled_line_tells_the_server_nothing(echo: Echo) -> None:
+    with ChaosProxy(echo.address) as proxy:
+        proxy.plan([Fault(FaultKind.STALL, after_bytes=100)])
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as line:
+            line.sendall(MESSAGE)
+            eventually(lambda: proxy.injected)
+            proxy.give_up()
+            with pytest.raises(ConnectionError):
+                line.recv(1)
+        assert echo.ended == 0
+    eventually(lambda: echo.ended == 1)
+
+
 def test_a_corrupted_line_changes_one_byte(echo: Echo) -> None:
     with ChaosProxy(echo.address) as proxy:
         proxy.plan([Fault(FaultKind.CORRUPT, after_bytes=1000)])
@@ -105,7 +121,7 @@ def test_a_slow_line_takes_its_time(echo: Echo) -> None:
 def test_connections_can_be_dropped_from_outside(echo: Echo) -> None:
     with (
         ChaosProxy(echo.address) as proxy,
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as line,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as line,
     ):
         line.sendall(b"a")
         assert line.recv(1) == b"a"

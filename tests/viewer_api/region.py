@@ -19,6 +19,7 @@ from hub_runtime.bootstrap import build_hub
 from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from patient_index.model import Decided
+from tests.support.waiting import WAIT_S
 
 SITES = ("sijing", "jiuting", "central")
 
@@ -140,7 +141,7 @@ def web_app(hub: Hub) -> Flask:
 def settle(hub: Hub, studies: int) -> None:
     """Let this many studies complete, be registered and be rendered."""
     deliver_all_due(hub.database, hub.base.outbox)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while studies > 0 and time.monotonic() < deadline:
         studies -= hub.archive.complete_quiet_studies()
     assert studies == 0

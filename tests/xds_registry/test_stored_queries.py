@@ -171,9 +171,9 @@ def test_a_pattern_is_that_of_sql_and_nothing_else(
 
 
 def test_a_pattern_of_many_wildcards_costs_little() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert not like("%a" * 100 + "%b").fullmatch("a" * 250)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_reference_id_matches_as_a_whole() -> None:

@@ -342,7 +342,7 @@ def test_a_slow_or_dead_consumer_does_not_keep_the_others_waiting(
                 register(hub, of(cx, name))
             began = time.monotonic()
             broker.settle()
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
     assert consumer.ids() == [[urn("one")], [urn("two")]]
     assert counts(hub) == {PENDING: 4}
 

@@ -15,12 +15,12 @@ from dicom_router.commitment_messages import (
 from dicom_router.forwarding.commitment import NOT_OFFERED, Commitments
 from dicom_router.forwarding.model import BreakerState
 from dicom_router.sending.model import Destination, SendLimits
-from tests.dicom_router.conftest import until
 from tests.dicom_router.forwarding.world import ScriptedSender, World
 from tests.dicom_router.wire import CT, EXPLICIT
+from tests.support.waiting import eventually
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
-HASTY = SendLimits(connect_s=2.0, answer_s=2.0, patience_s=2.0)
+PATIENT = SendLimits(connect_s=60.0, answer_s=60.0, patience_s=60.0)
 
 
 @dataclass
@@ -49,13 +49,13 @@ def committing_peer(*, offers: bool = True) -> Iterator[CommittingPeer]:
     try:
         yield peer
     finally:
-        assert until(lambda: not server.active_associations)
+        eventually(lambda: not server.active_associations)
         server.shutdown()
 
 
 def commitments(world: World, port: int) -> Commitments:
     destination = Destination("a", "PEER", "127.0.0.1", port, "EIRHUB")
-    return Commitments(world.database, destination, HASTY, report_s=0.1)
+    return Commitments(world.database, destination, PATIENT, report_s=0.1)
 
 
 def accepted(world: World, *numbers: int) -> list[str]:

@@ -52,7 +52,7 @@ def stow_peer(reply: Reply = lambda _uid: (200, b"{}")) -> Iterator[StowPeer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 5
+        timeout = 60
 
         def do_POST(self) -> None:
             assert self.path == "/dicom-web/studies"
@@ -85,9 +85,9 @@ def stow_peer(reply: Reply = lambda _uid: (200, b"{}")) -> Iterator[StowPeer]:
         server.server_close()
 
 
-def sender(world: World, port: int, **headers: str) -> StowSender:
+def sender(world: World, port: int, *, answer_s: float = 60.0, **headers: str) -> StowSender:
     service = StowService(
-        f"http://127.0.0.1:{port}/dicom-web", headers, connect_s=2.0, answer_s=2.0
+        f"http://127.0.0.1:{port}/dicom-web", headers, connect_s=60.0, answer_s=answer_s
     )
     return StowSender(service, world.backend, NoRecoding())
 
@@ -168,7 +168,8 @@ def test_after_a_broken_line_the_service_has_exactly_what_is_archived(
     world.promised(1, 2, 3, PixelData=b"\1\2" * 20_000)
     with stow_peer() as peer, ChaosProxy(("127.0.0.1", peer.port)) as proxy:
         proxy.plan([fault])
-        forward(world, sender(world, proxy.port))
+        hasty = fault.kind is FaultKind.STALL
+        forward(world, sender(world, proxy.port, answer_s=2.0 if hasty else 60.0))
         assert proxy.injected == 1
     assert world.states() == ["sent"] * 3
     assert peer.kept == {uid: {digest} for uid, digest in world.archive_digests().items()}

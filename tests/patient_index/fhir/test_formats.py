@@ -137,10 +137,10 @@ def test_tidied_content_holds_nothing_empty(junk: Any) -> None:
     ],
 )
 def test_json_beyond_the_bounds_is_refused_at_once(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FhirRefusedError) as refused:
         read_json(data)
-    assert (refused.value.status, time.perf_counter() - start < 0.5) == (400, True)
+    assert (refused.value.status, time.process_time() - start < 0.5) == (400, True)
 
 
 def test_brackets_inside_strings_are_no_depth() -> None:
@@ -170,10 +170,10 @@ def test_numbers_are_read_exactly() -> None:
     ],
 )
 def test_hostile_xml_is_refused_at_once(document: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FhirRefusedError) as refused:
         read_xml(document.encode())
-    assert (refused.value.status, time.perf_counter() - start < 0.5) == (400, True)
+    assert (refused.value.status, time.process_time() - start < 0.5) == (400, True)
     assert "root:" not in str(refused.value.issues)
 
 

@@ -35,9 +35,9 @@ def test_hexadecimal_bytes_are_of_the_messages_own_set() -> None:
 
 def test_a_formatting_sequence_with_a_number_costs_nothing() -> None:
     """python-hl7's own unescape makes four gigabytes of blanks of this."""
-    began = time.monotonic()
+    began = time.process_time()
     assert unescaped(r"\.in999999999\x" * 100) == " x" * 100
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @given(st.text(st.characters(blacklist_categories=["Cc", "Cs"]), max_size=60))

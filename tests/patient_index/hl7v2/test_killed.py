@@ -53,7 +53,7 @@ def node(database: Path, point: str) -> Iterator[tuple[int, "subprocess.Popen[st
         yield int(process.stdout.readline()), process
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(120)
         process.stdout.close()
 
 
@@ -66,7 +66,7 @@ def send(database: Path, point: str, *messages: str) -> list[str]:
             raw = sender.raw_answer()
             answers.append("AA" if b"MSA|AA" in raw else "")
             if not raw:
-                process.wait(30)
+                process.wait(120)
                 break
         return answers
 

