@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from dicom_router.statuses import QUOTA_USED_UP, TOTAL_QUOTA_USED_UP
 from image_archive.holdings import Holdings
-from tests.dicom_router.conftest import TOWNSHIP, Hub, until
+from tests.dicom_router.conftest import TOWNSHIP, Hub
 from tests.dicom_router.instances import ct, encoded
 from tests.dicom_router.wire import ASSOCIATE_AC, RawPeer, p_data, store_rq
+from tests.support.waiting import eventually
 
 
 def send(hub: Hub, number: int, **urgent: str) -> int:
@@ -38,7 +39,7 @@ def test_a_quota_in_all_refuses_once_what_is_held_is_counted(hub: Hub) -> None:
     holdings = Holdings(hub.parts.database)
     holdings.count()
     holdings.count()
-    assert until(lambda: hub.parts.usage.held(TOWNSHIP.site_id).instances == 1, 30)
+    eventually(lambda: hub.parts.usage.held(TOWNSHIP.site_id).instances == 1)
     hub.parts.directory.add(replace(TOWNSHIP, max_instances=1), replace=True)
     assert send(hub, 2) == TOTAL_QUOTA_USED_UP.status == 0xA700
     hub.parts.directory.add(replace(TOWNSHIP, max_instances=2), replace=True)

@@ -11,10 +11,10 @@ from typing import Any
 from lxml import etree
 
 from hub_kernel.settings import IdentitySettings
-from tests.dicom_router.conftest import until
 from tests.hostile.arena import Answer, Trial
 from tests.hostile.model import Case
 from tests.support.assertions import Wanted, assertion, envelope, signed
+from tests.support.waiting import eventually
 from tests.support.wrappings import WRAPPINGS, Pieces
 from tests.xds_registry import wire
 from tests.xds_registry.provided import (
@@ -51,7 +51,7 @@ def patient(trial: Trial, number: int = 0) -> str:
         found[:] = trial.arena.rows(_GLOBAL_ID, f"GEHEIMNUMMER{number}")
         return bool(found)
 
-    assert until(known), "the patient index has not heard of the patient"
+    eventually(known)  # the patient index has heard of the patient
     return f"{found[0][0]}^^^&{IdentitySettings().global_oid}&ISO"
 
 

@@ -45,7 +45,8 @@ def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
     Commands that keep processes of their own, or stay, begin as their users begin them.
     """
     words = [*map(str, args), "--data", str(data)]
-    if words[0] not in _STARTING:
+    # `router` starts one, `router queue` looks at one.
+    if words[0] not in _STARTING or not words[1].startswith("-"):
         return run_command(words, ROOT)
     command = [sys.executable, "-m", "hub_runtime.cli", *words]
     return subprocess.run(
