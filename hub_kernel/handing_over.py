@@ -41,7 +41,7 @@ def hand_over(database: Database, outbox: Outbox, wanted: HandOver) -> list[Hand
             select(OutboxDelivery.delivery_id, OutboxDelivery.attempts)
             .where(OutboxDelivery.state == PENDING, is_due(now))
             .where(OutboxDelivery.subscriber.in_(names))
-            .where(OutboxDelivery.urgent.is_(wanted.urgent), _not_handed(now, wanted.lost_s))
+            .where(OutboxDelivery.urgent == wanted.urgent, _not_handed(now, wanted.lost_s))
             .order_by(OutboxDelivery.delivery_id)
             .limit(wanted.limit)
             .with_for_update(skip_locked=True)

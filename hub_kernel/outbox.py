@@ -184,13 +184,7 @@ class Outbox:
             return []
         with database.unit_of_work() as work:
             now = work.clock.now()
-            found = work.session.execute(
-                _OWED.where(OutboxDelivery.state == PENDING, is_due(now), *asked)
-                .order_by(OutboxDelivery.urgent.desc(), OutboxDelivery.delivery_id)
-                .limit(wanted.limit)
-                .with_for_update(skip_locked=True, of=OutboxDelivery)
-            ).all()
-            due = self._without_killers(work.session, found)
+            due = self._without_killers(work.session, _due(work.session, now, asked, wanted.limit))
             # What was tried before goes alone: it may be what ended its worker.
             due = due[:1] if due and due[0].attempts else [row for row in due if not row.attempts]
             work.session.execute(
@@ -255,10 +249,11 @@ class Outbox:
         """Return how much is owed."""
         by_state = select(OutboxDelivery.state, func.count()).group_by(OutboxDelivery.state)
         counts = {row[0]: row[1] for row in session.execute(by_state)}
+        first = select(func.min(OutboxDelivery.delivery_id)).where(OutboxDelivery.state == PENDING)
         oldest = session.scalar(
-            select(func.min(OutboxEvent.occurred_at))
+            select(OutboxEvent.occurred_at)
             .join(OutboxDelivery)
-            .where(OutboxDelivery.state == PENDING)
+            .where(OutboxDelivery.delivery_id == first.scalar_subquery())
         )
         return OutboxStatus(counts.get(PENDING, 0), counts.get(PARKED, 0), oldest)
 
@@ -346,6 +341,23 @@ class Outbox:
                 )
                 is not None
             )
+
+
+def _due(
+    session: Session, now: datetime, asked: Sequence[ColumnElement[bool]], limit: int
+) -> list[Any]:
+    """Return what is due and nobody else is claiming now, in the order of the index."""
+    found: list[Any] = []
+    for urgent in (True, False):
+        some = (
+            _OWED.where(OutboxDelivery.state == PENDING, OutboxDelivery.urgent == urgent)
+            .where(is_due(now), *asked)
+            .order_by(OutboxDelivery.delivery_id)
+            .limit(limit - len(found))
+            .with_for_update(skip_locked=True, of=OutboxDelivery)
+        )
+        found += session.execute(some).all()
+    return found
 
 
 def _delay(attempts: int) -> timedelta:

@@ -28,7 +28,11 @@ class OutboxDelivery(Base):
     """One event still owed to one subscriber; the row goes when the subscriber is done."""
 
     __tablename__ = "outbox_delivery"
-    __table_args__ = (Index("ix_outbox_delivery_due", "state", "due_at", "delivery_id"),)
+    __table_args__ = (
+        Index("ix_outbox_delivery_due", "state", "due_at", "delivery_id"),
+        # In the order in which they are claimed: however many wait, few are read.
+        Index("ix_outbox_delivery_order", "state", "urgent", "delivery_id"),
+    )
 
     delivery_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     event_id: Mapped[str] = mapped_column(ForeignKey("outbox_event.event_id"), index=True)

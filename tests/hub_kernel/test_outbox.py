@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, event, func, select, update
 
 from hub_kernel.database import Database
 from hub_kernel.events import Event, StudyCompleted, StudyRegistered, new_event
@@ -274,6 +274,25 @@ def test_an_emergency_is_claimed_first(hub: Database, outbox: Outbox, clock: Fix
     _publish(hub, new_event(StudyCompleted, clock, emergency=True, **fields))
     (first,) = outbox.claim(hub, Claim("worker", limit=1))
     assert first.event.study_instance_uid == "9.9"
+
+
+def test_a_claim_of_few_reads_few_however_many_wait(
+    hub: Database, outbox: Outbox, clock: FixedClock
+) -> None:
+    _publish(hub, _completed(clock))
+    plans: list[str] = []
+
+    def note(connection: Connection, _cursor: object, asked: str, values: object, *_: object):
+        if asked.startswith("SELECT") and "ORDER BY outbox_delivery.delivery_id" in asked:
+            explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values)
+            plans.append("\n".join(row[-1] for row in explained))
+
+    event.listen(hub.engine, "before_cursor_execute", note)
+    outbox.claim(hub, Claim("worker", limit=1))
+    assert len(plans) == 2  # emergencies, and the rest
+    for plan in plans:
+        assert "ix_outbox_delivery_order" in plan
+        assert "TEMP B-TREE" not in plan  # nothing is sorted
 
 
 def test_what_was_claimed_with_a_dead_worker_is_handed_out_alone(
