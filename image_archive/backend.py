@@ -121,6 +121,10 @@ class ArchiveBackend(Protocol):
         """
         ...
 
+    def is_one_object(self, key: str, other: str) -> bool:
+        """Say whether two keys of instances name one object, which goes with either."""
+        ...
+
     def create(self) -> PendingObject:
         """Start a new object.
 

@@ -81,6 +81,10 @@ class BackendWithMasters:
         """See `ArchiveBackend`."""
         return self._backend.instance_key(received_at, names, dataset_sha256)
 
+    def is_one_object(self, key: str, other: str) -> bool:
+        """See `ArchiveBackend`."""
+        return self._backend.is_one_object(key, other)
+
     def create(self) -> PendingObject:
         """See `ArchiveBackend`."""
         return self._backend.create()

@@ -215,8 +215,9 @@ class Reconciliation:
             self.rebuilt += 1
             return
         live = self.recorder.instance(arrival.header.sop_instance_uid)
-        if live and live.storage_key != arrival.receipt.storage_key:
-            self.backend.delete(arrival.receipt.storage_key)
+        key = arrival.receipt.storage_key
+        if live and not self.backend.is_one_object(live.storage_key, key):
+            self.backend.delete(key)
             self.superfluous += 1
 
     def _find_missing(self, since: date | None) -> None:

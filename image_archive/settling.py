@@ -276,11 +276,12 @@ class Settler:
         """Remove bytes the index turned out to have already; note how long it took."""
         if self._metrics is not None:
             self._metrics.findable_seconds.observe(time.monotonic() - item.secured_at)
+        uid = item.arrival.header.sop_instance_uid
         if finding is Finding.ALREADY_STORED:
             with suppress(ArchiveError):
-                live = self._recorder.instance(item.arrival.header.sop_instance_uid)
-                if live and live.storage_key != item.arrival.receipt.storage_key:
-                    self._backend.delete(item.arrival.receipt.storage_key)
+                live, key = self._recorder.instance(uid), item.arrival.receipt.storage_key
+                if live and not self._backend.is_one_object(live.storage_key, key):
+                    self._backend.delete(key)
         elif item.acknowledged and finding in _CONFLICTS:
             log.error("an acknowledged instance turned out to be in conflict; it is kept apart")
 

@@ -6,7 +6,7 @@ remove the near one: whatever dies in between leaves at least one whole copy tha
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from image_archive.paging import count_of, instances_in_pages, of_age
 from image_archive.tables import INSTANCE, SERIES, STUDY
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiers import TieredBackend
-from image_archive.verification import examine
+from image_archive.verification import examine, note_condition
 
 COPIED, MOVED = "copied", "moved"
 
@@ -48,7 +48,10 @@ class TierPolicy:
 
 @dataclass
 class TieringReport:
-    """What one run did, in instances and bytes: copied far, and freed near."""
+    """What one run did, in instances and bytes: copied far, and freed near.
+
+    `damaged` are those whose bytes are damaged or gone; they stay, and say so in the index.
+    """
 
     examined: int = 0
     copied: int = 0
@@ -84,7 +87,8 @@ class Tiering:
             total = sum(count_of(database, wanted(policy), limit) for wanted, _ in steps)
             for wanted, take in steps:
                 for row in instances_in_pages(database, wanted(policy), limit):
-                    take(row, report, dry_run=dry_run)
+                    with suppress(NotFoundError):  # removed or compacted meanwhile: its turn comes
+                        take(row, report, dry_run=dry_run)
                     report.examined += 1
                     progress(report.examined, max(total, report.examined))
         return report
@@ -115,15 +119,13 @@ class Tiering:
     def _copy(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
         near = [key for key in _keys(row) if _size(self._backend.near, key) is not None]
         if not near:
-            self._find_far(row, dry_run=dry_run)
+            self._find_far(row, report, dry_run=dry_run)
             return
         size = sum(_size(self._backend.near, key) or 0 for key in near)
         if not dry_run:
-            if (
-                examine(self._backend.near, near[0], row.dataset_sha256).condition
-                not in _SOUND[near[0] == row.storage_key]
-            ):
-                report.damaged += 1
+            found = examine(self._backend.near, near[0], row.dataset_sha256).condition
+            if found not in _SOUND[near[0] == row.storage_key]:
+                self._note_broken(row.id, found, report)
                 return
             for key in near:
                 _carry(self._backend.near, self._backend.far, key)
@@ -131,11 +133,20 @@ class Tiering:
         report.copied += 1
         report.copied_bytes += size
 
-    def _find_far(self, row: Any, *, dry_run: bool) -> None:
-        """Note what is far without a row, as after a restore; what is nowhere `verify` names."""
+    def _find_far(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
+        """Note what is far without a row, as after a restore."""
         sizes = [_size(self._backend.far, key) for key in _keys(row)]
-        if any(sizes) and not dry_run:
+        if dry_run:
+            return
+        if any(sizes):
             self._note(row.id, sum(size or 0 for size in sizes), MOVED)
+        else:
+            self._note_broken(row.id, Condition.MISSING, report)
+
+    def _note_broken(self, row_id: int, found: Condition, report: TieringReport) -> None:
+        """Say it as `verify` does: what stays for a person must not stand before all others."""
+        note_condition(self._database, row_id, found)
+        report.damaged += 1
 
     def _let_go(self, row: Any, report: TieringReport, *, dry_run: bool) -> None:
         """Free the near copy, if the far one is still what was copied."""
@@ -157,9 +168,10 @@ class Tiering:
     def _bring_back(self, row: Any) -> bool:
         came = False
         for key in _keys(row):
-            if _size(self._backend.near, key) is None and _size(self._backend.far, key) is not None:
-                _carry(self._backend.far, self._backend.near, key)
-                came = True
+            if _size(self._backend.near, key) is None:
+                with suppress(NotFoundError):
+                    _carry(self._backend.far, self._backend.near, key)
+                    came = True
         self._set_state(row.id, COPIED)
         return came
 

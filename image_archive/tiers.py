@@ -57,6 +57,10 @@ class TieredBackend:
         """See `ArchiveBackend`."""
         return self.near.instance_key(received_at, names, dataset_sha256)
 
+    def is_one_object(self, key: str, other: str) -> bool:
+        """See `ArchiveBackend`."""
+        return self.near.is_one_object(key, other)
+
     def create(self) -> PendingObject:
         """See `ArchiveBackend`."""
         return self.near.create()

@@ -86,6 +86,10 @@ class FilesystemBackend:
         """Return where a dataset is kept."""
         return instance_key(received_at, names, dataset_sha256)
 
+    def is_one_object(self, key: str, other: str) -> bool:
+        """Each key has a file of its own."""
+        return key == other
+
     def create(self) -> "PendingFile":
         """Start a new object (see `ArchiveBackend.create`)."""
         self._require_room()

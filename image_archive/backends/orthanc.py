@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -67,6 +67,13 @@ class OrthancBackend(RemoteBackend):
     def instance_key(self, received_at: datetime, names: InstanceNames, dataset_sha256: str) -> str:
         """Return the key of a dataset, which names its identifier in Orthanc too."""
         return keys.instance_key(received_at, names, f"{_orthanc_sha1(names)}-{dataset_sha256}")
+
+    def is_one_object(self, key: str, other: str) -> bool:
+        """Orthanc has a dataset once, whatever the day of its receipt."""
+        one, another = _place(key), _place(other)
+        if one is None or another is None:
+            return key == other
+        return replace(one, key=other) == another
 
     def publish_together(
         self, objects: Sequence[tuple[SpooledObject, str]]

@@ -100,6 +100,10 @@ class S3Backend(RemoteBackend):
         """Return where a dataset is kept."""
         return self._local.instance_key(received_at, names, dataset_sha256)
 
+    def is_one_object(self, key: str, other: str) -> bool:
+        """Each key has an object of its own."""
+        return key == other
+
     def publish_together(
         self, objects: Sequence[tuple[SpooledObject, str]]
     ) -> list[ArchiveError | None]:

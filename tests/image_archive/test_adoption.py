@@ -1,5 +1,6 @@
 """Orthanc as a second door: what comes to it by itself is the hub's soon after, counted."""
 
+import re
 import shutil
 import sqlite3
 import threading
@@ -129,6 +130,24 @@ def test_what_the_hub_put_there_itself_is_not_adopted(
     assert adoption.run() == 0
     assert indexed(archive, database) == before
     assert len(before) == 1
+
+
+def test_the_same_instance_of_another_day_goes_with_no_other_key(
+    adoption: Adoption, archive: ArchiveService, database: Database, index: ArchiveIndex
+) -> None:
+    """As of two machines: one has published it and died, the other has taken it a day later."""
+    uid = f"2.25.{uuid.uuid4().int}"
+    archive.store_file(part10(ct(1, uid)), TOWNSHIP)
+    (live,) = index.instances_of(uid)
+    later = re.sub(r"/\d{4}/\d\d/\d\d/", "/2031/01/02/", live.storage_key)
+    with database.unit_of_work() as work:
+        work.session.execute(
+            INSTANCE.update().where(INSTANCE.c.storage_key == live.storage_key),
+            {"storage_key": later},
+        )
+    archive.reconcile(full=True)
+    with archive.open_instance(live.sop_instance_uid) as stream:
+        assert stream.read()
 
 
 def test_an_unknown_sender_waits_for_a_person_and_is_taken_once_known(

@@ -113,6 +113,24 @@ def test_a_damaged_instance_does_not_go_far(world: World) -> None:
     assert (world.move().damaged, list(world.far.keys())) == (1, [])
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
+def test_what_cannot_go_far_does_not_stand_before_what_can(world: World, *, gone: bool) -> None:
+    for number in (1, 2):
+        Sender(world.archive).send(ct_slice(number))
+    first = world.index.instance("1.2.3.1.1.1")
+    assert first
+    path = Path(world.near.path_of(first.storage_key))
+    if gone:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    one = TierPolicy(grace_days=0, limit=1)
+    assert [world.move(one).copied for _ in range(3)] == [0, 1, 0]
+    assert world.index.instance("1.2.3.1.1.1") != first
+    Sender(world.archive).send(ct_slice(1))
+    assert world.move(one).copied == 1
+
+
 def test_a_far_copy_that_is_gone_is_made_again_before_the_near_one_goes(world: World) -> None:
     Sender(world.archive).send(ct_slice(1))
     world.move(TierPolicy(grace_days=1))
