@@ -129,7 +129,10 @@ class Tiering:
                 return
             for key in near:
                 _carry(self._backend.near, self._backend.far, key)
-            self._note(row.id, size)
+            if not self._note(row.id, size):  # deleted meanwhile, for good: so is the copy
+                for key in near:
+                    self._backend.far.delete(key)
+                return
         report.copied += 1
         report.copied_bytes += size
 
@@ -172,7 +175,10 @@ class Tiering:
                 with suppress(NotFoundError):
                     _carry(self._backend.far, self._backend.near, key)
                     came = True
-        self._set_state(row.id, COPIED)
+        if not self._set_state(row.id, COPIED):  # deleted meanwhile, for good
+            for key in _keys(row):
+                self._backend.near.delete(key)
+            return False
         return came
 
     def _old(self, policy: TierPolicy) -> Select[Any]:
@@ -198,18 +204,26 @@ class Tiering:
         columns = (INSTANCE.c.id, INSTANCE.c.storage_key, INSTANCE.c.dataset_sha256)
         return select(*columns).join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
 
-    def _note(self, row_id: int, size: int, state: str = COPIED) -> None:
+    def _note(self, row_id: int, size: int, state: str = COPIED) -> bool:
+        """Note a far copy; False where the instance is no longer in the index."""
         with self._database.unit_of_work() as work:
+            there = select(INSTANCE.c.id).where(INSTANCE.c.id == row_id)
+            if work.session.scalar(there.with_for_update(key_share=True)) is None:
+                return False
             values = {"state": state, "far_bytes": size, "changed_at": work.clock.now()}
             work.session.execute(insert(TIER_COPY).values(instance_row_id=row_id, **values))
+        return True
 
-    def _set_state(self, row_id: int, state: str) -> None:
+    def _set_state(self, row_id: int, state: str) -> bool:
+        """Change what is noted; False where nothing is."""
         with self._database.unit_of_work() as work:
-            work.session.execute(
+            changed = work.session.execute(
                 update(TIER_COPY)
                 .where(TIER_COPY.c.instance_row_id == row_id)
                 .values(state=state, changed_at=work.clock.now())
-            )
+                .returning(TIER_COPY.c.instance_row_id)
+            ).first()
+        return changed is not None
 
     def _forget(self, row_id: int) -> None:
         with self._database.unit_of_work() as work:

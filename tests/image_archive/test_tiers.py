@@ -12,13 +12,14 @@ from sqlalchemy import select
 from hub_kernel.clock import SystemClock
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
-from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.backends.filesystem import FilesystemBackend, PendingFile
 from image_archive.backends.s3 import S3Backend
 from image_archive.errors import (
     ArchiveBusyError,
     FarTierUnreachableError,
     TieringRunningError,
 )
+from image_archive.tables import INSTANCE
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiering import Tiering, TieringReport, TierPolicy
 from image_archive.tiers import TieredBackend
@@ -168,6 +169,47 @@ def test_removing_an_instance_removes_both_copies(world: World) -> None:
     assert (list(world.far.keys()), list(world.near.keys())) == ([], [])
     with pytest.raises(NotFoundError):
         world.archive.open_instance("1.2.3.1.1.1")
+
+
+@pytest.mark.parametrize("to", ["far", "near"])
+def test_what_is_deleted_while_it_moves_is_left_nowhere(
+    tmp_path: Path, clock: FixedClock, to: str
+) -> None:
+    world = World(tmp_path, clock)
+    world.database.create_all()
+    Sender(world.archive).send(ct_slice(1))
+    tiers = TieredBackend(world.near, world.far)
+    if to == "near":
+        world.move()
+    setattr(tiers, to, _Deleting(tmp_path / ("far" if to == "far" else "archive"), world))
+    moving = Tiering(world.database, tiers)
+    if to == "far":
+        assert moving.run(NOW, lambda *_: None).copied == 0
+    else:
+        assert moving.recall("1.2.3") == 0
+    assert (list(world.near.keys()), list(world.far.keys())) == ([], [])
+    world.close()
+
+
+class _Deleting(FilesystemBackend):
+    """A tier in which something appears just after somebody has deleted it for good."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        super().__init__(folder)
+        self._world = world
+
+    def create(self) -> PendingFile:
+        pending = super().create()
+        publish = pending.publish
+
+        def late(key: str) -> None:
+            with self._world.database.unit_of_work() as work:
+                work.session.execute(INSTANCE.delete())
+            self._world.tiers.delete(key)
+            publish(key)
+
+        pending.publish = late  # type: ignore[method-assign]
+        return pending
 
 
 def test_two_runs_at_once_are_one_too_many(world: World) -> None:
