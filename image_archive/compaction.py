@@ -132,11 +132,12 @@ class Compaction:
             if not dry_run:
                 self._record(row.id, KEPT, error.reason, (row.dataset_bytes, row.dataset_bytes))
             return
+        if not dry_run and not self._record(row.id, MASTER, "", sizes):
+            self._parts.backend.delete(row.storage_key)  # deleted meanwhile, for good
+            return
         report.converted += 1
         report.original_bytes += sizes[0]
         report.master_bytes += sizes[1]
-        if not dry_run:
-            self._record(row.id, MASTER, "", sizes)
 
     def _compact(self, row: Any, *, dry_run: bool) -> tuple[int, int]:
         """Return the bytes of original and master; the former is gone unless `dry_run`."""
@@ -200,8 +201,12 @@ class Compaction:
             if not _same(spool, published):
                 raise NotCompactableError(NOT_RESTORED)
 
-    def _record(self, row_id: int, outcome: str, reason: str, sizes: tuple[int, int]) -> None:
+    def _record(self, row_id: int, outcome: str, reason: str, sizes: tuple[int, int]) -> bool:
+        """Write down what was done; False where the instance is no longer in the index."""
         with self._parts.database.unit_of_work() as work:
+            there = select(INSTANCE.c.id).where(INSTANCE.c.id == row_id)
+            if work.session.scalar(there.with_for_update(key_share=True)) is None:
+                return False
             # What is kept now is another object, which has no copy in the far tier yet.
             if outcome == MASTER:
                 work.session.execute(delete(TIER_COPY).where(TIER_COPY.c.instance_row_id == row_id))
@@ -216,6 +221,7 @@ class Compaction:
                     done_at=work.clock.now(),
                 )
             )
+        return True
 
     def _wanted(self, policy: CompactionPolicy) -> Select[Any]:
         columns = (

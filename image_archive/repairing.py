@@ -96,7 +96,12 @@ def _replace(
         # Pictures are read from the master first, and nobody knows which of the two was broken.
         backend.originals.delete(master)
     with database.unit_of_work() as work:
+        there = select(INSTANCE.c.id).where(INSTANCE.c.id == row.id)
+        deleted = work.session.scalar(there) is None
         for table in (COMPACTION, TIER_COPY):
             work.session.execute(delete(table).where(table.c.instance_row_id == row.id))
+    if deleted:  # meanwhile, for good
+        backend.delete(row.storage_key)
+        return False
     note_condition(database, row.id, Condition.INTACT)
     return True

@@ -29,12 +29,13 @@ from image_archive.compaction import (
 from image_archive.errors import CompactionRunningError
 from image_archive.exporting import as_stored
 from image_archive.masters import BackendWithMasters, master_key
-from image_archive.tables import COMPACTION
+from image_archive.tables import COMPACTION, INSTANCE
 from tests.image_archive.datasets import Sender, ct_slice
 from tests.image_archive.mastered import MasteredArchive
 from tests.support.clock import FixedClock
 from tests.support.in_process_frames import InProcessFrames
 from tests.support.kill_steps import Step, killed_everywhere, writes_of
+from tests.support.overtaken import Overtaken
 
 EVERYTHING = CompactionPolicy()
 
@@ -97,6 +98,24 @@ def test_readers_get_the_same_bytes_before_and_after(world: World) -> None:
             master_key(record.storage_key) or ""
         )
     assert world.archive.read_dataset("1.2.3.1.1.2").PatientID == "12345"
+
+
+def test_what_is_deleted_while_it_is_compacted_leaves_no_master(
+    world: World, tmp_path: Path
+) -> None:
+    Sender(world.archive).send(smooth())
+
+    def delete_for_good(_key: str) -> None:
+        (one,) = world.index.instances_of("1.2.3")
+        with world.database.unit_of_work() as work:
+            work.session.execute(INSTANCE.delete())
+        world.backend.delete(one.storage_key)
+
+    world.backend = BackendWithMasters(
+        Overtaken(tmp_path / "archive", delete_for_good), HtMasterReader()
+    )
+    assert world.compact().converted == 0
+    assert list(world.plain.keys()) == []
 
 
 def test_the_archive_finds_a_compacted_instance_whole(world: World) -> None:

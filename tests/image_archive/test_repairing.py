@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from eir_versions.master_reading import HtMasterReader
 from hub_kernel.database import Database
+from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.orthanc import OrthancBackend
@@ -25,6 +26,7 @@ from image_archive.tiers import TieredBackend
 from tests.dicom_router.instances import ct, part10
 from tests.image_archive.datasets import TOWNSHIP as ORIGIN
 from tests.support.orthanc_server import Orthanc
+from tests.support.overtaken import Overtaken
 from tests.support.s3_server import S3Server
 
 Opened = Callable[[Path, pytest.FixtureRequest], ArchiveBackend]
@@ -163,6 +165,27 @@ def test_a_copy_that_is_damaged_too_changes_nothing(world: World) -> None:
     assert (world.repair(world.copy).repaired, len(world.repair(world.copy).left)) == ((), 1)
     assert get(world.backend, world.key) == damaged
     assert len(world.verify().broken) == 1
+
+
+def test_what_is_deleted_while_it_is_repaired_comes_not_back(
+    tmp_path: Path, database: Database
+) -> None:
+    world = World(tmp_path, database, FilesystemBackend(tmp_path / "archive"))
+    world.flip()
+    world.verify()
+
+    def delete_for_good(key: str) -> None:
+        with database.unit_of_work() as work:
+            work.session.execute(INSTANCE.delete())
+        world.archive.backend.delete(key)
+
+    world.backend = BackendWithMasters(
+        Overtaken(tmp_path / "archive", delete_for_good), HtMasterReader()
+    )
+    assert world.repair(world.copy).repaired == ()
+    with pytest.raises(NotFoundError):
+        world.backend.open(world.key)
+    world.archive.close()
 
 
 def test_a_file_that_orthanc_cannot_read_any_more_is_repaired(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from hub_kernel.clock import SystemClock
 from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
-from image_archive.backends.filesystem import FilesystemBackend, PendingFile
+from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.backends.s3 import S3Backend
 from image_archive.errors import (
     ArchiveBusyError,
@@ -27,6 +27,7 @@ from tests.image_archive.datasets import Sender, ct_slice
 from tests.image_archive.mastered import MasteredArchive
 from tests.support.clock import FixedClock
 from tests.support.kill_steps import Step, killed_everywhere, writes_of
+from tests.support.overtaken import Overtaken
 from tests.support.s3_server import S3Server
 
 NOW = TierPolicy(grace_days=0)
@@ -181,7 +182,14 @@ def test_what_is_deleted_while_it_moves_is_left_nowhere(
     tiers = TieredBackend(world.near, world.far)
     if to == "near":
         world.move()
-    setattr(tiers, to, _Deleting(tmp_path / ("far" if to == "far" else "archive"), world))
+
+    def delete_for_good(key: str) -> None:
+        with world.database.unit_of_work() as work:
+            work.session.execute(INSTANCE.delete())
+        world.tiers.delete(key)
+
+    folder = tmp_path / ("far" if to == "far" else "archive")
+    setattr(tiers, to, Overtaken(folder, delete_for_good))
     moving = Tiering(world.database, tiers)
     if to == "far":
         assert moving.run(NOW, lambda *_: None).copied == 0
@@ -189,27 +197,6 @@ def test_what_is_deleted_while_it_moves_is_left_nowhere(
         assert moving.recall("1.2.3") == 0
     assert (list(world.near.keys()), list(world.far.keys())) == ([], [])
     world.close()
-
-
-class _Deleting(FilesystemBackend):
-    """A tier in which something appears just after somebody has deleted it for good."""
-
-    def __init__(self, folder: Path, world: World) -> None:
-        super().__init__(folder)
-        self._world = world
-
-    def create(self) -> PendingFile:
-        pending = super().create()
-        publish = pending.publish
-
-        def late(key: str) -> None:
-            with self._world.database.unit_of_work() as work:
-                work.session.execute(INSTANCE.delete())
-            self._world.tiers.delete(key)
-            publish(key)
-
-        pending.publish = late  # type: ignore[method-assign]
-        return pending
 
 
 def test_two_runs_at_once_are_one_too_many(world: World) -> None:
