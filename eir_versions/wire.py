@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from eir_versions.jobs import Picture, PictureJob
@@ -150,7 +150,7 @@ def receive_message(connection: socket.socket) -> tuple[dict[str, Any], bytes, l
 
 def job_to_json(job: PictureJob) -> dict[str, Any]:
     """Return the job as a JSON object."""
-    return asdict(job)
+    return vars(job) | {"window": job.window and vars(job.window)}
 
 
 def job_from_json(fields: dict[str, Any]) -> PictureJob:

@@ -19,7 +19,7 @@ from image_archive.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     LARGEST_META_BYTES,
-    read_file_meta,
+    dataset_offset,
 )
 from image_archive.model import InstanceRecord
 from image_archive.reading import taking_apart
@@ -106,7 +106,7 @@ def _place(file: BinaryIO, transfer_syntax_uid: str) -> tuple[int, int]:
     implicit = transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN
     little_endian = transfer_syntax_uid != _EXPLICIT_VR_BIG_ENDIAN
     with taking_apart():
-        offset = read_file_meta(file.read(LARGEST_META_BYTES)).dataset_offset
+        offset = dataset_offset(file.read(LARGEST_META_BYTES))
         file.seek(offset)
         first = struct.unpack("<H" if little_endian else ">H", file.read(2))[0]
         file.seek(offset)

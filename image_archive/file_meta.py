@@ -90,10 +90,7 @@ def read_file_meta(head: bytes) -> FileMeta:
     Raises:
         UnreadableInstanceError: it is no Part 10 file, or names no transfer syntax.
     """
-    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
-        raise UnreadableInstanceError("not a DICOM file: the prefix DICM is missing")
-    start = PREAMBLE_BYTES + 4
-    end = _end_of_group(head, start)
+    start, end = PREAMBLE_BYTES + 4, dataset_offset(head)
     meta = walk(head[start:end], end - start, _EXPLICIT, _KEPT).top
     receipt = _receipt(meta)
     return FileMeta(
@@ -105,6 +102,17 @@ def read_file_meta(head: bytes) -> FileMeta:
         received_at=receipt[1] if receipt else None,
         seal=receipt[2] if receipt else None,
     )
+
+
+def dataset_offset(head: bytes) -> int:
+    """Return where the dataset of a Part 10 file begins; `head` as in `read_file_meta`.
+
+    Raises:
+        UnreadableInstanceError: it is no Part 10 file.
+    """
+    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
+        raise UnreadableInstanceError("not a DICOM file: the prefix DICM is missing")
+    return _end_of_group(head, PREAMBLE_BYTES + 4)
 
 
 def _missing_syntax() -> str:

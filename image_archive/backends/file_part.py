@@ -24,10 +24,9 @@ class FilePart(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read up to the end of the part."""
-        left = self._end - self._stream.tell()
-        data = self._stream.read(max(0, min(len(buffer), left)))
-        buffer[: len(data)] = data
-        return len(data)
+        left = max(0, self._end - self._stream.tell())
+        with memoryview(buffer) as whole, whole[:left] as wanted:
+            return int(self._stream.readinto(wanted))  # type: ignore[attr-defined]
 
     def readall(self) -> bytes:
         """Read what is left of the part in one step."""

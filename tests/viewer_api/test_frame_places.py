@@ -3,15 +3,21 @@
 import io
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
 from pydicom.encaps import generate_frames
 
+from image_archive.errors import UnreadableInstanceError
+from image_archive.reading import skip_file_meta
+from tests.eir_versions.builders import real_files
 from tests.viewer_api.multipart import parts_of
 from tests.viewer_api.region import Region
 from viewer_api.dicomweb import frame_places
 from viewer_api.dicomweb.frame_places import FramePlaces
+from viewer_api.dicomweb.stored_object import read_object
 from viewer_api.errors import UnusableBytesError
 
 DATASET = b"head" + b"AABBCC" + b"item" + b"DD"
@@ -56,6 +62,29 @@ def test_the_second_answer_opens_no_header_and_is_the_same(
             blind.setattr("viewer_api.dicomweb.frames.open_stored", None)
             again = [asked(number) for number in range(1, count + 1)]
         assert first == again == stored
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom says much about files made to be odd
+def test_the_beginning_of_a_dataset_tells_what_its_whole_header_does(region: Region) -> None:
+    found = region.hub.index.instance(str(region.ct.dataset.SOPInstanceUID))
+    assert found is not None
+    found_quickly = set()
+    for name, path in real_files():
+        file = io.BytesIO(path.read_bytes())
+        with suppress(UnreadableInstanceError, UnusableBytesError), region.app.app_context():
+            meta = skip_file_meta(file)
+            record = replace(
+                found,
+                transfer_syntax_uid=meta.transfer_syntax_uid,
+                dataset_bytes=len(file.getvalue()) - meta.dataset_offset,
+                dataset_sha256=name,
+            )
+            quickly = frame_places.places_in(record, file)
+            file.seek(0)
+            wholly = frame_places.find_places(record, read_object(file, meta.transfer_syntax_uid))
+            assert quickly in (None, wholly), name
+            found_quickly.update({meta.transfer_syntax_uid} if quickly else ())
+    assert len(found_quickly) > 8, "most transfer syntaxes take the quick way"
 
 
 def test_what_is_kept_is_bounded_by_its_fragments(monkeypatch: pytest.MonkeyPatch) -> None:

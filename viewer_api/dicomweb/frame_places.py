@@ -8,6 +8,7 @@ in front of it may be of another length one day, when the same dataset was recei
 from __future__ import annotations
 
 import io
+import struct
 import threading
 from array import array
 from collections import OrderedDict
@@ -16,19 +17,35 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from flask import current_app
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
-from viewer_api.dicomweb.media_types import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+from image_archive.elements import MoreBytesNeededError, Wanted, encoding_of, walk
+from image_archive.errors import UnreadableInstanceError
+from viewer_api.dicomweb.media_types import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from viewer_api.dicomweb.stored_frames import fragments_by_frame, frame_shape, word_bytes
+from viewer_api.dicomweb.stored_object import PixelElement, StoredObject
 from viewer_api.errors import UnusableBytesError
 
 if TYPE_CHECKING:
     from flask.sansio.blueprints import BlueprintSetupState
 
     from image_archive.model import InstanceRecord
-    from viewer_api.dicomweb.stored_object import StoredObject
 
 _EXTENSION = "eirhub.frame_places"
 _MOST_FRAGMENTS = 1_000_000
+_HEAD_BYTES = 1 << 16
+_EXTENDED_OFFSETS = 0x7FE00001
+# Samples per pixel, photometric interpretation, frames, rows, columns, bits allocated.
+_WANTED = Wanted(
+    frozenset(
+        {0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100, _EXTENDED_OFFSETS}
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,43 @@ def find_places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | No
     if places is not None:
         _known().put(found.dataset_sha256, places)
     return places
+
+
+def places_in(found: InstanceRecord, file: BinaryIO) -> FramePlaces | None:
+    """Find out the places in a stored file and keep them, without building its whole header.
+
+    None, too, where that needs more than the beginning of the dataset or what only `read_object`
+    understands; the position of `file` is another one afterwards.
+    """
+    encoding = encoding_of(found.transfer_syntax_uid)
+    implicit = found.transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    if encoding.deflated or encoding.big_endian or encoding.implicit != implicit:
+        return None
+    start = file.seek(0, io.SEEK_END) - found.dataset_bytes
+    file.seek(max(0, start))
+    try:
+        walked = walk(file.read(_HEAD_BYTES), found.dataset_bytes, encoding, _WANTED)
+    except (UnreadableInstanceError, MoreBytesNeededError, struct.error):
+        return None
+    if start < 0 or walked.pixels is None or _EXTENDED_OFFSETS in walked.top:
+        return None
+    raw: dict[BaseTag, DataElement | RawDataElement] = {
+        BaseTag(tag): RawDataElement(
+            BaseTag(tag),
+            one.vr.decode() or None,
+            len(one.value),
+            one.value,
+            value_tell=0,
+            is_implicit_VR=implicit,
+            is_little_endian=True,
+        )
+        for tag, one in walked.top.items()
+    }
+    place = walked.pixels
+    pixels = PixelElement(
+        place.tag, place.vr.decode() or "OW", start + place.value_offset, place.length
+    )
+    return find_places(found, StoredObject(file, Dataset(raw), found.transfer_syntax_uid, pixels))
 
 
 def _places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:

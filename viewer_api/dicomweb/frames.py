@@ -16,6 +16,7 @@ from viewer_api.dicomweb.frame_places import (
     find_places,
     install_places,
     known_places,
+    places_in,
 )
 from viewer_api.dicomweb.located import dicomweb_root, located_instance
 from viewer_api.dicomweb.media_types import Representation, frame_representation
@@ -91,6 +92,9 @@ def _opened_parts(
         stored = open_stored(given, found)
         return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
     places = known_places(found)
+    if places is None:
+        with closing(given.archive.backend.open(found.storage_key)) as file:
+            places = places_in(found, file)
     if places is None:
         stored = open_stored(given, found)
         places = find_places(found, stored)
