@@ -5,7 +5,7 @@ import errno
 import http.client
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 
 from dicom_router.forwarding.model import State
-from hub_kernel.outbox_desk import owed
+from hub_kernel.outbox_desk import Owed, owed
 from hub_kernel.settings import Settings, TasksSettings
 from hub_runtime.hub import Hub
 from hub_runtime.own_tls import dicom_tls_context, web_tls_files
@@ -151,7 +151,7 @@ def queues(hub: Hub) -> Iterator[Finding]:
     """Say what is owed to the hub's own parts and to its destinations, and what is parked."""
     with hub.database.read() as session:
         status = hub.base.outbox.status(session)
-        parked = [one for one in owed(session) if one.parked]
+        waiting = owed(session)
     since = status.oldest_occurred_at
     if since is not None and hub.base.clock.now() - since > _LATE:
         words = f"{status.pending} deliveries wait, the oldest since {since:%Y-%m-%d %H:%M} UTC"
@@ -159,7 +159,10 @@ def queues(hub: Hub) -> Iterator[Finding]:
         yield Finding("queue", ok=False, words=f"{words}: {advice}")
     else:
         yield Finding("queue", ok=True, words=f"{status.pending} deliveries wait")
-    for one in parked:
+    yield from _strangers(waiting, hub.base.outbox.subscribers)
+    for one in waiting:
+        if not one.parked:
+            continue
         words = f"{one.parked} deliveries are parked, one of them: {one.reason[:200]}"
         advice = f"mend what is named there, then eirhub outbox retry {one.subscriber}"
         yield Finding(f"parked {one.subscriber}", ok=False, words=f"{words}; {advice}")
@@ -169,6 +172,15 @@ def queues(hub: Hub) -> Iterator[Finding]:
             words = f"{count} instances are parked, {peer.last_error or 'no error is noted'}"
             advice = f"eirhub router queue --destination {peer.name}, then eirhub router retry"
             yield Finding(f"destination {peer.name}", ok=False, words=f"{words}: {advice}")
+
+
+def _strangers(waiting: Iterable[Owed], known: Container[str]) -> Iterator[Finding]:
+    """Name what is owed to parts that this hub does not have: nobody will ever carry it."""
+    for one in waiting:
+        if one.pending and one.subscriber not in known:
+            words = f"{one.pending} deliveries are owed to {one.subscriber}, which this hub has not"
+            advice = "set again what was taken from its settings (router.rules, say), or upgrade it"
+            yield Finding("queue", ok=False, words=f"{words}: {advice}")
 
 
 def broker(tasks: TasksSettings, kinds: Iterable[str]) -> Iterator[Finding]:

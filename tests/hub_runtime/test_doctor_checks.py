@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from hub_kernel.events import StudyCompleted, new_event
 from hub_kernel.outbox_tables import PARKED, OutboxDelivery
@@ -143,6 +143,19 @@ def test_a_queue_that_nobody_serves_and_what_is_parked_are_found(hub: Hub) -> No
     with hub.database.unit_of_work() as work:
         work.session.execute(update(OutboxDelivery).values(state=PARKED, reason="no such study"))
     assert any("no such study" in one.words for one in wrong(queues(hub)))
+
+
+def test_what_is_owed_to_a_part_that_is_not_there_is_found(hub: Hub) -> None:
+    fields = {"study_instance_uid": "1.2.3", "site_id": "s", "generation": 1}
+    with hub.database.unit_of_work() as work:
+        work.publish(new_event(StudyCompleted, hub.base.clock, **fields))
+    assert not wrong(queues(hub))
+    with hub.database.unit_of_work() as work:
+        (one, *_) = work.session.scalars(select(OutboxDelivery)).all()
+        one.subscriber = "forwarding"
+    (found,) = wrong(queues(hub))
+    assert "owed to forwarding" in found.words
+    assert "router.rules" in found.words
 
 
 def test_what_is_parked_is_listed_and_owed_again_by_command(hub: Hub) -> None:
