@@ -6,17 +6,15 @@ same command goes on where it was cut short.
 """
 
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import DBAPIError
 
-from access_control.secrets import sync_directory
 from access_control.tables import UserSessionRow
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
@@ -24,8 +22,8 @@ from hub_kernel.settings import Settings
 from hub_runtime import schema
 from hub_runtime.backup import protected
 from hub_runtime.backup.checking import check_backup, digest_of
-from hub_runtime.backup.folder import PROTECTED, flush_file
-from hub_runtime.backup.marker import MARKER
+from hub_runtime.backup.folder import PROTECTED
+from hub_runtime.backup.marker import Mark, alone, mark_in, place_of, remove_mark, write_mark
 from hub_runtime.backup.model import (
     BackupError,
     HeldTable,
@@ -41,7 +39,6 @@ from image_archive.tables_tiers import TierCopyRow
 from image_archive.tiers import TieredBackend
 
 _CHUNK_BYTES = 1_048_576
-_DRAFT = f".{MARKER}"
 
 Progress = Callable[[int, int], None]
 
@@ -64,94 +61,47 @@ def restore(
         DamagedBackupError: something in it is not what was written; nothing has been restored.
         BackupError: the place to restore to is not empty, or the passphrase is another.
     """
-    data = settings.hub.data_dir
-    marked, manifest = _marked(data), source.manifest()
+    data, manifest = settings.hub.data_dir, source.manifest()
     _require_known(manifest)
-    begun = _Mark(source.name, manifest.taken_at, _place(settings))
-    if marked is not None:
-        _require_same(marked, begun, data)
+    begun = Mark(source.name, manifest.taken_at)
+    mark_in(data, begun)  # before the long look at the backup
     check_backup(source, show("checking"), passphrase)
-    if marked is None:
-        _write_mark(data, replace(begun, place=""))
-    database = Database(settings.database_url)
-    backend = ARCHIVE_BACKENDS[settings.archive.backend](settings)
-    try:
-        if marked is None or marked.place != begun.place:
-            _require_empty(database, backend)
-            _write_mark(data, begun)
-        _restore_objects(source, manifest, backend, show("objects"))
-        _restore_rows(database, source, manifest, show("rows"))
-        schema.upgrade(database)
+    with alone(data):
+        marked = mark_in(data, begun)
+        if marked is None:
+            write_mark(data, begun)
+        seen_empty = marked is not None and marked.place == place_of(settings)
         files = protected.unpack((source.folder / PROTECTED).read_bytes(), passphrase)
-        protected.write(files, data)
-        tiered = isinstance(backend, TieredBackend)
-        sessions = _forget_what_passed(database, source, tiered=tiered)
-    finally:
-        backend.close()
-        database.dispose()
-    (data / MARKER).unlink()
-    sync_directory(data)
+        sessions = _bring_back(source, settings, show, files, seen_empty=seen_empty)
+        remove_mark(data)
     return Restored(source.name, manifest, sessions)
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """What the file in the data folder says: which backup, taken when, goes where.
-
-    `place` is empty until the database and the archive there were seen to be empty.
-    """
-
-    source: str
-    taken_at: str
-    place: str
-
-
-def _marked(data: Path) -> _Mark | None:
-    """Return what an earlier restore has begun; None for an empty folder.
-
-    Raises:
-        BackupError: `data` holds something else.
-    """
-    marker = data / MARKER
-    if not marker.is_file():
-        held = {path.name for path in data.iterdir()} if data.is_dir() else set()
-        if held - {_DRAFT}:
-            raise BackupError(f"{data} is not empty: restore to a new folder")
-        return None
+def _bring_back(
+    source: Source,
+    settings: Settings,
+    show: Callable[[str], Progress],
+    files: dict[PurePosixPath, bytes],
+    *,
+    seen_empty: bool,
+) -> int:
+    """Restore what a marked folder lacks; return how many sessions have ended."""
+    data, manifest = settings.hub.data_dir, source.manifest()
+    database = Database(settings.database_url)
+    backend = ARCHIVE_BACKENDS[settings.archive.backend](settings)
     try:
-        return _Mark(**json.loads(marker.read_bytes()))
-    except (TypeError, ValueError):  # an earlier version's: nothing is known of it
-        return _Mark("", "", "")
-
-
-def _require_same(marked: _Mark, begun: _Mark, data: Path) -> None:
-    """Refuse to go on with another backup than the one that was begun.
-
-    Raises:
-        BackupError: it is another.
-    """
-    if marked.place and (marked.source, marked.taken_at) != (begun.source, begun.taken_at):
-        raise BackupError(
-            f"{data} is half restored from {marked.source} of {marked.taken_at}; name that one, or "
-            "empty it"
-        )
-
-
-def _write_mark(data: Path, mark: _Mark) -> None:
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = data / _DRAFT
-    draft.write_text(json.dumps(asdict(mark)), "utf-8")
-    flush_file(draft)
-    draft.rename(data / MARKER)
-    sync_directory(data)
-
-
-def _place(settings: Settings) -> str:
-    """Return what tells databases and archives apart, without their passwords."""
-    bucket, folder = settings.s3, settings.archive_path.absolute()
-    wanted = [settings.database_url, settings.archive.backend, str(folder), settings.orthanc.url]
-    wanted += [bucket.endpoint, bucket.bucket, bucket.prefix]
-    return hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+        if not seen_empty:
+            _require_empty(database, backend)
+            write_mark(data, Mark(source.name, manifest.taken_at, place_of(settings)))
+        _restore_objects(source, manifest, backend, show("objects"))
+        _restore_rows(database, source, manifest, show("rows"))
+        schema.upgrade(database)
+        protected.write(files, data)
+        tiered = isinstance(backend, TieredBackend)
+        return _forget_what_passed(database, source, tiered=tiered)
+    finally:
+        backend.close()
+        database.dispose()
 
 
 def _require_known(manifest: Manifest) -> None:

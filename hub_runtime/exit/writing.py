@@ -66,14 +66,18 @@ def export_everything(
     gone or cannot be read.
 
     Raises:
-        BackupError: the folder holds something else, or another export is under way.
+        BackupError: the folder holds something else, another export is under way, or something
+            that was acknowledged is not in the archive yet.
         OSError: it cannot be written.
     """
     folder = target.absolute()
     _require_own(folder)
     with BackupFolder(folder).alone():
         (folder / "manifest.json").unlink(missing_ok=True)
-        hub.archive.settled()
+        if not hub.archive.settled():
+            raise BackupError(
+                "what was acknowledged last waits for the archive: eirhub doctor, then export again"
+            )
         begun = begin_manifest(hub, encrypted=bool(passphrase))
         (folder / "rows").mkdir(mode=0o700, exist_ok=True)
         (folder / PROTECTED).write_bytes(protected.pack(hub.settings, passphrase))

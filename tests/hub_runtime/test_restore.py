@@ -115,6 +115,23 @@ def interrupted(label: str) -> Callable[[int, int], None]:
     return progress
 
 
+def test_two_restores_at_once_are_one_too_many(taken: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def second(label: str) -> Callable[[int, int], None]:
+        def progress(_done: int, _total: int) -> None:
+            if label == "rows" and not told:
+                told.append(label)
+                with pytest.raises(BackupError, match="another restore"):
+                    bring_back(taken, at(tmp_path / "new"))
+
+        return progress
+
+    restore(BackupFolder(taken).generation(), at(tmp_path / "new"), second)
+    assert told
+    assert whole(tmp_path / "new")
+
+
 def test_an_export_that_was_made_again_meanwhile_is_another_one(hub: Hub, tmp_path: Path) -> None:
     export_everything(hub, tmp_path / "out", quiet)
     with pytest.raises(KeyboardInterrupt):
@@ -228,10 +245,7 @@ def test_the_kill_test_sees_half_a_hub(
 ) -> None:
     """The control: where nothing says that a restore is under way, a kill leaves half a hub."""
 
-    def unmarked(data: Path, _mark: object) -> None:
-        data.mkdir(exist_ok=True)
-
-    monkeypatch.setattr(restoring, "_write_mark", unmarked)
+    monkeypatch.setattr(restoring, "write_mark", lambda _data, _mark: None)
     with pytest.raises(SystemExit):
         _killed(taken, tmp_path, stride=29)
 
