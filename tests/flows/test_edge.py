@@ -123,7 +123,8 @@ FAULTS: tuple[tuple[str, Fault], ...] = (
 )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long  # its short form, fault by fault: tests/edge_gateway/test_bad_line.py
+@pytest.mark.timeout(900)
 def test_a_bad_line_delays_and_changes_nothing(region: EdgeRegion, tmp_path: Path) -> None:
     region.start_hub()
     with ChaosProxy(("127.0.0.1", region.hub_port)) as proxy:

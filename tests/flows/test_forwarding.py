@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import imagecodecs
+import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
@@ -191,6 +192,7 @@ def test_pushed_once_it_is_everywhere_as_the_rules_say(tmp_path: Path) -> None:
     assert not arrived
 
 
+@pytest.mark.long  # its short form, step by step: tests/dicom_router/forwarding/test_killed.py
 def test_a_hub_that_is_killed_after_the_push_forwards_at_the_next_start(tmp_path: Path) -> None:
     with storescp(tmp_path / "got") as scp:
         destinations = (

@@ -271,7 +271,7 @@ def test_a_byte_changed_in_the_pixels_shows_when_the_instance_comes_again(trial:
     assert sorted(answered.values()) == [0] * (INSTANCES - 1) + [CONFLICT]
 
 
-@pytest.mark.parametrize("years", ["+1y", "-1y"])
+@pytest.mark.parametrize("years", [pytest.param("+1y", marks=pytest.mark.long), "-1y"])
 def test_a_clock_a_year_off_loses_nothing_and_delays_nothing(
     trial: Trial, tmp_path: Path, years: str
 ) -> None:

@@ -15,13 +15,15 @@ from tests.support.waiting import eventually
 
 ROOT = "1.2.826.0.1.3680043.10.1603.9"
 _PIECE = bytes(100_000)
+# Their short form is tests/flows/test_receive_memory.py.
+pytestmark = pytest.mark.long
 MANY = [
     pytest.param(2_000, id="2000"),
-    pytest.param(250_000, id="250000", marks=(pytest.mark.long, pytest.mark.timeout(7200))),
+    pytest.param(250_000, id="250000", marks=pytest.mark.timeout(7200)),
 ]
 LARGE = [
     pytest.param(256, id="256 MB"),
-    pytest.param(2047, id="2 GB", marks=(pytest.mark.long, pytest.mark.timeout(1800))),
+    pytest.param(2047, id="2 GB", marks=pytest.mark.timeout(1800)),
 ]
 
 
