@@ -61,18 +61,15 @@ class ReadyThumbnails:
         if not is_large(instance):
             return None
         try:
-            with self._backend.open(self.key(instance)) as file:
+            with self._backend.open(self._key(instance)) as file:
                 kept = file.read()
         except NotFoundError:
             return None
         return _unpacked(kept)
 
-    def key(self, instance: InstanceRecord) -> str:
-        """Return where the thumbnail of an instance is kept, if there is one."""
-        how = json.dumps(asdict(self._job_of(instance)), sort_keys=True)
-        made_of = f"{instance.dataset_sha256} {how} {self._renderer_version}"
-        named = hashlib.sha256(made_of.encode()).hexdigest()
-        return f"thumbnails/{named[:2]}/{named}"
+    def keys(self, instance: InstanceRecord) -> list[str]:
+        """Return where thumbnails of an instance are kept, those of earlier renderers too."""
+        return list(self._backend.keys(_folder(instance))) if is_large(instance) else []
 
     def make(self, study_instance_uid: str) -> None:
         """Make what is not there yet; what cannot be drawn is passed over.
@@ -88,7 +85,7 @@ class ReadyThumbnails:
                 except (UnrenderableInstanceError, FrameNotFoundError) as error:
                     _log.info("no thumbnail", extra={"error": type(error).__qualname__})
                     continue
-                self._keep(self.key(instance), _packed(picture))
+                self._keep(self._key(instance), _packed(picture))
 
     def _completed(self, event: Event) -> None:
         if isinstance(event, StudyCompleted):
@@ -101,6 +98,16 @@ class ReadyThumbnails:
             pending.publish(key)
         finally:
             pending.discard()
+
+    def _key(self, instance: InstanceRecord) -> str:
+        how = json.dumps(asdict(self._job_of(instance)), sort_keys=True)
+        made = hashlib.sha256(f"{how} {self._renderer_version}".encode()).hexdigest()
+        return f"{_folder(instance)}/{made[:32]}"
+
+
+def _folder(instance: InstanceRecord) -> str:
+    digest = instance.dataset_sha256
+    return f"thumbnails/{digest[:2]}/{digest}"
 
 
 def is_large(instance: InstanceRecord) -> bool:

@@ -355,9 +355,9 @@ class EirService:
                 self._remembered.popitem(last=False)
         return picture
 
-    def made_of(self, instance: InstanceRecord) -> tuple[str, str]:
-        """Return where a thumbnail and a movie of the instance are kept, if there are any."""
-        return self._ready.key(instance), self._movies.key(instance)
+    def made_of(self, instance: InstanceRecord) -> list[str]:
+        """Return where thumbnails and a movie of the instance are kept, if there are any."""
+        return [*self._ready.keys(instance), self._movies.key(instance)]
 
     def _thumbnail_job(self, instance: InstanceRecord) -> PictureJob:
         style = self._recipes.get(CLINICAL).thumbnail or Thumbnail()

@@ -59,6 +59,9 @@ def test_one_of_another_renderer_is_not_found(hub: Hub) -> None:
     drawing = (service._thumbnail_job, service._drawn_thumbnail)
     other = ReadyThumbnails(hub.backend, hub.parts.index, *drawing, "eir-2/numpy-1")
     assert other.find(record) is None
+    other.make(STUDY)
+    assert sorted(other.keys(record)) == kept(hub)
+    assert len(kept(hub)) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"no json\n\n", b"{}\n" + b"0" * 64 + b"\nxx"])

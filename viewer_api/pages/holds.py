@@ -11,6 +11,7 @@ from access_control.errors import InvalidHoldError
 from hub_kernel.errors import InvalidValueError, NotFoundError
 from viewer_api import hold_desk, identity_desk
 from viewer_api.pages.identity_words import decider_word
+from viewer_api.pages.language import site_name
 from viewer_api.pages.people import site_book
 from viewer_api.security import signed_in
 
@@ -81,7 +82,7 @@ def _page(person: Person, *, failed: bool = False) -> str:
     return render_template(
         "person_holds.html",
         person=person,
-        site_names=[site.name for site in site_book().knowing(person.identifiers)],
+        site_names=[site_name(site) for site in site_book().knowing(person.identifiers)],
         studies=studies,
         standing=[one for one in lines if one.hold.lifted_at is None],
         lifted=[one for one in lines if one.hold.lifted_at is not None],
