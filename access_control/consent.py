@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import bindparam, exists, select, tuple_
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from access_control.errors import InvalidConsentError
@@ -23,6 +23,7 @@ from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.events import ConsentRecorded, new_event
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.pairs import bound, is_any_bound
 
 EVERYONE = "all"
 """Nobody may see anything of the person."""
@@ -215,7 +216,7 @@ def _statements(session: Session, keys: Collection[_Key]) -> list[tuple[_Key, Co
     found: list[tuple[_Key, ConsentEntry]] = []
     wanted = sorted(keys)
     for start in range(0, len(wanted), _VALUES_PER_QUERY):
-        asked = {"keys": wanted[start : start + _VALUES_PER_QUERY]}
+        asked = bound("keys", wanted[start : start + _VALUES_PER_QUERY])
         rows = session.connection().execute(_SAID, asked)
         found.extend(((row.value, row.issuer_oid), _entry(row)) for row in rows)
     return found
@@ -226,7 +227,7 @@ _ENTRIES, _COVERED = ConsentEntryRow.__table__, ConsentIdentifierRow.__table__
 _SAID = (
     select(_COVERED.c.value, _COVERED.c.issuer_oid, _ENTRIES)
     .join_from(_COVERED, _ENTRIES, _ENTRIES.c.entry_id == _COVERED.c.entry_id)
-    .where(tuple_(_COVERED.c.value, _COVERED.c.issuer_oid).in_(bindparam("keys", expanding=True)))
+    .where(is_any_bound(_COVERED.c.value, _COVERED.c.issuer_oid, "keys"))
     .order_by(_ENTRIES.c.entry_id)
 )
 

@@ -182,7 +182,7 @@ def _find_series(session: Session, query: IndexQuery, conditions: Conditions) ->
         *_in_matching_study(query, conditions), VISIBLE_SERIES, *conditions.series
     )
     if conditions.instance:
-        wanted = wanted.where(_holds_instance(conditions))
+        wanted = wanted.where(_holds_instance(query, conditions))
     order = (STUDY.c.id.desc(), *_SERIES_ORDER)
     rows, truncated = _page(session, query, wanted.order_by(*order))
     studies = _studies(session, [row.study_instance_uid for row in rows])
@@ -227,12 +227,13 @@ def _study_conditions(query: IndexQuery, conditions: Conditions) -> list[Conditi
     """Conditions on studies; keys of lower levels ask whether any row below matches them all."""
     found = [*scope_of(query), *conditions.study]
     if conditions.series or conditions.instance:
-        below = select(SERIES.c.id).where(
-            SERIES.c.study_row_id == STUDY.c.id, VISIBLE_SERIES, *conditions.series
-        )
+        below = select(SERIES.c.study_row_id).where(VISIBLE_SERIES, *conditions.series)
         if conditions.instance:
-            below = below.where(_holds_instance(conditions))
-        found.append(exists(below))
+            below = below.where(_holds_instance(query, conditions))
+        if _names(query, "SeriesInstanceUID", "SOPInstanceUID"):
+            found.append(STUDY.c.id.in_(below))
+        else:
+            found.append(exists(below.where(SERIES.c.study_row_id == STUDY.c.id)))
     return found
 
 
@@ -253,12 +254,20 @@ def _in_matching_study(query: IndexQuery, conditions: Conditions) -> list[Condit
     return [STUDY.c.id.in_(matching)]
 
 
-def _holds_instance(conditions: Conditions) -> Condition:
-    return exists(
-        select(INSTANCE.c.id).where(
-            INSTANCE.c.series_row_id == SERIES.c.id, VISIBLE_INSTANCE, *conditions.instance
-        )
-    )
+def _holds_instance(query: IndexQuery, conditions: Conditions) -> Condition:
+    inside = select(INSTANCE.c.series_row_id).where(VISIBLE_INSTANCE, *conditions.instance)
+    if _names(query, "SOPInstanceUID"):
+        return SERIES.c.id.in_(inside)
+    return exists(inside.where(INSTANCE.c.series_row_id == SERIES.c.id))
+
+
+def _names(query: IndexQuery, *keywords: str) -> bool:
+    """Tell whether the query names what it wants below by a UID: that is where to begin then.
+
+    Of any other key (a modality, a SOP class) half the archive may be; that is looked at study by
+    study.
+    """
+    return any(query.matches.get(keyword, "").strip() not in {"", "*"} for keyword in keywords)
 
 
 def _page(session: Session, query: IndexQuery, wanted: Any) -> tuple[Sequence[Row[Any]], bool]:

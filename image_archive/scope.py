@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, false, tuple_
+from sqlalchemy import ColumnElement, false
 
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.pairs import is_any_of
 from image_archive.query import IndexQuery
 from image_archive.tables import INSTANCE, SERIES, STUDY
 
@@ -37,7 +38,7 @@ def of_patients(identifiers: Iterable[PatientIdentifier]) -> ColumnElement[bool]
     pairs = [(identifier.value, identifier.issuer.oid) for identifier in identifiers]
     if not pairs:
         return false()
-    return tuple_(STUDY.c.patient_id, STUDY.c.issuer_oid).in_(pairs)
+    return is_any_of(STUDY.c.patient_id, STUDY.c.issuer_oid, pairs)
 
 
 def batches(values: Iterable[T], size: int = VALUES_PER_QUERY) -> Iterator[list[T]]:

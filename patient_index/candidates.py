@@ -16,12 +16,12 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    tuple_,
     union_all,
 )
 from sqlalchemy.orm import Session, aliased
 
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from hub_kernel.pairs import bound, is_any_bound
 from patient_index import queries
 from patient_index.identifier_checks import Worth, check_identifier
 from patient_index.matcher import Known, Matcher
@@ -66,9 +66,9 @@ def holders_stated(session: Session, statement: Statement, global_id: str, today
     """Return other persons whom the statement's identifiers name; one query."""
     claims = [one for one in statement.claims if _usable(one, today)]
     given = {
-        "own": _pairs(statement.own),
-        "claims": _pairs(one.identifier for one in claims),
-        "cards": _pairs(one.identifier for one in claims if one.kind not in _NO_CARDS),
+        **bound("own", _pairs(statement.own)),
+        **bound("claims", _pairs(one.identifier for one in claims)),
+        **bound("cards", _pairs(one.identifier for one in claims if one.kind not in _NO_CARDS)),
         "global_id": global_id,
     }
     stated = Stated()
@@ -182,7 +182,7 @@ def _stated_query() -> Select[str, int, str]:
     def any_of(
         table: type[KnownIdentifier] | type[ClaimedIdentifier], name: str
     ) -> ColumnElement[bool]:
-        return tuple_(table.value, table.issuer_oid).in_(bindparam(name, expanding=True))
+        return is_any_bound(table.value, table.issuer_oid, name)
 
     found = union_all(
         select(literal(_EXPLICIT).label("how"), ClaimedIdentifier.identifier_id).where(

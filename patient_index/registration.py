@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from sqlalchemy import Select, Table, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import Select, Table, and_, bindparam, func, or_, select
 from sqlalchemy.sql.expression import ColumnElement
 
 from hub_kernel.database import Base
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.pairs import bound, is_any_bound
 from hub_kernel.person_names import PersonName, name_keys
 from patient_index import candidates
 from patient_index.link_log import FIRST_SEEN, LinkWriter
@@ -102,7 +103,7 @@ class Registrar:
         return Newcomer(0, "", statement, record=record, keys=self._matcher.keys(record))
 
     def _known(self, identifiers: Sequence[PatientIdentifier]) -> dict[tuple[str, str], _Holder]:
-        rows = self._session.execute(_known_query(), {"pairs": list(map(_key, identifiers))})
+        rows = self._session.execute(_known_query(), bound("pairs", list(map(_key, identifiers))))
         return {(value, oid): _Holder(one, global_id) for value, oid, one, global_id in rows}
 
     def _add_identifiers(
@@ -247,11 +248,7 @@ def _known_query() -> Select[str, str, int, str]:
             LinkLog.global_id,
         )
         .join(LinkLog, LinkLog.identifier_id == KnownIdentifier.id)
-        .where(
-            tuple_(KnownIdentifier.value, KnownIdentifier.issuer_oid).in_(
-                bindparam("pairs", expanding=True)
-            )
-        )
+        .where(is_any_bound(KnownIdentifier.value, KnownIdentifier.issuer_oid, "pairs"))
         .order_by(LinkLog.position)
     )
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from hub_kernel.database import Database
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.pairs import is_any_of
 from patient_index import queries
 from patient_index.tables import KnownIdentifier
 
@@ -58,7 +59,7 @@ def _relatives(session: Session, keys: list[_Key]) -> dict[_Key, list[PatientIde
             .join(theirs, theirs.c.global_id == its.c.global_id)
             .join(KnownIdentifier, KnownIdentifier.id == theirs.c.identifier_id)
             .where(
-                tuple_(asked.value, asked.issuer_oid).in_(keys[start : start + _VALUES_PER_QUERY])
+                is_any_of(asked.value, asked.issuer_oid, keys[start : start + _VALUES_PER_QUERY])
             )
         )
         for value, oid, row in rows:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from access_control.model import Action, Purpose, Resource
 from hub_kernel.errors import InvalidValueError
+from hub_kernel.pairs import is_any_of
 from patient_index import desk, queries, reviewing
 from patient_index.model import Decided
 from patient_index.tables import KnownIdentifier
@@ -252,8 +253,10 @@ def _holders(
         select(KnownIdentifier, links.c.global_id)
         .join(links, links.c.identifier_id == KnownIdentifier.id)
         .where(
-            tuple_(KnownIdentifier.value, KnownIdentifier.issuer_oid).in_(
-                [(one.value, one.issuer.oid) for one in identifiers]
+            is_any_of(
+                KnownIdentifier.value,
+                KnownIdentifier.issuer_oid,
+                [(one.value, one.issuer.oid) for one in identifiers],
             )
         )
     )

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import BindParameter, Select, bindparam, exists, select, tuple_
+from sqlalchemy import BindParameter, Select, bindparam, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from hub_kernel.database import Database
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.pairs import is_any_of
 from patient_index import queries
 from patient_index.link_log import MERGE
 from patient_index.registration import MOTHER
@@ -85,8 +86,10 @@ def _naming(session: Session, mothers: set[tuple[str, str]]) -> tuple[str, ...]:
             .join(PersonRelation, PersonRelation.identifier_id == links.c.identifier_id)
             .where(
                 PersonRelation.relation == MOTHER,
-                tuple_(PersonRelation.value, PersonRelation.issuer_oid).in_(
-                    ordered[start : start + _AT_ONCE]
+                is_any_of(
+                    PersonRelation.value,
+                    PersonRelation.issuer_oid,
+                    ordered[start : start + _AT_ONCE],
                 ),
             )
         )

@@ -1,12 +1,14 @@
 """Every key that people search by is found through an index, whatever the planner has been told."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
 from hub_kernel.database import Database
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from image_archive.counting import patient_counts
 from image_archive.index import ArchiveIndex
 from image_archive.query import IndexQuery, Level
 
@@ -25,6 +27,9 @@ SEARCHED_BY = {
     "components": {"PatientName": "Wang^Xiao*"},
     "groups": {"PatientName": "Wang^XiaoDong=王^小东"},
     "study UID": {"StudyInstanceUID": "1.2\\1.3"},
+    "series UID": {"SeriesInstanceUID": "1.2\\1.3"},
+    "instance UID": {"SOPInstanceUID": "1.2\\1.3"},
+    "instance of a modality": {"SOPInstanceUID": "1.2", "Modality": "CT"},
     "name and day": {"PatientName": "wxd", "StudyDate": "20260101-20260201"},
 }
 _TABLES = ("study", "series", "instance")
@@ -59,13 +64,18 @@ def database(
 
 def plans(database: Database, query: IndexQuery) -> list[str]:
     """What the database would do for each statement of a query, step by step."""
+    return plans_of(database, lambda: ArchiveIndex(database).find(query))
+
+
+def plans_of(database: Database, ask: Callable[[], object]) -> list[str]:
+    """What the database would do for each statement of `ask`, step by step."""
     asked: list[tuple[str, object]] = []
 
     def note(*given: object) -> None:
         asked.append((str(given[2]), given[3]))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    ArchiveIndex(database).find(query)
+    ask()
     event.remove(database.engine, "before_cursor_execute", note)
     with database.engine.connect() as connection:
         return [
@@ -103,6 +113,19 @@ def test_a_list_of_everything_begins_with_as_many_studies_as_it_needs(
 ) -> None:
     steps = plans(database, IndexQuery(level, limit=1000))
     assert read_whole(steps) == ["SCAN study"], "\n".join(steps)
+
+
+def test_a_person_of_several_identifiers_is_found_without_reading_a_table_whole(
+    database: Database,
+) -> None:
+    issuer = AssigningAuthority("QINGSHAN", "1.2.3")
+    several = [PatientIdentifier(str(number), issuer) for number in range(3)]
+    steps = plans_of(database, lambda: ArchiveIndex(database).studies_of(several))
+    with database.read() as session:
+        everybody = IndexQuery(Level.PATIENT)
+        steps += plans_of(database, lambda: patient_counts(session, everybody, several))
+    assert len(steps) > 1
+    assert not read_whole(steps), "\n".join(steps)
 
 
 def test_the_search_for_such_steps_finds_one(database: Database) -> None:

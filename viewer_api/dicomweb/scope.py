@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
+from hub_kernel.pairs import is_any_of
 from patient_index.queries import current_links
 from patient_index.tables import KnownIdentifier
 
@@ -129,7 +130,7 @@ def _known_at(
         .join(links, links.c.identifier_id == KnownIdentifier.id)
         .join(same_person, same_person.c.global_id == links.c.global_id)
         .where(
-            tuple_(KnownIdentifier.value, KnownIdentifier.issuer_oid).in_(patients),
+            is_any_of(KnownIdentifier.value, KnownIdentifier.issuer_oid, tuple(patients)),
             same_person.c.identifier_id.in_(own),
         )
         .distinct()

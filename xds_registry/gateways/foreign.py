@@ -9,11 +9,12 @@ as everywhere the whole region's alone.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
+from hub_kernel.pairs import is_any_of
 from xds_registry.gate import Gate
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.tables_gateways import ForeignObjectRow
@@ -75,10 +76,13 @@ def _fits(one: ForeignObject) -> bool:
 def _known(session: Session, addresses: Iterable[Address]) -> dict[Address, str]:
     wanted = list(addresses)
     found: dict[Address, str] = {}
-    key = tuple_(ForeignObjectRow.home_community_id, ForeignObjectRow.unique_id)
+    home, unique_id = ForeignObjectRow.home_community_id, ForeignObjectRow.unique_id
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
-        rows = session.scalars(select(ForeignObjectRow).where(key.in_(batch)))
+        # Communities are few and have many objects each, so the objects are asked for too.
+        named = unique_id.in_({one for _, one in batch})
+        asked = select(ForeignObjectRow).where(is_any_of(home, unique_id, batch), named)
+        rows = session.scalars(asked)
         found |= {(row.home_community_id, row.unique_id): row.linked_identifier for row in rows}
     return found
 
