@@ -14,6 +14,7 @@ from hub_kernel.config_files import shipped_config
 from hub_kernel.errors import HubError
 from hub_kernel.settings import Settings
 from hub_kernel.settings_files import load_settings
+from hub_runtime.data_folder import refuse_foreign_folder
 
 Command = Callable[..., Any]
 
@@ -43,6 +44,7 @@ def with_settings(command: Command) -> Command:
         **kw: Any,
     ) -> Any:
         settings = read_settings(files, data, overrides)
+        refuse_foreign_folder(settings.hub.data_dir)
         return command(settings, *args, **kw)
 
     return run
