@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from access_control.consent import PersonIdentifiers
@@ -20,6 +20,7 @@ from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.named_locks import held_alone
+from hub_kernel.pairs import is_any_of
 
 LONGEST_REASON = 400
 _VALUES_PER_QUERY = 400
@@ -136,7 +137,7 @@ class LegalHolds:
         """Return every hold that was ever placed on the person or on a study of theirs."""
         keys = sorted({_key(one) for one in self._people.of_person(global_id)})
         covering = select(LegalHoldIdentifierRow.hold_id).where(
-            tuple_(LegalHoldIdentifierRow.value, LegalHoldIdentifierRow.issuer_oid).in_(keys)
+            is_any_of(LegalHoldIdentifierRow.value, LegalHoldIdentifierRow.issuer_oid, keys)
         )
         with self._database.read() as session:
             return _holds(session, LegalHoldRow.hold_id.in_(covering))
@@ -193,12 +194,12 @@ def _covered(
     )
     if of_person_only:
         wanted = wanted.where(LegalHoldRow.study_instance_uid == "")
-    covering = tuple_(LegalHoldIdentifierRow.value, LegalHoldIdentifierRow.issuer_oid)
-    return any(
-        session.scalar(wanted.where(covering.in_(keys[start : start + _VALUES_PER_QUERY])).limit(1))
-        is not None
+    value, issuer_oid = LegalHoldIdentifierRow.value, LegalHoldIdentifierRow.issuer_oid
+    batches = (
+        is_any_of(value, issuer_oid, keys[start : start + _VALUES_PER_QUERY])
         for start in range(0, len(keys), _VALUES_PER_QUERY)
     )
+    return any(session.scalar(wanted.where(some).limit(1)) is not None for some in batches)
 
 
 def _holds(session: Session, where: ColumnElement[bool]) -> tuple[LegalHold, ...]:

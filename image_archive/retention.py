@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from hub_kernel.pairs import is_any_of
 from image_archive.errors import ClockDoubtedError
 from image_archive.model import StudyState
 from image_archive.tables import INSTANCE, SERIES, STUDY
@@ -176,8 +177,8 @@ class Retention:
                     func.max(STUDY.c.last_received_at).label("received"),
                 )
                 .where(
-                    tuple_(STUDY.c.patient_id, STUDY.c.issuer_oid).in_(
-                        keys[start : start + _PER_PAGE]
+                    is_any_of(
+                        STUDY.c.patient_id, STUDY.c.issuer_oid, keys[start : start + _PER_PAGE]
                     )
                 )
                 .group_by(STUDY.c.patient_id, STUDY.c.issuer_oid)
