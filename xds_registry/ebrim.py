@@ -327,8 +327,9 @@ class _Children:
 
     def code(self, scheme: str, code: Code) -> None:
         before, after = _classified(scheme, code.code, code.scheme, code.display)
-        self.written.append(
-            f'<rim:Classification id="{self._next_id()}{before}{self._owner}{after}'
+        self.written.append(  # the most frequent by far: one call less for each
+            f'<rim:Classification id="{self._owner}.{len(self.written) + 1}{before}'
+            f"{self._owner}{after}"
         )
 
     def node(self, node: str) -> None:

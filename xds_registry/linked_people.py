@@ -74,6 +74,7 @@ class LinkedPeople:
         self._named: dict[str, str | None] = {}
         self._person_of: dict[str, str | None] = {}
         self._known: dict[str, Known] = {}
+        self._cxs: dict[str, str] = {}
 
     def global_id_of(self, cx: str) -> str | None:
         """Return the person whom the affinity domain's identifier `cx` names today, or None.
@@ -183,4 +184,6 @@ class LinkedPeople:
         return None if person is None or self._links.is_merged_away(identifier) else person
 
     def _cx(self, global_id: str) -> str:
-        return self._links.global_identifier(global_id).cx
+        if global_id not in self._cxs:
+            self._cxs[global_id] = self._links.global_identifier(global_id).cx
+        return self._cxs[global_id]

@@ -171,8 +171,8 @@ class DocumentEntry:
             MetadataValueError: a time is not a DTM.
         """
         for time in (self.creation_time, self.service_start_time, self.service_stop_time):
-            if time:
-                dtm_start(time)
+            if time and not _DTM.fullmatch(time):
+                raise _no_dtm()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,5 +273,9 @@ def dtm_start(text: str) -> str:
         MetadataValueError: `text` is not a DTM.
     """
     if not _DTM.fullmatch(text):
-        raise MetadataValueError("time", "YYYY[MM[DD[hh[mm[ss]]]]], digits only, in UTC")
+        raise _no_dtm()
     return text + _EARLIEST[len(text) :]
+
+
+def _no_dtm() -> MetadataValueError:
+    return MetadataValueError("time", "YYYY[MM[DD[hh[mm[ss]]]]], digits only, in UTC")

@@ -88,6 +88,7 @@ def answer(
         asking = Asking(viewpoint.session, viewpoint.people, viewpoint.gate, parameters)
         found = _visible(asking, run(asking))
         if return_type == "LeafClass":
+            found = _named(asking, found)
             _refuse_excess(asking, found, single_patient=single_patient)
     except XdsRefusalError as refusal:
         payload = registry_response(v.RESPONSE_FAILURE, [refusal], RESPONSE_TAG)
@@ -125,13 +126,10 @@ def _slots(query: etree._Element) -> list[tuple[str, list[str]]]:
 
 
 def _visible(asking: Asking, found: Iterable[RegistryObject]) -> list[RegistryObject]:
-    """Drop what the gate holds back, and associations of which it holds back an end.
-
-    Every person in the answer is named as the affinity domain names them today.
-    """
+    """Drop what the gate holds back, and associations of which it holds back an end."""
     owned = {item.entry_uuid: item for item in found if not isinstance(item, XdsAssociation)}
     associations = [item for item in found if isinstance(item, XdsAssociation)]
-    seen = [_current(asking, item) for item in owned.values() if asking.gate.sees(item)]
+    seen = [item for item in owned.values() if asking.gate.sees(item)]
     if not associations:
         return list(seen)
     hidden = _hidden(asking, associations, owned)
@@ -150,6 +148,11 @@ def _refuse_excess(
     if len(owners) > 1:
         raise XdsRefusalError(ErrorCode.RESULT_NOT_SINGLE_PATIENT)
     refuse_too_many(found)
+
+
+def _named(asking: Asking, found: Iterable[RegistryObject]) -> list[RegistryObject]:
+    """Name every person as the affinity domain names them today."""
+    return [item if isinstance(item, XdsAssociation) else _current(asking, item) for item in found]
 
 
 def _current(asking: Asking, item: Owned) -> Owned:

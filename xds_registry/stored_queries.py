@@ -191,7 +191,7 @@ def document_filter(
     tests = [
         DOCUMENT_FILTERS[name](parameters, name) for name in parameters.groups if name in names
     ]
-    return lambda entry: all(test(entry) for test in tests)
+    return (lambda entry: all(test(entry) for test in tests)) if tests else lambda _entry: True
 
 
 def submission_set_filter(parameters: Parameters) -> Callable[[SubmissionSet], bool]:
