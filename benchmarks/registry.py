@@ -5,10 +5,10 @@ python -m benchmarks.registry [--entries 20000] [--database sqlite|postgresql] [
 
 Goals (part two of the identity and registry design): 200 ITI-42/s, 500 FindDocuments/s and a 95th
 percentile under 50 ms with 10 million document entries on PostgreSQL, on a machine of two cores; 1
-million on SQLite. Each process calls the WSGI application as a web server would: SOAP parsed,
-person resolved, access decided, rows read, XML written, audit record committed; its threads share
-flushes as the server's do. A person has twenty documents. PostgreSQL runs as a private cluster in a
-temporary folder, durable as in production. 10 million entries need some 50 GB of disk.
+million on SQLite. Each process calls the WSGI application as a web server would: token proved, SOAP
+parsed, person resolved, access decided, rows read, XML written, audit record committed; its threads
+share flushes as the server's do. A person has twenty documents. PostgreSQL runs as a private
+cluster in a temporary folder, durable as in production. 10 million entries need some 50 GB of disk.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -29,8 +30,9 @@ from lxml import etree
 
 from access_control.audit import AuditTrail
 from access_control.consent import Consents
-from access_control.model import Role, Subject, SubjectKind
+from access_control.model import Role
 from access_control.sites import SiteDirectory
+from access_control.tokens import MachineTokens
 from benchmarks.databases import CLUSTERS, add_database_options, prepare, working_folder
 from benchmarks.identity_load import fill as fill_persons
 from benchmarks.identity_population import resident
@@ -41,6 +43,7 @@ from hub_kernel.database import Database
 from hub_kernel.outbox import Outbox
 from hub_kernel.settings import IdentitySettings
 from hub_runtime import schema
+from hub_runtime.machine_authentication import by_credentials
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from patient_index.same_person import SamePerson
@@ -48,23 +51,15 @@ from patient_index.service import PatientIndex
 from xds_registry import vocabulary as v
 from xds_registry.affinity_domain import load_affinity_domain
 from xds_registry.ebrim import leaf_class
-from xds_registry.model import AssociationType, AvailabilityStatus, SubmissionSet, XdsAssociation
+from xds_registry.model import AssociationType, SubmissionSet, XdsAssociation
 from xds_registry.service import Registry, RegistryNames, RegistryParts
 from xds_registry.soap import build_envelope
 from xds_registry.transactions import iti18_registry_stored_query as iti18
 from xds_registry.transactions import iti42_register_document_set as iti42
 
 _PEOPLE_ASKED_ABOUT = 3_000
-_FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 GOALS = {"ITI-42": 200.0, "FindDocuments": 500.0}
 GOAL_P95_MS = 50.0
-_MACHINE = Subject(
-    SubjectKind.MACHINE,
-    "benchmark",
-    "benchmark",
-    frozenset({Role.RADIOLOGIST, Role.DOCUMENT_SOURCE}),
-    None,
-)
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,9 @@ class Station:
         clock = SystemClock()
         self._database = Database(load.url, outbox=Outbox(), clock=clock)
         self._patients = PatientIndex(self._database, clock, IdentitySettings())
-        sites = SiteDirectory(self._database, clock)
+        sites, tokens = SiteDirectory(self._database, clock), MachineTokens(self._database, clock)
+        roles, until = {Role.RADIOLOGIST, Role.DOCUMENT_SOURCE}, clock.now() + timedelta(days=1)
+        self._token = tokens.create(f"benchmark {uuid.uuid4()}", roles, None, until)
         parts = RegistryParts(
             self._database,
             FilesystemBackend(load.folder / "archive"),
@@ -106,7 +103,7 @@ class Station:
             self._patients,
             sites,
             AuditTrail(self._database, clock, b"k" * 32),
-            lambda _environ: _MACHINE,
+            by_credentials(tokens),
             lambda _person: frozenset(),
             Consents(self._database, clock, SamePerson(self._database)).refusals,
         )
@@ -127,6 +124,7 @@ class Station:
             "REQUEST_METHOD": "POST",
             "CONTENT_TYPE": "application/soap+xml; charset=UTF-8",
             "CONTENT_LENGTH": str(len(message)),
+            "HTTP_AUTHORIZATION": f"Bearer {self._token}",
             "wsgi.input": BytesIO(message),
             "REMOTE_ADDR": "127.0.0.1",
             "QUERY_STRING": "",
@@ -186,19 +184,7 @@ def register(load: Load) -> Measured:
 
 def find_documents_message(cx: str, return_type: str) -> bytes:
     """Return the SOAP message that asks for the current documents of the person `cx`."""
-    request = etree.Element(f"{{{v.QUERY}}}AdhocQueryRequest", nsmap={"q": v.QUERY, "rim": v.RIM})
-    option = etree.SubElement(request, f"{{{v.QUERY}}}ResponseOption")
-    option.set("returnComposedObjects", "true")
-    option.set("returnType", return_type)
-    query = etree.SubElement(request, f"{{{v.RIM}}}AdhocQuery", id=_FIND_DOCUMENTS)
-    for name, value in (
-        ("$XDSDocumentEntryPatientId", f"'{cx}'"),
-        ("$XDSDocumentEntryStatus", f"('{AvailabilityStatus.APPROVED}')"),
-    ):
-        slot = etree.SubElement(query, f"{{{v.RIM}}}Slot", name=name)
-        values = etree.SubElement(slot, f"{{{v.RIM}}}ValueList")
-        etree.SubElement(values, f"{{{v.RIM}}}Value").text = value
-    return build_envelope(request, iti18.ACTION, "")
+    return build_envelope(iti18.find_documents_request(cx, return_type), iti18.ACTION, "")
 
 
 def _submission(model: int, cx: str) -> bytes:

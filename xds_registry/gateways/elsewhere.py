@@ -22,7 +22,7 @@ from xds_registry.imaging_requests import (
     ImagingRequest,
     write_imaging_request,
 )
-from xds_registry.model import AvailabilityStatus, DocumentEntry
+from xds_registry.model import DocumentEntry
 from xds_registry.mtom import Attachment
 from xds_registry.transacting import Answer, Asked
 from xds_registry.transactions import iti18_registry_stored_query as iti18
@@ -32,7 +32,6 @@ from xds_registry.transactions import rad69_retrieve_imaging_document_set as rad
 CarryOut = Callable[[str, Asked], Answer]
 """Carries out the transaction of an action (`SoapEndpoint.carry_out`)."""
 
-_FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 _LARGEST_MANIFEST = 8 * 1024 * 1024
 _READABLE = (
     "1.2.840.10008.1.2.1",
@@ -104,7 +103,9 @@ class Elsewhere:
 
     def documents(self, patient_id: str, reader: Reader) -> FoundElsewhere:
         """Return the current documents of the patient, a CX, that the reader may see."""
-        answer = self._doors.query(iti18.ACTION, _asked(_query(patient_id), reader)).whole()
+        answer = self._doors.query(
+            iti18.ACTION, _asked(iti18.find_documents_request(patient_id), reader)
+        ).whole()
         listed = answer.payload.find(f"{{{v.RIM}}}RegistryObjectList")
         entries = () if listed is None else read_objects(listed).submission.entries
         theirs = [one for one in entries if one.home_community_id in self._names]
@@ -159,24 +160,6 @@ def _retrieved(answer: Answer) -> tuple[Attachment, ...]:
     if not answer.attachments:
         raise NothingRetrievedError("the other community gave nothing")
     return answer.attachments
-
-
-def _query(patient_id: str) -> etree._Element:
-    """Return FindDocuments for the current documents of a patient."""
-    request = etree.Element(iti18.REQUEST_TAG, nsmap={"query": v.QUERY, "rim": v.RIM})
-    option = etree.SubElement(request, f"{{{v.QUERY}}}ResponseOption")
-    option.set("returnComposedObjects", "true")
-    option.set("returnType", "LeafClass")
-    query = etree.SubElement(request, f"{{{v.RIM}}}AdhocQuery", id=_FIND_DOCUMENTS)
-    quoted = patient_id.replace("'", "''")
-    for name, value in (
-        ("$XDSDocumentEntryPatientId", f"'{quoted}'"),
-        ("$XDSDocumentEntryStatus", f"('{AvailabilityStatus.APPROVED}')"),
-    ):
-        slot = etree.SubElement(query, f"{{{v.RIM}}}Slot", name=name)
-        values = etree.SubElement(slot, f"{{{v.RIM}}}ValueList")
-        etree.SubElement(values, f"{{{v.RIM}}}Value").text = value
-    return request
 
 
 def _retrieval(document: DocumentAddress) -> etree._Element:

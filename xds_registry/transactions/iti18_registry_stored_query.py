@@ -11,6 +11,8 @@ from lxml import etree
 
 from xds_registry import query_find as find
 from xds_registry import query_get as get
+from xds_registry import vocabulary as v
+from xds_registry.model import AvailabilityStatus
 from xds_registry.query_answer import REQUEST_TAG, QueryAnswer, Run, Viewpoint, answer
 
 __all__ = [
@@ -19,14 +21,16 @@ __all__ = [
     "REQUEST_TAG",
     "STORED_QUERIES",
     "QueryAnswer",
+    "find_documents_request",
     "stored_query",
 ]
 
 ACTION = "urn:ihe:iti:2007:RegistryStoredQuery"
 ANSWER_ACTION = "urn:ihe:iti:2007:RegistryStoredQueryResponse"
 
+_FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 STORED_QUERIES: Mapping[str, Run] = {
-    "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d": find.find_documents,
+    _FIND_DOCUMENTS: find.find_documents,
     "urn:uuid:f26abbcb-ac74-4422-8a30-edb644bbc1a9": find.find_submission_sets,
     "urn:uuid:958f3006-baad-4929-a4de-ff1114824431": find.find_folders,
     "urn:uuid:10b545ea-725c-446d-9b95-8aeb444eddf3": find.get_all,
@@ -46,3 +50,21 @@ STORED_QUERIES: Mapping[str, Run] = {
 def stored_query(body: etree._Element, viewpoint: Viewpoint) -> QueryAnswer:
     """Answer an AdhocQueryRequest; what is refused comes back as a Failure response."""
     return answer(body, STORED_QUERIES, viewpoint, single_patient=True)
+
+
+def find_documents_request(patient_id: str, return_type: str = "LeafClass") -> etree._Element:
+    """Return the AdhocQueryRequest that asks for a patient's current documents (3.18.4.1.2)."""
+    request = etree.Element(REQUEST_TAG, nsmap={"query": v.QUERY, "rim": v.RIM})
+    option = etree.SubElement(request, f"{{{v.QUERY}}}ResponseOption")
+    option.set("returnComposedObjects", "true")
+    option.set("returnType", return_type)
+    query = etree.SubElement(request, f"{{{v.RIM}}}AdhocQuery", id=_FIND_DOCUMENTS)
+    quoted = patient_id.replace("'", "''")
+    for name, value in (
+        ("$XDSDocumentEntryPatientId", f"'{quoted}'"),
+        ("$XDSDocumentEntryStatus", f"('{AvailabilityStatus.APPROVED}')"),
+    ):
+        slot = etree.SubElement(query, f"{{{v.RIM}}}Slot", name=name)
+        values = etree.SubElement(slot, f"{{{v.RIM}}}ValueList")
+        etree.SubElement(values, f"{{{v.RIM}}}Value").text = value
+    return request
