@@ -4,9 +4,10 @@ python -m benchmarks.rendering [--slices 1000] [--runs 3] [--folder FOLDER] [--s
 
 Both get the same studies by C-STORE; one client asks both over one connection each, the runs of a
 line taking turns. It begins when both have done what they do with new studies: versions, metadata,
-thumbnails made ahead. A rate counts whole answers, read to their end. Thumbnails are of instances
-that nobody asked for before. What comes from masters is asked again after `eirhub archive compact`.
-On a machine with other work the processor time spent on an answer says more than the clock.
+thumbnails made ahead. A rate counts whole answers, read to their end. Thumbnails and rendered
+frames are of instances that nobody asked for before; what is asked again has lines of its own. What
+comes from masters is asked after `eirhub archive compact`, in another quality. On a machine with
+other work the processor time spent on an answer says more than the clock.
 """
 
 import argparse
@@ -42,6 +43,8 @@ _MASTERS_S = 2.0
 _COMPLETE_S = 65.0  # a study completes when nothing came for a minute
 _QUIET_SHARE, _QUIET_S, _QUIET_TIMES, _PATIENCE_S = 0.1, 5.0, 3, 300.0
 _THUMBNAIL = 128
+_USUAL, _ANOTHER = 90, 89
+_AGAIN = 5
 
 
 @dataclass
@@ -111,7 +114,7 @@ def main() -> None:
         _readers(doors[0], made.ct, options.seconds)
         _compact(folder)
         print("\nAfter `eirhub archive compact`:")
-        _compare(doors, _lines(made, first=CR_IMAGES // 2), options.runs)
+        _compare(doors, _lines(made, first=CR_IMAGES // 2, quality=_ANOTHER), options.runs)
         _masters(folder)
 
 
@@ -124,22 +127,37 @@ def _await_quiet(door: Door) -> None:
         quiet = quiet + 1 if _processor_s(door) - before < _QUIET_SHARE * _QUIET_S else 0
 
 
-def _lines(made: Made, first: int = 0) -> list[Line]:
-    """Return what is compared; thumbnails begin with the `first` CR."""
+def _lines(made: Made, first: int = 0, quality: int = _USUAL) -> list[Line]:
+    """Return what is compared; thumbnails begin with the `first` CR.
+
+    A picture of another `quality` is another picture: it has not been made before.
+    """
     ct, cr = made.ct, made.cr
     return [
-        Line("rendered frame, CT 512 x 512", _rendered(ct.instances), 30, 2),
-        Line("rendered frame, CR 2048 x 1760", _rendered(cr.instances), 5, 10),
+        Line("rendered frame, CT 512 x 512", _rendered(ct.instances, quality), 30, 2),
+        Line("the same, asked again", _again(ct.instances, quality), 30, 2),
+        Line("rendered frame, CR 2048 x 1760", _rendered(cr.instances, quality), 5, 10),
+        Line("the same, asked again", _again(cr.instances, quality), 5, 10),
         Line("thumbnail of a CR", _thumbnails(cr.instances[first:]), CR_IMAGES // 6, 25),
         Line("WADO-RS frame, CT", _frames(ct.instances), 60, 2),
         Line("WADO-RS study of 100 CT slices", _study(ct), 1, 2),
     ]
 
 
-def _rendered(instances: list[Instance]) -> Ask:
-    return lambda door, n: door.get(
-        f"{instances[n % len(instances)].path}/frames/1/rendered", _PICTURE
+def _rendered(instances: list[Instance], quality: int) -> Ask:
+    """Ask for pictures that were not made before: in every round in another quality."""
+    return lambda door, n: _picture(
+        door, instances[n % len(instances)], quality - 2 * (n // len(instances))
     )
+
+
+def _again(instances: list[Instance], quality: int) -> Ask:
+    """Ask for the first few of them."""
+    return lambda door, n: _picture(door, instances[n % _AGAIN], quality)
+
+
+def _picture(door: Door, instance: Instance, quality: int) -> object:
+    return door.get(f"{instance.path}/frames/1/rendered?quality={quality}", _PICTURE)
 
 
 def _thumbnails(instances: list[Instance]) -> Ask:

@@ -1,7 +1,5 @@
 """The record's three versions, at rest and on demand; the door of this package to the others."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,6 +30,7 @@ from eir_versions.ledger import (
 )
 from eir_versions.model import RenderRequest, Version, VersionPicture, VersionSource
 from eir_versions.movies import Movies
+from eir_versions.picture_memory import Drawn, PictureMemory
 from eir_versions.ready_thumbnails import ReadyThumbnails
 from eir_versions.recipes import CLINICAL, PUBLIC, BurnedIn, Recipes, Thumbnail
 from eir_versions.reports.desk import DeskParts, ReportDesk, StudyFinder
@@ -46,7 +45,7 @@ from image_archive.backend import ArchiveBackend
 from image_archive.model import InstanceRecord
 
 _MAX_VIEWPORT = 8192
-_REMEMBERED_THUMBNAILS = 512
+_REMEMBERED_BYTES = 64 << 20
 _SERIES_TRIED = 5
 
 
@@ -113,8 +112,7 @@ class EirService:
             self._drawn_thumbnail,
             self._renderer.renderer_version(recipes.get(CLINICAL)),
         )
-        self._remembered: OrderedDict[tuple[str, str], Picture] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered = PictureMemory(_REMEMBERED_BYTES)
 
     @property
     def movies(self) -> Movies:
@@ -260,13 +258,15 @@ class EirService:
             ratio_ceiling=request.ratio_ceiling,
             measured=False,
         )
-        state_uid = request.presentation_state_uid
-        if (
-            state_uid
-            and self._instance(state_uid).study_instance_uid != instance.study_instance_uid
-        ):
+        state = self._instance(job.presentation_state_uid) if job.presentation_state_uid else None
+        if state is not None and state.study_instance_uid != instance.study_instance_uid:
             raise NotFoundError("no such presentation state in this study")
-        return self._renderer.draw(instance.sop_instance_uid, job, instance.storage_key)
+        drawn = Drawn(instance.dataset_sha256, state.dataset_sha256 if state else "", job)
+        picture = self._remembered.get(drawn)
+        if picture is None:
+            picture = self._renderer.draw(instance.sop_instance_uid, job, instance.storage_key)
+            self._remembered.put(drawn, picture)
+        return picture
 
     def presented_images(self, sop_instance_uid: str) -> PresentedImages:
         """Return the images that an archived presentation state is for.
@@ -343,16 +343,11 @@ class EirService:
     def _instance_thumbnail(self, instance: InstanceRecord) -> Picture:
         if not instance.rows:
             raise UnrenderableInstanceError(reasons.NO_PIXEL_DATA)
-        key = (instance.sop_instance_uid, instance.dataset_sha256)
-        with self._lock:
-            if key in self._remembered:
-                self._remembered.move_to_end(key)
-                return self._remembered[key]
-        picture = self._ready.find(instance) or self._drawn_thumbnail(instance)
-        with self._lock:
-            self._remembered[key] = picture
-            while len(self._remembered) > _REMEMBERED_THUMBNAILS:
-                self._remembered.popitem(last=False)
+        drawn = Drawn(instance.dataset_sha256, "", self._thumbnail_job(instance))
+        picture = self._remembered.get(drawn)
+        if picture is None:
+            picture = self._ready.find(instance) or self._drawn_thumbnail(instance)
+            self._remembered.put(drawn, picture)
         return picture
 
     def made_of(self, instance: InstanceRecord) -> list[str]:

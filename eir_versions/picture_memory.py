@@ -1,0 +1,56 @@
+"""Pictures that were drawn lately, by everything that decides about their pixels.
+
+Whoever asks has been let in before: nothing here knows of readers. Losing one costs a drawing.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from eir_versions.jobs import Picture, PictureJob
+
+_SHARE = 8
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a picture was drawn of: digests of the image and of the presentation state, the job.
+
+    Who draws stays the same as long as the process lives, so it need not be named.
+    """
+
+    dataset_sha256: str
+    state_sha256: str
+    job: PictureJob
+
+
+@dataclass
+class PictureMemory:
+    """At most so many bytes of pictures, those least asked for forgotten first.
+
+    A picture of more than an eighth of that is not kept.
+    """
+
+    most_bytes: int
+    _pictures: OrderedDict[Drawn, Picture] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, drawn: Drawn) -> Picture | None:
+        """Return the picture, None where it is not kept."""
+        with self._lock:
+            picture = self._pictures.get(drawn)
+            if picture is not None:
+                self._pictures.move_to_end(drawn)
+            return picture
+
+    def put(self, drawn: Drawn, picture: Picture) -> None:
+        """Keep a picture; one of a dataset without a digest is not told apart, and not kept."""
+        if not drawn.dataset_sha256 or len(picture.data) > self.most_bytes // _SHARE:
+            return
+        with self._lock:
+            before = self._pictures.pop(drawn, None)
+            self._bytes += len(picture.data) - (len(before.data) if before else 0)
+            self._pictures[drawn] = picture
+            while self._bytes > self.most_bytes:
+                self._bytes -= len(self._pictures.popitem(last=False)[1].data)
