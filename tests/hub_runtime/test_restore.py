@@ -236,6 +236,7 @@ def test_a_kill_at_some_steps_leaves_no_half_hub(taken: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_kill_at_many_steps_leaves_no_half_hub(taken: Path, tmp_path: Path) -> None:
     assert _killed(taken, tmp_path, stride=5) >= 14
 
