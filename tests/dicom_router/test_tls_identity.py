@@ -310,7 +310,7 @@ def test_dcmtk_stores_finds_and_echoes_over_tls(
     ):  # fmt: skip
         done = subprocess.run(
             [require_tool(str(command[0])), *map(str, command[1:])],
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert hub.parts.index.instance(dataset.SOPInstanceUID) is not None

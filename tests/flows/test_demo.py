@@ -36,7 +36,7 @@ def demo(folder: Path, database_url: str, *settings: str) -> Demo:
     for setting in (f"database.url={database_url}", *settings):
         command += ["--set", setting]
     ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     log = (folder / "demo.log").read_text(encoding="utf-8")
     return Demo(ended.returncode, ended.stdout, ended.stderr, log, counted(database_url))
@@ -107,6 +107,6 @@ def test_a_demo_that_is_told_to_end_takes_its_hub_along(tmp_path: Path) -> None:
     assert told.stderr.readline(), "the hub runs once the demo has named it"
     hubs = psutil.Process(told.pid).children()
     told.terminate()
-    told.communicate(timeout=120)
+    told.communicate(timeout=600)
     assert hubs
     assert not any(hub.is_running() for hub in hubs)

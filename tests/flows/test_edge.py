@@ -72,7 +72,7 @@ def test_what_a_modality_sends_arrives_while_edge_and_hub_are_killed_again_and_a
     eventually(lambda: not list((region.hub_data / "uploads").glob("*/*.part")))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_reconciliation_can_fail(region: EdgeRegion, tmp_path: Path) -> None:
     """Control: what one side lost, or holds otherwise, is named; what can be is sent again."""
     region.start_hub()
@@ -145,7 +145,7 @@ def test_a_bad_line_delays_and_changes_nothing(region: EdgeRegion, tmp_path: Pat
     assert told["exit"] == 0
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_days_without_a_line_cost_the_modality_nothing_and_the_page_says_so(
     region: EdgeRegion, tmp_path: Path
 ) -> None:
@@ -166,7 +166,7 @@ def test_days_without_a_line_cost_the_modality_nothing_and_the_page_says_so(
     eventually(lambda: contacts(region.hub_data), lambda found: found == ["sijing"])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_full_disk_at_the_edge_is_told_to_the_modality_and_on_the_page(
     region: EdgeRegion, tmp_path: Path
 ) -> None:

@@ -97,7 +97,7 @@ def answers(peer: Orthanc) -> bool:
 def push(hub: RunningHub, files: list[Path]) -> None:
     require_tool("storescu")
     command = ["storescu", "127.0.0.1", str(hub.dicom_port), *map(str, files)]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=600)
 
 
 def queue(hub: RunningHub, *options: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def run(*command: str) -> None:
     subprocess.run(
-        command, env=os.environ | {"TCP_NODELAY": "1"}, capture_output=True, check=True, timeout=120
+        command, env=os.environ | {"TCP_NODELAY": "1"}, capture_output=True, check=True, timeout=600
     )
 
 

@@ -148,7 +148,7 @@ def drawn(page: Page) -> int:
     raise AssertionError("the viewer shows no picture")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("study", [CT, MR, CR, US], ids=["CT", "MR", "CR", "US cine"])
 def test_a_study_is_drawn_after_one_click(
     click: Callable[[str, str], Page], addresses: tuple[str, str], tmp_path: Path, study: str
@@ -161,7 +161,7 @@ def test_a_study_is_drawn_after_one_click(
     page.screenshot(path=folder / f"viewer-{study}.png")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_priors_of_both_sites_stand_beside_it_and_nobody_elses(
     click: Callable[[str, str], Page], region: Region
 ) -> None:

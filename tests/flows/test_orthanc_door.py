@@ -70,7 +70,7 @@ class Modality(threading.Thread):
             self.done += len(batch)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_hub_and_orthanc_are_killed_in_turns_and_every_instance_is_counted_in_both(
     tmp_path: Path,
 ) -> None:

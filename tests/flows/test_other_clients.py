@@ -53,7 +53,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, archives: list[QueryArchive]) 
 def run(*command: object) -> str:
     """Run a client to its good end; return all it said."""
     done = subprocess.run(
-        [str(one) for one in command], capture_output=True, text=True, check=False, timeout=120
+        [str(one) for one in command], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -102,7 +102,7 @@ def gdcmscu(hub: Hub, *arguments: object) -> None:
     (program,) = (file for file in files("python-gdcm") or () if str(file) == "_gdcm/gdcmscu")
     titles = ("--aetitle", "CT1", "--call", "EIRHUB")
     command = [program.locate(), *arguments, "127.0.0.1", hub.port, *titles]
-    subprocess.run([str(one) for one in command], capture_output=True, check=False, timeout=60)
+    subprocess.run([str(one) for one in command], capture_output=True, check=False, timeout=600)
 
 
 def test_gdcmscu_stores_and_asks(hub: Hub, tmp_path: Path) -> None:

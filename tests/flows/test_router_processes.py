@@ -138,7 +138,9 @@ def answers_after_a_kill(hub: HubProcess, tmp_path: Path, *, may_wait_s: float) 
     database.execute(NOTHING_IS_INDEXED)
     assert set(push(hub.port, [one(1)]).values()) == {0}
     (progress,) = (tmp_path / "data").rglob("progress-*")
-    psutil.Process(int(progress.name.split("-")[1])).kill()
+    killed = psutil.Process(int(progress.name.split("-")[1]))
+    killed.kill()
+    psutil.wait_procs([killed], timeout=PATIENCE_S)  # it takes no connection with it
     contradicting = [one(1, tint=1), one(2, patient="67890")]
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(push, hub.port, [sent]) for sent in contradicting]

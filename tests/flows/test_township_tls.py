@@ -52,7 +52,7 @@ class Township:
         command = [require_tool(tool), *titles, *tls, *args[:-1], *where, *args[-1:]]
         return subprocess.run(
             [str(part) for part in command if part],
-            capture_output=True, text=True, check=False, timeout=120,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def here(command: str, folder: Path, tls_port: int = 0) -> list[str]:
 
 def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=600,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: {done.stderr}"

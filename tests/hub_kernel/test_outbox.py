@@ -450,7 +450,7 @@ def test_a_delivery_survives_the_kill_of_its_worker(tmp_path: Path) -> None:
     script = textwrap.dedent(KILLED_IN_THE_MIDDLE)
     root = Path(__file__).resolve().parents[2]
     killed = subprocess.run(
-        [sys.executable, "-c", script, url], check=False, cwd=root, env={**os.environ}, timeout=60
+        [sys.executable, "-c", script, url], check=False, cwd=root, env={**os.environ}, timeout=600
     )
     assert killed.returncode == -signal.SIGKILL
 

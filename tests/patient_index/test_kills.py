@@ -16,7 +16,7 @@ Counts = tuple[int, int, int, int, int]
 def _run(folder: Path, *words: str) -> dict[str, Counts]:
     done = subprocess.run(
         [sys.executable, str(PROGRAM), str(folder), *words],
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return {name: tuple(counts) for name, counts in json.loads(done.stdout).items()}

@@ -50,7 +50,7 @@ def eirhub(*args: object, data: Path) -> "subprocess.CompletedProcess[str]":
         return run_command(words, ROOT)
     command = [sys.executable, "-m", "hub_runtime.cli", *words]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
 
 

@@ -12,7 +12,7 @@ PROGRAM = Path(__file__).with_name("killed_notification.py")
 def test_what_is_registered_is_told_wherever_the_hub_is_killed(tmp_path: Path) -> None:
     with listening() as consumer:
         command = [sys.executable, str(PROGRAM), str(tmp_path), consumer.address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr
         killed, *registered = done.stdout.split()
         told = [one for ids in consumer.ids() for one in ids]

@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("killed_forwarding.py")
 
 def run(folder: Path, peer: StoringPeer, stride: int, *control: str) -> dict[str, Any]:
     command = [sys.executable, str(PROGRAM), str(folder), str(peer.port), str(stride), *control]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
