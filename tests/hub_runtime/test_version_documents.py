@@ -153,7 +153,11 @@ def _drifts(hub: Hub) -> tuple[object, ...]:
 
 
 def test_without_the_setting_nothing_is_registered(tmp_path: Path) -> None:
-    made = build_hub(Settings.model_validate({"hub": {"data_dir": tmp_path / "plain"}}))
+    made = build_hub(
+        Settings.model_validate(
+            {"hub": {"data_dir": tmp_path / "plain"}, "registry": {"version_documents": False}}
+        )
+    )
     try:
         names = [one.name for one in made.registry.subscribers()]
         assert "xds_registry.versions" not in names

@@ -143,7 +143,11 @@ class District:
 
 @contextmanager
 def running_district(
-    folder: Path, named: Named, communities: tuple[Community, ...] = ()
+    folder: Path,
+    named: Named,
+    communities: tuple[Community, ...] = (),
+    *,
+    version_documents: bool = False,
 ) -> Iterator[District]:
     """Run a district until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +156,9 @@ def running_district(
         study=StudySettings(quiet_period_s=0.001),
         identity=IdentitySettings(global_namespace=f"D{named.number}", global_oid=named.global_oid),
         registry=RegistrySettings(
-            repository_unique_id=named.repository_id, home_community_id=named.home_id
+            repository_unique_id=named.repository_id,
+            home_community_id=named.home_id,
+            version_documents=version_documents,
         ),
     )
     hub = build_hub(settings)

@@ -6,6 +6,7 @@ from lxml import etree
 
 from tests.xds_registry import wire
 from tests.xds_registry.wire import XDSB
+from xds_registry.manifest_metadata import MANIFEST_FORMAT_CODE
 
 XDSI = "urn:ihe:rad:xdsi-b:2009"
 RAD69 = "urn:ihe:rad:2009:RetrieveImagingDocumentSet"
@@ -57,8 +58,13 @@ def documents(*wanted: tuple[str, str, str], action: str = wire.ITI43) -> bytes:
 
 
 def find_documents(cx: str, return_type: str = "LeafClass", **options: str) -> bytes:
-    """Return a FindDocuments query for the patient `cx`."""
-    slots = [("$XDSDocumentEntryPatientId", f"'{cx}'"), ("$XDSDocumentEntryStatus", wire.APPROVED)]
+    """Return a FindDocuments query for the manifests of the patient `cx`, without versions."""
+    code = MANIFEST_FORMAT_CODE
+    slots = [
+        ("$XDSDocumentEntryPatientId", f"'{cx}'"),
+        ("$XDSDocumentEntryStatus", wire.APPROVED),
+        ("$XDSDocumentEntryFormatCode", f"('{code.code}^^{code.scheme}')"),
+    ]
     return wire.query(wire.FIND_DOCUMENTS, slots, return_type, **options)
 
 

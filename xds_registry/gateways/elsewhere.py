@@ -28,6 +28,7 @@ from xds_registry.transacting import Answer, Asked
 from xds_registry.transactions import iti18_registry_stored_query as iti18
 from xds_registry.transactions import iti43_retrieve_document_set as iti43
 from xds_registry.transactions import rad69_retrieve_imaging_document_set as rad69
+from xds_registry.version_documents import is_version
 
 CarryOut = Callable[[str, Asked], Answer]
 """Carries out the transaction of an action (`SoapEndpoint.carry_out`)."""
@@ -102,13 +103,17 @@ class Elsewhere:
         return self._names.get(home_community_id, home_community_id)
 
     def documents(self, patient_id: str, reader: Reader) -> FoundElsewhere:
-        """Return the current documents of the patient, a CX, that the reader may see."""
+        """Return the current documents of the patient, a CX, that the reader may see.
+
+        Versions are left out: readers find them as the study itself, whose manifest is told.
+        """
         answer = self._doors.query(
             iti18.ACTION, _asked(iti18.find_documents_request(patient_id), reader)
         ).whole()
         listed = answer.payload.find(f"{{{v.RIM}}}RegistryObjectList")
         entries = () if listed is None else read_objects(listed).submission.entries
-        theirs = [one for one in entries if one.home_community_id in self._names]
+        named = (one for one in entries if one.home_community_id in self._names)
+        theirs = [one for one in named if not is_version(one)]
         theirs.sort(key=lambda one: (one.creation_time, one.unique_id))
         errors = answer.payload.iter(f"{{{v.RS}}}RegistryError")
         failed = {one.get("location", "") for one in errors}

@@ -51,7 +51,7 @@ def silent(patient_domain: str) -> Community:
 @pytest.fixture(scope="module")
 def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federated]:
     folder = tmp_path_factory.mktemp("federation")
-    with running_district(folder / "b", Named(2)) as b:
+    with running_district(folder / "b", Named(2), version_documents=True) as b:
         person_b = b.know("B-1")
         for number in (1, 2):
             b.store(studies.instance(STUDY, 1, number, PatientID="B-1"))

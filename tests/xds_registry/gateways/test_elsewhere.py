@@ -4,11 +4,13 @@ import io
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import select
 
 from access_control.audit import AuditQuery
 from access_control.model import Role, Subject, SubjectKind
 from tests.xds_registry.gateways.conftest import STUDY, Federated
 from xds_registry.gateways.elsewhere import DocumentAddress, NothingRetrievedError, Reader
+from xds_registry.tables import DocumentEntryRow
 
 
 def reader(name: str, *sites: str) -> Reader:
@@ -28,6 +30,9 @@ def test_documents_of_the_other_community_are_told_with_its_name(federated: Fede
     found = asked.documents(federated.patient_at_a, reader("doctor", "h"))
     (entry,) = found.entries
     assert entry.unique_id == federated.manifest
+    with federated.b.hub.database.read() as session:
+        held = session.scalars(select(DocumentEntryRow.entry_uuid)).all()
+    assert len(held) == 4, "three versions stand beside the manifest and are not told"
     assert asked.name_of(entry.home_community_id) == "district 2"
     assert entry.patient_id == federated.patient_at_a
     assert found.unanswered == ()
