@@ -116,7 +116,9 @@ def await_done(hub: RunningHub, owed: dict[str, int]) -> None:
     """Wait until each destination has been sent as many as it is owed, and the hub knows it."""
     eventually(
         lambda: queue(hub)["destinations"],
-        lambda found: all(is_done(found[name], count) for name, count in owed.items()),
+        lambda found: all(
+            name in found and is_done(found[name], count) for name, count in owed.items()
+        ),
     )
 
 

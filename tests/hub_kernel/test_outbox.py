@@ -365,10 +365,15 @@ def test_who_has_lost_the_lease_postpones_nothing(
 def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
     database: Database, clock: FixedClock
 ) -> None:
-    quick_done, may_finish = threading.Event(), threading.Event()
+    heavy_begun, quick_done, may_finish = (threading.Event() for _ in range(3))
+
+    def heavy(_event: object) -> None:
+        heavy_begun.set()
+        may_finish.wait(60)
+
     outbox = Outbox(
         [
-            Subscriber("render", StudyCompleted, lambda _e: may_finish.wait(60), heavy=True),
+            Subscriber("render", StudyCompleted, heavy, heavy=True),
             Subscriber("resolve", StudyCompleted, lambda _e: quick_done.set()),
         ]
     )
@@ -378,6 +383,7 @@ def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
     engine.start()
     try:
         _publish(database, _completed(clock))
+        assert heavy_begun.wait(60)
         assert quick_done.wait(60)
     finally:
         may_finish.set()

@@ -80,16 +80,19 @@ def encoded(dataset: Dataset, *, implicit: bool = False, big_endian: bool = Fals
 def kept_files(archive: Path) -> list[Path]:
     """Every file that holds anything: spool files waiting for their next instance hold nothing."""
     files = [path for path in archive.rglob("*") if path.is_file()]
-    return [path for path in files if path.parent.name != "shared" and not _is_idle(path)]
+    return [path for path in files if path.parent.name != "shared" and _holds_something(path)]
 
 
 def stored_files(root: Path) -> list[Path]:
     return kept_files(root / "archive")
 
 
-def _is_idle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return path.parent.name == "incoming" and not any(file.read(1024))
+def _holds_something(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.parent.name != "incoming" or any(file.read(1024))
+    except FileNotFoundError:  # published or discarded since it was listed
+        return False
 
 
 @dataclass

@@ -54,6 +54,7 @@ class ChaosProxy:
     _planned: deque[Fault | None] = field(default_factory=deque)
     _open: set[socket.socket] = field(default_factory=set)
     _clients: set[socket.socket] = field(default_factory=set)
+    _dropped: set[socket.socket] = field(default_factory=set)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -87,6 +88,7 @@ class ChaosProxy:
         """End every connection that is open now, as a switch that loses its power."""
         with self._lock:
             sockets = list(self._open)
+            self._dropped.update(sockets)
         for one in sockets:
             _reset(one)
 
@@ -137,10 +139,16 @@ class ChaosProxy:
         with self._lock:
             self.injected += 1
 
+    def _say_the_end(self, sink: socket.socket) -> None:
+        """Tell one side that the other has ended; those that were dropped are told nothing."""
+        with self._lock, suppress(OSError):
+            if sink not in self._dropped:
+                sink.shutdown(socket.SHUT_WR)
+
     def _forget(self, *sockets: socket.socket) -> None:
         with self._lock:
-            self._open.difference_update(sockets)
-            self._clients.difference_update(sockets)
+            for held in (self._open, self._clients, self._dropped):
+                held.difference_update(sockets)
         for one in sockets:
             one.close()
 
@@ -163,8 +171,7 @@ class _Line:
                     break
         if self._stalled.is_set():
             self._proxy._ended.wait()
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+        self._proxy._say_the_end(sink)
         with self._proxy._lock:
             self._halves_open -= 1
         if not self._halves_open:
