@@ -5,6 +5,7 @@ the receiver's answer, or its orderly end of the stream, comes only after it has
 reset, a silence or an alert means that nothing of the batch counts as delivered.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -28,6 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _ACKNOWLEDGEMENT_POLL_S = 0.005
 _LAST_SEQUENCE_ID = 2_147_483_647  # RFC 5424 7.3.1
+_TCP_CLOSE = 7  # linux/tcp_states.h
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _finish(connection: ssl.SSLSocket, patience_s: float, stopping: threading.Ev
     with suppress(ssl.SSLEOFError):
         connection.unwrap()
     while _unacknowledged(connection):
+        if _is_closed(connection):  # nobody will acknowledge the rest
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         if time.monotonic() > deadline:
             raise TimeoutError
         if stopping.wait(_ACKNOWLEDGEMENT_POLL_S):
@@ -161,6 +165,11 @@ def _unacknowledged(connection: socket.socket) -> int:
     waiting = array("i", [0])
     fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, waiting)
     return waiting[0]
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Return whether the receiver has reset the connection (tcp(7), TCP_INFO: TCP_CLOSE)."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
 
 
 def _header_word(text: str, longest: int) -> str:
