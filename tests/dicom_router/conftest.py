@@ -122,11 +122,6 @@ class Hub:
             association.release()
 
 
-def until(condition: Callable[[], bool], _patience_s: float = 0.0) -> bool:
-    """The same as `eventually`, for who says `assert until(…)`."""
-    return bool(eventually(condition))
-
-
 @contextmanager
 def running_node(
     folder: Path,
