@@ -4,6 +4,7 @@ import os
 
 import click
 
+from hub_runtime import garbage  # noqa: F401  # isort: skip (before all that it speeds up)
 from hub_runtime.commands.backup import backup, restore
 from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance

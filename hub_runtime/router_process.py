@@ -12,6 +12,7 @@ import click
 
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
+from hub_runtime import garbage
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.hub import Hub
 from hub_runtime.serving import EndRequest, running
@@ -32,6 +33,7 @@ def receive(claims: int, sockets: Sequence[int]) -> None:
     hub = build_hub(settings)
     hub.archive.claim_through(claims)
     with running(hub, ("router",), inherited=tuple(sockets)):
+        garbage.settled()
         click.echo("ready")
         ending = threading.Event()
         saying = threading.Thread(target=_say_metrics, args=(hub, ending))

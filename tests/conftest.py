@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -30,12 +31,20 @@ MEMORY_NEEDED = 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# What is collected stays to the end: a look through it all takes a second, every so many tests.
+gc.set_threshold(50_000, 20, 20)
+
 no_recogniser.by_default()
 pynetdicom_answers.to_who_asked()
 
 # What is tried is the same on a crowded machine, however long it takes there.
 settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crowded")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of every later look for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import click
 from hub_kernel.errors import ConfigurationError, NotFoundError
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
-from hub_runtime import schema
+from hub_runtime import garbage, schema
 from hub_runtime.edge_running import Edge, build_edge, reach, running_edge
 from hub_runtime.options import answer, json_option, with_settings
 from hub_runtime.serving import EndRequest
@@ -24,6 +24,7 @@ def edge(settings: Settings, *, check: bool, as_json: bool) -> None:
     configure_logging(settings.hub.log_format, settings.hub.log_level)
     end = EndRequest()
     with running_edge(_known(build_edge(settings))) as listening:
+        garbage.settled()
         click.echo(listening.ready_line)
         end.wait()
 

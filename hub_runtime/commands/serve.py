@@ -5,6 +5,7 @@ import click
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.logs import configure_logging
 from hub_kernel.settings import Settings
+from hub_runtime import garbage
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.options import with_settings
 from hub_runtime.serving import ROLES, EndRequest, running
@@ -21,6 +22,7 @@ def run(settings: Settings, roles: tuple[str, ...]) -> None:
     configure_logging(settings.hub.log_format, settings.hub.log_level)
     end = EndRequest()
     with running(build_hub(settings), roles) as listening:
+        garbage.settled()
         click.echo(listening.ready_line)
         end.wait()
 
