@@ -31,9 +31,6 @@ MEMORY_NEEDED = 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-# What is collected stays to the end: a look through it all takes a second, every so many tests.
-gc.set_threshold(50_000, 20, 20)
-
 no_recogniser.by_default()
 pynetdicom_answers.to_who_asked()
 
@@ -42,9 +39,14 @@ settings.register_profile("crowded", deadline=None, suppress_health_check=[Healt
 settings.load_profile("crowded")
 
 
+# What is collected stays to the end: nobody looks through it for garbage.
+_LOOKING = gc.get_threshold()
+gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_collection_finish() -> None:
-    """Leave what was collected out of every later look for garbage."""
     gc.freeze()
+    gc.set_threshold(*_LOOKING)
 
 
 @pytest.fixture(autouse=True)
