@@ -4,7 +4,7 @@ import os
 
 import click
 
-from hub_runtime import garbage  # noqa: F401  # isort: skip (before all that it speeds up)
+from hub_runtime import garbage
 from hub_runtime.commands.backup import backup, restore
 from hub_runtime.commands.certificates import certificate
 from hub_runtime.commands.conformance import conformance
@@ -27,6 +27,8 @@ from hub_runtime.commands.serve import serve, web, worker
 from hub_runtime.commands.site import site
 from hub_runtime.commands.viewer import viewer
 from hub_runtime.options import HubGroup
+
+garbage.imported()
 
 
 @click.group(cls=HubGroup, context_settings={"help_option_names": ["-h", "--help"]})

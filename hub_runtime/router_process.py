@@ -17,6 +17,8 @@ from hub_runtime.bootstrap import build_hub
 from hub_runtime.hub import Hub
 from hub_runtime.serving import EndRequest, running
 
+garbage.imported()
+
 _SAY_S = 1.0
 
 
