@@ -20,5 +20,4 @@ def imported() -> None:
 
 def settled() -> None:
     """Look no more through what a process has once it serves: it stays as long as the process."""
-    gc.collect()
     gc.freeze()
