@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version as library_version
 from typing import BinaryIO, Protocol
 
@@ -99,6 +100,12 @@ class RenderingParts:
     texts: TextGate | None = None
 
 
+@cache
+def _libraries() -> str:
+    """The libraries that draw; they are looked up in files, and stay while the process runs."""
+    return "/".join(f"{name}-{library_version(name)}" for name in _LIBRARIES)
+
+
 class StudyRenderer:
     """Renders recipes. It writes bytes under `renditions/` and nothing else."""
 
@@ -113,9 +120,8 @@ class StudyRenderer:
 
     def renderer_version(self, recipe: Recipe) -> str:
         """Return what, beside inputs and recipe, decides about the bytes."""
-        libraries = "/".join(f"{name}-{library_version(name)}" for name in _LIBRARIES)
         font = f"/font-{font_of(recipe.watermark)}" if recipe.watermark else ""
-        return f"eir-{RENDERER_REVISION}/{libraries}{font}"
+        return f"eir-{RENDERER_REVISION}/{_libraries()}{font}"
 
     def inputs_sha256(self, contents: StudyContents, recipe: Recipe) -> str:
         """Return the digest of all that the version depends on."""

@@ -128,6 +128,16 @@ class ReportReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportsFiled(Event):
+    """Reports are on record with their study that came as its documents, or had waited for it.
+
+    Who renders the study knows already; `ReportReceived` tells of all others.
+    """
+
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConsentRecorded(Event):
     """A person has agreed to something or refused it; `sharing_ends` kills their shared links."""
 
@@ -163,6 +173,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         VersionRendered,
         BurnedInDecided,
         ReportReceived,
+        ReportsFiled,
         ConsentRecorded,
         LinkChanged,
     )

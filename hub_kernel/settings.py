@@ -296,6 +296,8 @@ class RegistrySettings(Section):
     """Register every manifest in its FHIR form (MADO, for trial use) too."""
     version_documents: bool = False
     """Register every rendered version as a document too, a transformation of its manifest."""
+    report_documents: bool = True
+    """Register the signed reports of a study as documents too, appended to its manifest."""
     max_fhir_bytes: Annotated[int, Field(ge=65_536)] = 33_554_432
     """Largest FHIR request, with the documents in it."""
     max_soap_bytes: Annotated[int, Field(ge=65_536)] = 8_388_608

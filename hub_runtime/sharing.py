@@ -18,6 +18,7 @@ from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.settings import RegistrySettings, Settings
 from hub_runtime.machine_trust import MachineTrust
+from hub_runtime.report_documents import FiledReports
 from image_archive.backend import ArchiveBackend
 from image_archive.exporting import ExportedInstance
 from image_archive.index import ArchiveIndex
@@ -58,6 +59,7 @@ def build_registry(parts: SharingParts, settings: Settings) -> Registry:
         ConfigurationError: the affinity domain or a community cannot be used.
     """
     domain = settings.registry.affinity_domain or shipped_config("affinity_domain/region.toml")
+    reports = FiledReports(parts.eir.reports, parts.index, parts.backend)
     wired = RegistryParts(
         database=parts.database,
         backend=parts.backend,
@@ -69,6 +71,7 @@ def build_registry(parts: SharingParts, settings: Settings) -> Registry:
         sites_of_patient=lambda identifiers: sites_of(identifiers, parts.sites),
         refusals_of_patient=parts.consents.refusals,
         person_held=holds_anything_of,
+        reports=reports if settings.registry.report_documents else None,
         decode=lambda instance: _uncompressed(parts, instance),
         vouch=parts.trust.vouch,
         understood=parts.trust.understood,

@@ -1,10 +1,11 @@
 """What an asker may see of the index, and what nobody is shown: conditions on its tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, false
+from sqlalchemy import ColumnElement, false, select
+from sqlalchemy.orm import Session
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.pairs import is_any_of
@@ -39,6 +40,19 @@ def of_patients(identifiers: Iterable[PatientIdentifier]) -> ColumnElement[bool]
     if not pairs:
         return false()
     return is_any_of(STUDY.c.patient_id, STUDY.c.issuer_oid, pairs)
+
+
+def shown_among(session: Session, sop_instance_uids: Collection[str]) -> Mapping[str, str]:
+    """Return the SOP classes of those of the instances that are there and not rejected.
+
+    For who asks inside a transaction of its own, which `ArchiveIndex` would keep waiting.
+    """
+    columns = (INSTANCE.c.sop_instance_uid, INSTANCE.c.sop_class_uid)
+    found: dict[str, str] = {}
+    for some in batches(sop_instance_uids):
+        wanted = select(*columns).where(columns[0].in_(some), VISIBLE_INSTANCE)
+        found.update((row.sop_instance_uid, row.sop_class_uid) for row in session.execute(wanted))
+    return found
 
 
 def batches(values: Iterable[T], size: int = VALUES_PER_QUERY) -> Iterator[list[T]]:

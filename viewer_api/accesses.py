@@ -46,8 +46,7 @@ def of_person(person: Person, before: int | None = None) -> Accesses:
     """
     studies = services().index.studies_of(person.identifiers)
     people = {person.global_id, *(entry.global_id for entry in entries_of(person))}
-    documents = services().registry.documents.of(person.global_id)
-    about = {*people, *(document.entry.unique_id for document in documents)}
+    about = people | services().registry.documents.unique_ids(person.global_id)
     return _search(about, studies, before, frozenset(people))
 
 

@@ -6,7 +6,7 @@ file decides. What the hub itself registers manifests with is always allowed.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,6 +23,7 @@ MANIFEST_FORMAT = Code(
     "1.2.840.10008.5.1.4.1.1.88.59", "1.2.840.10008.2.6.1", "Key Object Selection Document"
 )
 MANIFEST_MEDIA_TYPE = "application/dicom"
+REPORT_MEDIA_TYPES = ("text/xml", "application/pdf", "application/dicom")
 _DCM = "1.2.840.10008.2.16.4"
 _SNOMED = "2.16.840.1.113883.6.96"
 _HOSPITAL = Code("22232009", _SNOMED, "Hospital")
@@ -52,6 +53,39 @@ _MANIFEST = ManifestCodes(
 
 
 @dataclass(frozen=True)
+class ReportCodes:
+    """What the signed reports of studies are registered as.
+
+    `text_format` and `pdf_format` are for CDA and PDF; a DICOM document has its SOP class instead.
+    """
+
+    class_code: Code
+    type_code: Code
+    confidentiality_code: Code
+    content_type_code: Code
+    text_format: Code
+    pdf_format: Code
+    types_by_modality: Mapping[str, Code]
+
+    def type_of(self, modalities: Iterable[str]) -> Code:
+        """Return the typeCode of a report on a study of these modalities."""
+        known = (self.types_by_modality.get(one) for one in modalities)
+        return next((code for code in known if code is not None), self.type_code)
+
+
+_FORMATS = "1.3.6.1.4.1.19376.1.2.3"
+_REPORT = ReportCodes(
+    class_code=Code("REPORTS", "1.3.6.1.4.1.19376.1.2.6.1", "Reports"),
+    type_code=_STUDY,
+    confidentiality_code=_MANIFEST.confidentiality_code,
+    content_type_code=_STUDY,
+    text_format=Code("urn:ihe:rad:TEXT", _FORMATS, "XDS-I CDA Wrapped Text Report"),
+    pdf_format=Code("urn:ihe:rad:PDF", _FORMATS, "XDS-I PDF"),
+    types_by_modality={},
+)
+
+
+@dataclass(frozen=True)
 class AffinityDomain:
     """The region's codes. `zone` is the offset of the sites' clocks; `lists` is what is allowed."""
 
@@ -66,6 +100,7 @@ class AffinityDomain:
     modality_displays: Mapping[str, str]
     body_parts: Mapping[str, Code]
     lists: CodeLists
+    report: ReportCodes = _REPORT
 
     def facility_type(self, level: str) -> Code:
         """Return the healthcareFacilityTypeCode of a site of that level."""
@@ -144,15 +179,19 @@ def _require_complete(lists: CodeLists, filled: frozenset[str] = frozenset()) ->
 
 def _with_own_codes(domain: AffinityDomain) -> CodeLists:
     """Return the lists with what the hub's own documents carry."""
-    manifest = domain.manifest
+    manifest, report = domain.manifest, domain.report
     modalities = [domain.modality(name) for name in domain.modality_displays]
     own: dict[CodeType, list[Code]] = {
-        CodeType.CLASS: [manifest.class_code],
-        CodeType.TYPE: [manifest.type_code],
+        CodeType.CLASS: [manifest.class_code, report.class_code],
+        CodeType.TYPE: [
+            manifest.type_code,
+            report.type_code,
+            *report.types_by_modality.values(),
+        ],
         CodeType.PRACTICE_SETTING: [manifest.practice_setting_code],
-        CodeType.CONFIDENTIALITY: [manifest.confidentiality_code],
-        CodeType.CONTENT_TYPE: [manifest.content_type_code],
-        CodeType.FORMAT: [MANIFEST_FORMAT],
+        CodeType.CONFIDENTIALITY: [manifest.confidentiality_code, report.confidentiality_code],
+        CodeType.CONTENT_TYPE: [manifest.content_type_code, report.content_type_code],
+        CodeType.FORMAT: [MANIFEST_FORMAT, report.text_format, report.pdf_format],
         CodeType.FACILITY_TYPE: [domain.default_facility_type, *domain.facility_types.values()],
         CodeType.EVENT: [*modalities, *domain.body_parts.values()],
     }
@@ -160,7 +199,7 @@ def _with_own_codes(domain: AffinityDomain) -> CodeLists:
         kind: by_key([*domain.lists.codes.get(kind, {}).values(), *own.get(kind, [])])
         for kind in CodeType
     }
-    return CodeLists(codes, domain.lists.mime_types | {MANIFEST_MEDIA_TYPE})
+    return CodeLists(codes, domain.lists.mime_types | {MANIFEST_MEDIA_TYPE, *REPORT_MEDIA_TYPES})
 
 
 def _letters(text: str) -> str:
@@ -189,6 +228,27 @@ class _Manifest(_Table):
     practice_setting_code: _Code
     confidentiality_code: _Code
     content_type_code: _Code
+
+
+class _Report(_Table):
+    class_code: _Code
+    type_code: _Code
+    confidentiality_code: _Code
+    content_type_code: _Code
+    text_format: _Code
+    pdf_format: _Code
+    types_by_modality: dict[str, _Code] = {}
+
+    def value(self) -> ReportCodes:
+        return ReportCodes(
+            class_code=self.class_code.value(),
+            type_code=self.type_code.value(),
+            confidentiality_code=self.confidentiality_code.value(),
+            content_type_code=self.content_type_code.value(),
+            text_format=self.text_format.value(),
+            pdf_format=self.pdf_format.value(),
+            types_by_modality={k: code.value() for k, code in self.types_by_modality.items()},
+        )
 
 
 class _FacilityTypes(_Table):
@@ -221,6 +281,7 @@ class _File(_Table):
     utc_offset: Annotated[str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$")]
     language_code: _Text
     manifest: _Manifest
+    report: _Report | None = None
     facility_types: _FacilityTypes
     modalities: _Modalities
     body_parts: _BodyParts
@@ -257,6 +318,7 @@ def _domain(read: _File) -> AffinityDomain:
             for name, part in read.body_parts.codes.items()
         },
         lists=lists,
+        report=read.report.value() if read.report else _REPORT,
     )
     return replace(domain, lists=_with_own_codes(domain))
 

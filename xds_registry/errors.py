@@ -325,5 +325,9 @@ class StudyNotReadyError(XdsRegistryError):
     """The archive does not know the study, or knows no instance of it; tried again later."""
 
 
+class ReportsChangedError(XdsRegistryError):
+    """Which reports of a study stand changed while they were being registered; tried again."""
+
+
 class DocumentCorruptError(XdsRegistryError):
     """Stored document bytes are missing or no longer have the hash they were stored with."""

@@ -51,7 +51,7 @@ def manifest_submission(
     replaces: DocumentEntry | None,
 ) -> Submission:
     """Return the submission that registers `document`, in place of `replaces` if that is given."""
-    author = (Author(institutions=(_plain(facts.institution),)),) if facts.institution else ()
+    author = (Author(institutions=(plain(facts.institution),)),) if facts.institution else ()
     entry = _entry(study, facts, document, domain, author)
     submission_set = SubmissionSet(
         entry_uuid=_uuid(study, facts, "submission-set"),
@@ -161,7 +161,7 @@ def _source_patient_info(study: StudyRecord) -> Iterator[str]:
     yield f"PID-3|{study.patient.cx}"
     name = study.patient_name.ideographic or study.patient_name.alphabetic
     if name:
-        yield "PID-5|" + "^".join(_plain(part) for part in name.split("^"))
+        yield "PID-5|" + "^".join(plain(part) for part in name.split("^"))
     if study.patient_birth_date:
         yield f"PID-7|{study.patient_birth_date.isoformat().replace('-', '')}"
     yield f"PID-8|{study.patient_sex if study.patient_sex in {'M', 'F', 'O'} else 'U'}"
@@ -173,7 +173,7 @@ def _title(study: StudyRecord) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return `text` without the characters that mean something in HL7 v2."""
     return text.translate(_HL7_SEPARATORS).strip()
 

@@ -15,12 +15,14 @@ from xds_registry.imaging_manifests import referenced_studies
 from xds_registry.linked_people import LinkedPeople
 from xds_registry.mado.registration import FORMAT_CODE
 from xds_registry.model import AvailabilityStatus, DocumentEntry, DocumentType
+from xds_registry.report_documents import is_report
 from xds_registry.repository import DocumentRepository, RepositoryDocument
 from xds_registry.store_reading import documents_by_uuid, documents_of
 from xds_registry.tables import StudyManifestRow
 from xds_registry.version_documents import is_version
 
 _BATCH = 500
+_EVERY = tuple(AvailabilityStatus)
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,14 @@ class PersonDocuments:
             for entry in entries
             if entry.entry_uuid not in own
             and not self._is_second_form(entry, listed)
-            and not (is_version(entry) and self._is_ours(entry))
+            and not ((is_version(entry) or is_report(entry)) and self._is_ours(entry))
         ]
+
+    def unique_ids(self, global_id: str) -> frozenset[str]:
+        """Return the uniqueIds of all that is or was registered of a person, by whomever."""
+        linked = self._people().linked_to(global_id)
+        with self._database.read() as session:
+            return frozenset(entry.unique_id for entry in documents_of(session, linked, _EVERY))
 
     def find(self, entry_uuid: str) -> PersonDocument | None:
         """Return a current document by its entryUUID, or None where there is none."""

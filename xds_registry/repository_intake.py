@@ -49,11 +49,15 @@ class DocumentIntake:
         keys = {part.storage_key for part in parts}
         if not keys:
             return
+        self.expect(keys)
+        for part in parts:
+            part.make_durable(self._backend)
+
+    def expect(self, keys: Collection[str]) -> None:
+        """Say that bytes are about to be made durable under `keys`, and then claimed."""
         with self._database.unit_of_work() as work:
             for key in sorted(keys):
                 _mark(work.session, key, work.clock.now())
-        for part in parts:
-            part.make_durable(self._backend)
 
     def claim(self, session: Session, keys: Collection[str]) -> None:
         """Take the bytes under `keys` for rows that the caller's transaction adds.

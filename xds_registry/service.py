@@ -45,6 +45,7 @@ from xds_registry.model import AvailabilityStatus, DocumentEntry, Folder, Submis
 from xds_registry.person_documents import PersonDocuments
 from xds_registry.query_answer import QueryAnswer, Viewpoint
 from xds_registry.refused_submissions import DeskLimits, RefusedSubmissions
+from xds_registry.report_documents import ReportDocuments, StudyReports
 from xds_registry.repository import DocumentRepository
 from xds_registry.repository_intake import DocumentIntake
 from xds_registry.repository_service import RepositoryService, RepositoryServiceParts
@@ -116,8 +117,8 @@ class RegistryNames:
 class RegistryParts:
     """What the service stands on; `decode` gives an instance uncompressed where that is wanted.
 
-    Nothing of a person who is `person_held` is removed. `vouch` and `understood` are as in Door:
-    who reads assertions in SOAP headers.
+    Nothing of a person who is `person_held` is removed. `reports` are to be registered with the
+    studies here. `vouch` and `understood` are as in Door: who reads assertions in SOAP headers.
     """
 
     database: Database
@@ -130,6 +131,7 @@ class RegistryParts:
     sites_of_patient: SitesOfPatient
     refusals_of_patient: RefusalsOfPatient
     person_held: PersonHeld = nobody_held
+    reports: StudyReports | None = None
     decode: Decode | None = None
     vouch: Vouch | None = None
     understood: frozenset[str] = frozenset()
@@ -192,11 +194,23 @@ class Registry:
             Doors(*(app.carry_out for app in apps)), self._names.federation.communities
         )
 
+    @property
+    def reports(self) -> StudyReports | None:
+        """The reports that are registered with their studies; None where none are."""
+        return self._parts.reports
+
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
         versions = VersionDocuments(self._parts.database, self._repository, self._parts.backend)
         registered = versions.subscribers() if self._names.version_documents else []
-        return [*self._manifests.subscribers(), *registered, *self.broker.subscribers()]
+        followed_by = None
+        if self.reports is not None:
+            filed = (self._repository, self.intake, self._domain, self.reports)
+            reports = ReportDocuments(self._parts.database, *filed)
+            registered += reports.subscribers()
+            followed_by = reports.follow
+        manifests = self._manifests.subscribers(followed_by)
+        return [*manifests, *registered, *self.broker.subscribers()]
 
     def manifest_of(self, study_instance_uid: str) -> DocumentEntry | None:
         """Return the current manifest entry of a study, or None while it has none."""

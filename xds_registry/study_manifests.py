@@ -89,9 +89,18 @@ class StudyManifests:
         self._inputs = inputs
         self._settings = settings
 
-    def subscribers(self) -> list[Subscriber]:
-        """Return what the task engine has to deliver here."""
-        return [Subscriber(SUBSCRIBER, StudyCompleted, self.register, queue="registration")]
+    def subscribers(self, followed_by: Callable[[str], None] | None = None) -> list[Subscriber]:
+        """Return what the task engine has to deliver here.
+
+        `followed_by` is called with every study after its registration, until it has succeeded.
+        """
+
+        def register(completed: StudyCompleted) -> None:
+            self.register(completed)
+            if followed_by is not None:
+                followed_by(completed.study_instance_uid)
+
+        return [Subscriber(SUBSCRIBER, StudyCompleted, register, queue="registration")]
 
     def register(self, completed: StudyCompleted) -> None:
         """Register the manifest of this generation; does nothing where it, or a later one, is.

@@ -1,8 +1,9 @@
 """Remove what the hub itself registered of a study that is deleted for good.
 
-Its manifests of every generation, in both forms, and its versions go: entries, the submission sets
-they were alone in, every association at them, and the documents. Of what was removed the ids
-and the hashes stay in `removed_object`. What others have submitted about the study is theirs.
+Its manifests of every generation, in both forms, its versions and its reports go: entries, the
+submission sets they were alone in, every association at them, and the documents. Of what was
+removed the ids and the hashes stay in `removed_object`. What others have submitted about the study
+is theirs.
 """
 
 import json
@@ -15,6 +16,7 @@ from hub_kernel.database import UnitOfWork
 from xds_registry import store_reading as reading
 from xds_registry.mado.registration import FORMAT_CODE
 from xds_registry.model import (
+    DEPENDENT,
     AssociationType,
     AvailabilityStatus,
     DocumentEntry,
@@ -22,6 +24,7 @@ from xds_registry.model import (
     XdsAssociation,
 )
 from xds_registry.removing import KIND_OF, NamedObjects, delete_objects
+from xds_registry.report_documents import is_report
 from xds_registry.repository_intake import DocumentIntake
 from xds_registry.store_reading import End, Wanted
 from xds_registry.tables import DocumentEntryRow, RepositoryDocumentRow, StudyManifestRow
@@ -31,7 +34,7 @@ from xds_registry.version_documents import is_version
 _EVERY_STATUS = frozenset(AvailabilityStatus)
 _ANY = Wanted(frozenset(AssociationType), _EVERY_STATUS)
 _MEMBERS = Wanted(frozenset({AssociationType.HAS_MEMBER}), _EVERY_STATUS)
-_TRANSFORMS = Wanted(frozenset({AssociationType.TRANSFORMS}), _EVERY_STATUS)
+_DEPENDENT = Wanted(DEPENDENT, _EVERY_STATUS)
 
 
 def remove_study(
@@ -60,10 +63,14 @@ def _own_documents(session: Session, study_instance_uid: str) -> list[DocumentEn
             StudyManifestRow.study_instance_uid == study_instance_uid
         )
     ).all()
-    made = reading.associations_at(session, set(manifests), _TRANSFORMS, [End.TARGET])
+    made = reading.associations_at(session, set(manifests), _DEPENDENT, [End.TARGET])
     others = reading.documents_by_uuid(session, {one.source for one in made} - set(manifests))
-    own = [one for one in others if is_version(one) or one.format_code == FORMAT_CODE]
+    own = [one for one in others if _is_own(one)]
     return [*reading.documents_by_uuid(session, set(manifests)), *own]
+
+
+def _is_own(entry: DocumentEntry) -> bool:
+    return is_version(entry) or is_report(entry) or entry.format_code == FORMAT_CODE
 
 
 def _with_what_holds_them(session: Session, documents: list[DocumentEntry]) -> NamedObjects:

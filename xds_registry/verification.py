@@ -1,4 +1,4 @@
-"""Find where archive, index, manifest, entry and rendition no longer agree (RAD TF-3 4.68).
+"""Find where archive, index, manifest, entry, rendition and report no longer agree (RAD TF-3 4.68).
 
 Nothing here changes anything but `register_again`. It may run beside a hub at work: a study that is
 still arriving, or that changes while it is compared, is left to the next run.
@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
-from hub_kernel.events import StudyCompleted, new_event
+from hub_kernel.events import ReportsFiled, StudyCompleted, new_event
 from hub_kernel.outbox_tables import PENDING, OutboxDelivery, OutboxEvent
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
@@ -24,6 +24,11 @@ from image_archive.tables import STUDY
 from xds_registry.errors import XdsRefusalError
 from xds_registry.imaging_manifests import ManifestContents, read_manifest
 from xds_registry.model import AvailabilityStatus, DocumentEntry, DocumentType
+from xds_registry.report_documents import (
+    REPORT_SUBSCRIBERS,
+    StudyReports,
+    report_drift,
+)
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
 from xds_registry.store_content import entry_of
 from xds_registry.store_reading import documents_by_uuid
@@ -38,7 +43,7 @@ from xds_registry.tables import (
 )
 from xds_registry.tables_refused import RefusedDocumentRow
 from xds_registry.tables_repository import RepositoryIntakeRow
-from xds_registry.verification_findings import Drift, DriftKind, RegistryReport
+from xds_registry.verification_findings import REPORT_DRIFTS, Drift, DriftKind, RegistryReport
 
 _BATCH = 500
 _CHUNK_BYTES = 1024 * 1024
@@ -57,7 +62,10 @@ class LedgerPicture:
 
 @dataclass(frozen=True)
 class VerifiedParts:
-    """What is compared; `pictures` yields the whole version ledger, `picture_count` its length."""
+    """What is compared; `pictures` yields the whole version ledger, `picture_count` its length.
+
+    `reports` gives those that should be documents; it is None where none are registered.
+    """
 
     database: Database
     backend: ArchiveBackend
@@ -65,6 +73,7 @@ class VerifiedParts:
     repository_unique_id: str
     pictures: Callable[[], Iterable[LedgerPicture]] = tuple
     picture_count: Callable[[], int] = int
+    reports: StudyReports | None = None
 
 
 class RegistryVerification:
@@ -131,7 +140,7 @@ class RegistryVerification:
             ).all()
             entries = documents_by_uuid(session, [row.entry_uuid for row in rows])
             latest = max((row.generation for row in rows), default=0)
-            owed = _owed(session, uid)
+            owed = _owed(session, uid, SUBSCRIBER)
         approved = [one for one in entries if one.status == AvailabilityStatus.APPROVED]
         expected = {
             one.sop_instance_uid for one in without_rejected(self._parts.backend, instances)
@@ -143,6 +152,24 @@ class RegistryVerification:
                 yield Drift(DriftKind.MANIFEST_MISSING, uid, owed and f"its event is {owed}")
             return
         yield from self._manifest_drifts(uid, approved, expected)
+        yield from self._report_drifts(uid)
+
+    def _report_drifts(self, uid: str) -> Iterator[Drift]:
+        """Compare the reports that stand with what is appended to the manifest in force."""
+        if self._parts.reports is None:
+            return
+        with self._parts.database.read() as session:
+            found = report_drift(session, uid, self._parts.reports)
+            if found is None or found.is_none:
+                return
+            owed = _owed(session, uid, SUBSCRIBER, *REPORT_SUBSCRIBERS)
+        if owed == PENDING:
+            self._waiting += 1
+            return
+        for report, _ in found.missing:
+            yield Drift(DriftKind.REPORT_MISSING, uid, f"report {report.report_id}")
+        for entry in found.left:
+            yield Drift(DriftKind.REPORT_LEFT, uid, f"entry {entry.entry_uuid}")
 
     def _manifest_drifts(
         self, uid: str, approved: list[DocumentEntry], expected: set[str]
@@ -277,11 +304,17 @@ class RegistryVerification:
 def register_again(parts: VerifiedParts, drifts: Iterable[Drift]) -> int:
     """Publish the completion of every study without its manifest once more; return how many.
 
-    Safe to repeat: who registers and who renders does nothing for a generation that is there.
+    Of a study whose reports are not registered as they stand, that they are on record. Safe to
+    repeat: who registers and who renders does nothing for what is there.
     """
     published = 0
-    for drift in drifts:
-        if not _can_be_derived(drift):
+    found = list(drifts)
+    for uid in dict.fromkeys(one.subject for one in found if one.kind in REPORT_DRIFTS):
+        with parts.database.unit_of_work() as work:
+            work.publish(new_event(ReportsFiled, work.clock, study_instance_uid=uid))
+        published += 1
+    for drift in found:
+        if drift.kind is not DriftKind.MANIFEST_MISSING:
             continue
         study = parts.index.study(drift.subject, with_rejected=True)
         if study is None or study.state is not StudyState.COMPLETE:
@@ -301,16 +334,12 @@ def register_again(parts: VerifiedParts, drifts: Iterable[Drift]) -> int:
     return published
 
 
-def _can_be_derived(drift: Drift) -> bool:
-    return drift.kind is DriftKind.MANIFEST_MISSING
-
-
-def _owed(session: Session, study_uid: str) -> str:
-    """Return the state of the delivery that will register the study, empty where none is owed."""
+def _owed(session: Session, study_uid: str, *subscribers: str) -> str:
+    """Return the state of what these subscribers are owed of the study, empty where it is none."""
     states = session.scalars(
         select(OutboxDelivery.state)
         .join(OutboxEvent)
-        .where(OutboxDelivery.subscriber == SUBSCRIBER)
+        .where(OutboxDelivery.subscriber.in_(subscribers))
         .where(OutboxEvent.payload.contains(f'"{study_uid}"'))
     ).all()
     return PENDING if PENDING in states else next(iter(states), "")

@@ -17,6 +17,8 @@ class DriftKind(StrEnum):
     MANIFEST_WITHDRAWN = "manifest_withdrawn"
     MANIFEST_UNREADABLE = "manifest_unreadable"
     MANIFEST_CONTENTS = "manifest_contents"
+    REPORT_MISSING = "report_missing"
+    REPORT_LEFT = "report_left"
     ENTRY_WITHOUT_DOCUMENT = "entry_without_document"
     ENTRY_DISAGREES = "entry_disagrees"
     DOCUMENT_WITHOUT_ENTRY = "document_without_entry"
@@ -27,6 +29,8 @@ class DriftKind(StrEnum):
     RENDITION_LOST = "rendition_lost"
     RENDITION_CHANGED = "rendition_changed"
 
+
+REPORT_DRIFTS = frozenset({DriftKind.REPORT_MISSING, DriftKind.REPORT_LEFT})
 
 _WORDS = {
     DriftKind.INSTANCE_LOST: ("the archive has lost the bytes of instance", _RESEND),
@@ -51,6 +55,14 @@ _WORDS = {
         "the manifest does not list exactly the archived instances of study",
         "send one instance of the study that is not archived yet, or restore index and archive"
         " from the same backup",
+    ),
+    DriftKind.REPORT_MISSING: (
+        "a signed report is not registered beside the manifest of study",
+        _LOOK,
+    ),
+    DriftKind.REPORT_LEFT: (
+        "a report that is no longer in force is still approved for study",
+        _LOOK,
     ),
     DriftKind.ENTRY_WITHOUT_DOCUMENT: (
         "the repository holds no document for entry",
@@ -114,7 +126,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class RegistryReport:
-    """What was compared; `waiting` are studies whose manifest is still owed by the task engine."""
+    """What was compared; `waiting` are studies to which the task engine still owes something."""
 
     studies: int
     entries: int

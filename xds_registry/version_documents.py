@@ -6,7 +6,6 @@ and the versions of that generation are transformations of the new one.
 """
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sqlalchemy import func, select
@@ -17,6 +16,7 @@ from hub_kernel.events import VersionRendered
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from xds_registry import store
+from xds_registry.derived_submission import derived_submission
 from xds_registry.errors import StudyNotReadyError
 from xds_registry.model import (
     AssociationType,
@@ -24,8 +24,6 @@ from xds_registry.model import (
     Code,
     DocumentEntry,
     Submission,
-    SubmissionSet,
-    XdsAssociation,
     dtm,
 )
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
@@ -163,47 +161,7 @@ def _entry(
 def _submission(
     entry: DocumentEntry, manifest: DocumentEntry, former: DocumentEntry | None
 ) -> Submission:
-    submission_set = SubmissionSet(
-        entry_uuid=_uuid(entry, "submission-set"),
-        unique_id=f"2.25.{_made(entry, 'submission-set').int}",
-        source_id=entry.repository_unique_id,
-        patient_id=entry.patient_id,
-        linked_identifier=entry.linked_identifier,
-        submission_time=entry.creation_time,
-        content_type_code=entry.type_code,
-        authors=entry.authors,
-        title=entry.title,
-        home_community_id=entry.home_community_id,
-    )
-    associations = tuple(_associations(submission_set, entry, manifest, former))
-    return Submission(submission_set=submission_set, entries=(entry,), associations=associations)
-
-
-def _associations(
-    submission_set: SubmissionSet,
-    entry: DocumentEntry,
-    manifest: DocumentEntry,
-    former: DocumentEntry | None,
-) -> Iterator[XdsAssociation]:
-    member, transforms = AssociationType.HAS_MEMBER, AssociationType.TRANSFORMS
-    ends = [(member, submission_set.entry_uuid, entry.entry_uuid)]
-    ends.append((transforms, entry.entry_uuid, manifest.entry_uuid))
+    relations = [(AssociationType.TRANSFORMS, manifest.entry_uuid)]
     if former is not None:
-        ends.append((AssociationType.REPLACES, entry.entry_uuid, former.entry_uuid))
-    for kind, source, target in ends:
-        yield XdsAssociation(
-            entry_uuid=_uuid(entry, kind.rpartition(":")[2]),
-            association_type=kind,
-            source=source,
-            target=target,
-            submission_set_status="Original" if kind is member else "",
-            home_community_id=entry.home_community_id,
-        )
-
-
-def _uuid(entry: DocumentEntry, what: str) -> str:
-    return f"urn:uuid:{_made(entry, what)}"
-
-
-def _made(entry: DocumentEntry, what: str) -> uuid.UUID:
-    return uuid.uuid5(uuid.UUID(entry.entry_uuid), what)
+        relations.append((AssociationType.REPLACES, former.entry_uuid))
+    return derived_submission(entry, entry.type_code, relations)

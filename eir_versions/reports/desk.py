@@ -28,10 +28,11 @@ from eir_versions.reports.model import (
 )
 from eir_versions.reports.structured import PDF_CLASS, REPORT_CLASSES
 from hub_kernel.database import Database, UnitOfWork
-from hub_kernel.events import ReportReceived, new_event
+from hub_kernel.events import ReportReceived, ReportsFiled, new_event
 from hub_kernel.identifiers import PatientIdentifier
 from image_archive.model import InstanceRecord, StudyRecord
 from image_archive.query import IndexAnswer, IndexQuery, Level
+from image_archive.scope import shown_among
 from patient_index.hl7v2.results import ReceivedResult
 
 NO_STUDY = "no_study"
@@ -108,6 +109,13 @@ class ReportDesk:
             found = ledger.reports_of(session, study_instance_uid)
         return standings(one for one in found if one.kind == "oru" or one.source_key in here)
 
+    def standing_in(self, session: Session, study_instance_uid: str) -> tuple[ShownReport, ...]:
+        """Return what `standing` does of what the study holds in the caller's transaction."""
+        found = ledger.reports_of(session, study_instance_uid)
+        documents = {sop for one in found if (sop := one.sop_instance_uid)}
+        here = shown_among(session, documents)
+        return standings(one for one in found if one.kind == "oru" or one.sop_instance_uid in here)
+
     def find(self, report_id: str) -> Report | None:
         """Return a report by its identifier, None where there is none."""
         with self._parts.database.read() as session:
@@ -149,7 +157,9 @@ class ReportDesk:
                 pdf = self._kept(found.pdf)
                 belonging = Belonging(study.study_instance_uid, site_ids=frozenset({study.site_id}))
                 with self._parts.database.unit_of_work() as work:
-                    ledger.add_report(work.session, found, belonging, instance.received_at, pdf)
+                    at = instance.received_at
+                    if ledger.add_report(work.session, found, belonging, at, pdf) is not None:
+                        _publish_filed(work, study.study_instance_uid)
 
     def take_result(self, result: ReceivedResult, recorded: Callable[[Session, str], None]) -> None:
         """Put a result on record, with its study or waiting for it; the same message again is one.
@@ -192,6 +202,7 @@ class ReportDesk:
             done = ledger.match(work.session, report.report_id, uid, work.clock.now())
             if done:
                 self._parts.matched(work.session, report, uid)
+                _publish_filed(work, uid)
             return done
 
     def _belonging(self, result: ReceivedResult) -> Belonging:
@@ -279,6 +290,10 @@ def _publish(work: UnitOfWork, study_instance_uid: str, report_id: str) -> None:
         ReportReceived, work.clock, study_instance_uid=study_instance_uid, report_id=report_id
     )
     work.publish(received)
+
+
+def _publish_filed(work: UnitOfWork, study_instance_uid: str) -> None:
+    work.publish(new_event(ReportsFiled, work.clock, study_instance_uid=study_instance_uid))
 
 
 def _accession_key(number: str) -> str:

@@ -102,6 +102,11 @@ class Report:
         return self.status in SIGNED
 
     @property
+    def sop_instance_uid(self) -> str:
+        """The instance of the study that it came as; empty of what an HL7 sender told."""
+        return "" if self.kind == "oru" else self.source_key.removeprefix("sop:")
+
+    @property
     def public_lines(self) -> tuple[ReportLine, ...]:
         """The lines without those that name people."""
         return tuple(line for line in self.lines if not line.personal)

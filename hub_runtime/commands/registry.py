@@ -1,4 +1,4 @@
-"""`eirhub registry`: prove that archive, index, manifests, entries and renditions still agree."""
+"""`eirhub registry`: prove that archive, index, manifests, entries, renditions, reports agree."""
 
 import sys
 from collections.abc import Iterator
@@ -31,7 +31,9 @@ def registry() -> None:
 
 @registry.command("verify")
 @click.option(
-    "--repair", is_flag=True, help="Have the manifests that are missing registered once more."
+    "--repair",
+    is_flag=True,
+    help="Have manifests and reports that are missing registered once more.",
 )
 @json_option
 @with_settings
@@ -100,6 +102,7 @@ def verified_parts(hub: Hub) -> VerifiedParts:
         hub.settings.registry.repository_unique_id,
         lambda: _pictures(hub.database),
         lambda: _picture_count(hub.database),
+        hub.registry.reports,
     )
 
 
@@ -118,7 +121,7 @@ def _words(report: RegistryReport, again: int) -> Iterator[str]:
         f"{report.pictures} pictures compared, {len(report.drifts)} drifts"
     )
     if report.waiting:
-        yield f"{report.waiting} studies wait for their manifest; the task engine owes it to them"
+        yield f"{report.waiting} studies wait for a manifest or a report; the task engine owes it"
     yield from (f"  {drift.what}: {drift.remedy}" for drift in report.drifts)
     if again:
         yield f"{again} studies will be registered by the running hub; verify again afterwards"
