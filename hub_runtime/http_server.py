@@ -23,6 +23,7 @@ from hub_runtime.http_tls import TlsChannel
 from hub_runtime.hub import Wsgi
 
 _CLEANUP_S = 30
+_MOST_CONNECTIONS = 512  # those that are kept between requests included
 
 
 BodyLimits = Mapping[str, int]
@@ -121,6 +122,7 @@ class HttpServer:
             ident="eirhub",
             clear_untrusted_proxy_headers=not self._settings.proxies,
             url_scheme=scheme,
+            connection_limit=_MOST_CONNECTIONS,
             outbuf_high_watermark=MOST_WAITING_BYTES,
             asyncore_use_poll=True,  # select knows no descriptor beyond 1023
         )

@@ -10,16 +10,15 @@ import ssl
 import threading
 from typing import Any
 
-from waitress.task import WSGITask
-
 from access_control.certificates import PEER_CERTIFICATE
 from hub_runtime.http_pace import PacedChannel
+from hub_runtime.http_task import AnswerTask
 
 _LARGEST_RECORD = 16_384  # RFC 8446 5.1
 _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class PeerTask(WSGITask):  # type: ignore[misc]  # waitress ships no types
+class PeerTask(AnswerTask):
     """A request that knows the certificate of its connection."""
 
     def get_environment(self) -> dict[str, Any]:
@@ -106,11 +105,12 @@ class TlsChannel(PacedChannel):
             self.handle_close()
         return data
 
-    def send(self, data: bytes, do_close: bool = True) -> int:  # noqa: FBT001, FBT002 (waitress's own signature)
+    def send(self, data: bytes | list[memoryview], do_close: bool = True) -> int:  # noqa: FBT001, FBT002 (waitress's own signature)
         """Write what there is room for; 0 when there is none."""
+        piece = _in_one_record(data) if isinstance(data, list) else data
         try:
             with self._tls:
-                return int(self.socket.send(data))
+                return int(self.socket.send(piece))
         except _WANTS:
             return 0
         except OSError:
@@ -138,3 +138,16 @@ class TlsChannel(PacedChannel):
             self.handle_close()
         else:
             self._shaken = True
+
+
+def _in_one_record(pieces: list[memoryview]) -> memoryview | bytes:
+    """Return a large first piece as it is, small ones as the beginning of what they make together.
+
+    It never gets shorter while nothing of it is sent: OpenSSL wants to be asked the same again.
+    """
+    if len(pieces[0]) >= _LARGEST_RECORD:
+        return pieces[0]
+    record = bytearray()
+    for piece in pieces:
+        record += piece[: _LARGEST_RECORD - len(record)]
+    return bytes(record)

@@ -21,16 +21,19 @@ def test_pieces_are_given_out_in_order_and_as_they_are() -> None:
     given = b"abcdef"
     pieces.append(given)
     pieces.append(b"gh")
-    assert pieces.get().obj is given
-    assert bytes(pieces.get(2)) == b"ab"
+    pieces.append(b"ij")
+    assert pieces.get()[0].obj is given
+    assert [bytes(piece) for piece in pieces.get()] == [b"abcdef", b"gh", b"ij"]
     pieces.skip(2, allow_prune=True)
-    assert (bytes(pieces.get(100)), len(pieces)) == (b"cdef", 6)
+    assert ([bytes(piece) for piece in pieces.get()], len(pieces)) == ([b"cdef", b"gh", b"ij"], 8)
     with pytest.raises(ValueError, match="more than"):
-        pieces.skip(5)
-    pieces.skip(4)
-    assert bytes(pieces.get()) == b"gh"
+        pieces.skip(9)
+    pieces.skip(5)
+    assert ([bytes(piece) for piece in pieces.get()], len(pieces)) == ([b"h", b"ij"], 3)
+    pieces.skip(1)
+    assert [bytes(piece) for piece in pieces.get()] == [b"ij"]
     pieces.close()
-    assert len(pieces) == 0
+    assert (pieces.get(), len(pieces)) == ([], 0)
 
 
 def test_who_reads_slowly_gets_every_byte_and_no_more_is_made_than_may_wait() -> None:

@@ -22,6 +22,7 @@ from hub_runtime.http_server import HttpServer
 from tests.support.certificates import Authority, Certified
 
 BIG = 8 * 1024 * 1024
+PARTS = [b"small", b"y" * 700_000, b"another", b"small one", b"z" * 20_000, b"end"]
 
 
 def _application(
@@ -30,6 +31,9 @@ def _application(
     if environ["PATH_INFO"] == "/big":
         start_response("200 OK", [("Content-Length", str(BIG))])
         return (b"x" * 65536 for _ in range(BIG // 65536))
+    if environ["PATH_INFO"] == "/parts":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return iter(PARTS)
     der = environ.get(PEER_CERTIFICATE)
     told = {
         "scheme": environ["wsgi.url_scheme"],
@@ -110,6 +114,17 @@ def test_both_versions_of_tls_carry_large_bodies_both_ways(
         connection.request("GET", "/big")
         assert len(connection.getresponse().read()) == BIG
     connection.close()
+
+
+def test_parts_of_every_size_arrive_in_order_on_a_connection_that_stays(
+    port: int, authority: Authority
+) -> None:
+    with closing(_connection(port, _context(authority))) as connection:
+        for _ in range(3):
+            connection.request("GET", "/parts")
+            own = connection.sock
+            assert connection.getresponse().read() == b"".join(PARTS)
+            assert connection.sock is own is not None
 
 
 def test_requests_sent_in_one_piece_are_all_answered(port: int, authority: Authority) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from flask import Blueprint, Response, abort
 
@@ -91,33 +91,33 @@ def _opened_parts(
     if chosen.decoded:
         stored = open_stored(given, found)
         return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
-    places = known_places(found)
+    with ExitStack() as opened:
+        file = opened.enter_context(given.archive.backend.open(found.storage_key))
+        places = known_places(found) or places_in(found, file)
+        if places is not None:
+            opened.pop_all()
+            return _placed_parts(FoundFrames(found, file, places, numbers), chosen, root)
+    stored = open_stored(given, found)
+    places = find_places(found, stored)
     if places is None:
-        with closing(given.archive.backend.open(found.storage_key)) as file:
-            places = places_in(found, file)
-    if places is None:
-        stored = open_stored(given, found)
-        places = find_places(found, stored)
-        if places is None:
-            return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
-        stored.file.close()
-    return _placed_parts(given, FoundFrames(found, places, numbers), chosen, root)
+        return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
+    return _placed_parts(FoundFrames(found, stored.file, places, numbers), chosen, root)
 
 
 @dataclass(frozen=True)
 class FoundFrames:
-    """Which frames of an instance are sent as they are stored, and where they are."""
+    """Which frames of an instance are sent as they are stored, its file, and where they are."""
 
     record: InstanceRecord
+    file: BinaryIO
     places: FramePlaces
     numbers: Sequence[int]
 
 
-def _placed_parts(
-    given: ViewerServices, wanted: FoundFrames, chosen: Representation, root: str
-) -> Iterator[Part]:
+def _placed_parts(wanted: FoundFrames, chosen: Representation, root: str) -> Iterator[Part]:
+    """Yield one part per frame, then close the file; it is open from the first part on."""
     address = instance_address(wanted.record, root)
-    with closing(given.archive.backend.open(wanted.record.storage_key)) as file:
+    with closing(wanted.file) as file:
         for number in wanted.numbers:
             body = wanted.places.frame(file, wanted.record.dataset_bytes, number)
             yield Part(chosen.content_type, [body], f"{address}/frames/{number}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from image_archive.errors import UnreadableInstanceError
-from image_archive.exporting import as_stored
+from image_archive.exporting import opened_as_stored
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.located import dicomweb_root, located, located_instance
 from viewer_api.dicomweb.media_types import (
@@ -94,6 +94,6 @@ def _part(given: ViewerServices, found: InstanceRecord, chosen: Representation, 
 def _as_stored(given: ViewerServices, found: InstanceRecord) -> Iterator[bytes]:
     """Open the dataset now, so that a missing one is an error and not an empty part."""
     try:
-        return as_stored(given.archive.backend, found).open()
+        return opened_as_stored(given.archive.backend, found)
     except UnreadableInstanceError as error:
         raise UnusableBytesError("the stored object cannot be read") from error
