@@ -77,6 +77,7 @@ class Allowance:
                 self._series.series_description,
                 self._study.study_description,
                 said.body_part,
+                said.protocol,
             ),
             sop_class_uid=image.sop_class_uid,
             slice_thickness_mm=said.slice_thickness_mm,

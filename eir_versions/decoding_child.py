@@ -177,6 +177,7 @@ def _facts(source: BinaryIO, _request: dict[str, Any]) -> _Answer:
         "suv_factor": suv.factor,
         "suv_missing": suv.missing,
         "shows_label": shows_label(instance.dataset),
+        "protocol": text(instance.dataset, "ProtocolName"),
     }
     return head, b""
 

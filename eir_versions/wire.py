@@ -43,6 +43,7 @@ class InstanceFacts:
     suv_factor: float | None = None
     suv_missing: str = ""
     shows_label: bool = False
+    protocol: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def facts_of(head: dict[str, Any]) -> InstanceFacts:
             _real(head["suv_factor"]),
             str(head["suv_missing"])[:32],
             bool(head["shows_label"]),
+            str(head["protocol"])[:64],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed facts") from error

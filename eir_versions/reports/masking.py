@@ -12,6 +12,9 @@ from hub_kernel.person_names import PersonName
 MASK = "＊＊＊"
 _SHORTEST_NUMBER = 3
 _SHORTEST_LATIN = 3
+# What people, and those who hide a word, write between letters; some of it has no width.
+_BETWEEN = r"[\s\^,.·•・．，_－\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff-]*"
+_TO_FULL_WIDTH = 0xFEE0
 
 
 def identifying_words(names: Iterable[PersonName], numbers: Iterable[str]) -> frozenset[str]:
@@ -27,10 +30,20 @@ def identifying_words(names: Iterable[PersonName], numbers: Iterable[str]) -> fr
 
 
 def masked(text: str, words: Iterable[str]) -> str:
-    """Return `text` with every such word struck out, spaces and signs inside it notwithstanding."""
+    """Return `text` with every such word struck out.
+
+    Spaces and signs inside it do not hide it, nor characters of no width, nor full-width letters.
+    """
     for word in sorted(words, key=len, reverse=True):
-        spread = r"[\s\^,.·-]*".join(map(re.escape, word))
+        spread = _BETWEEN.join(map(_in_any_width, word))
         edge = r"(?<![0-9A-Za-z])" if word[0].isascii() else ""
         end = r"(?![0-9A-Za-z])" if word[-1].isascii() else ""
         text = re.sub(f"{edge}{spread}{end}", MASK, text, flags=re.IGNORECASE)
     return text
+
+
+def _in_any_width(letter: str) -> str:
+    """Return the pattern of a letter or digit as typed in half width or in full width."""
+    if not "!" <= letter <= "~":
+        return re.escape(letter)
+    return f"[{re.escape(letter)}{chr(ord(letter) + _TO_FULL_WIDTH)}]"

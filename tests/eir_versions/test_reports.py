@@ -245,3 +245,11 @@ def test_names_and_numbers_are_struck_out_of_what_the_public_reads() -> None:
     assert "王" not in said
     assert "L04270" in said, "a longer number is another one"
     assert masked("双肺清晰", words) == "双肺清晰"
+    # As typed in full width, and with characters between that nobody sees.
+    for hidden in (
+        "Ｌ０４２７",
+        "ｗａｎｇ　ＸＩＡＯＤＯＮＧ",
+        "王\u200b小\u2060东",
+        "Wang_Xiao-Dong",
+    ):
+        assert masked(f"患者{hidden}，", words) == f"患者{MASK}，"

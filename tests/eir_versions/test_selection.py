@@ -64,6 +64,7 @@ CHEST, HEAD = ("CHEST", "肺部", "胸部平扫"), ("HEAD", "", "")
         (SeriesFacts("CT", ("", "", "头颅CT平扫"), CT, 0.6, ""), reasons.THIN_SLICE_HEAD),
         (SeriesFacts("CT", ("", "brain axial", ""), CT, None, ""), reasons.THIN_SLICE_HEAD),
         (SeriesFacts("MR", HEAD, CT, None, "NO"), reasons.THIN_SLICE_HEAD),
+        (SeriesFacts("CT", ("", "", "", "HeadSeq"), CT, 1.0, ""), reasons.THIN_SLICE_HEAD),
         (SeriesFacts("CR", ("SKULL", "", ""), CT, None, ""), None),
         (SeriesFacts("CR", CHEST, CT, None, "YES"), reasons.BURNED_IN_TEXT),
         (SeriesFacts("US", ("ABDOMEN", "", ""), CT, None, ""), reasons.BURNED_IN_TEXT),

@@ -12,8 +12,9 @@ from access_control.model import Action
 from viewer_api import accesses, identity_desk
 from viewer_api.pages.language import day, local_time
 from viewer_api.pages.people import site_book
+from viewer_api.pages.public_exam import exam_in_words
 from viewer_api.pages.shared import opened_study, quiet
-from viewer_api.pages.vocabulary import ROLE_WORDS, body_part_word, modality_word
+from viewer_api.pages.vocabulary import ROLE_WORDS
 from viewer_api.pages.words import gettext, lazy_gettext
 from viewer_api.security import open_to_everyone, signed_in
 
@@ -162,10 +163,7 @@ def _who(record: AuditRecord, book: SiteBook) -> str:
 
 
 def _about(study: StudyRecord) -> str:
-    kinds = list(dict.fromkeys(modality_word(code) for code in study.modalities))
-    parts = list(dict.fromkeys(body_part_word(code) for code in study.body_parts))
-    words = [" + ".join(kinds) or gettext("Examination"), *parts]
-    return " · ".join([*words, day(study.study_date)])
+    return f"{exam_in_words(study)} · {day(study.study_date)}"
 
 
 def _before() -> int | None:

@@ -24,6 +24,7 @@ from viewer_api.pages.slice_facts import facts_of_series
 from viewer_api.pages.stack_facts import stack_facts
 from viewer_api.pages.stacks import picture_instances
 from viewer_api.security import signed_in
+from viewer_api.security.remembered import remembered
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def lossless(study: str, series: str, instance: str, frame: int) -> Response:
 def reference(study: str, series: str, instance: str, frame: int) -> Response:
     """Answer one frame below the ceiling of compression, with the arguments of `lossless`."""
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
-    return _answer(found, _request(found, frame, JPEG, _ceiling(found)))
+    ceiling = remembered(
+        ("ceiling", found.series_instance_uid), lambda: _ceiling(found), timeless=True
+    )
+    return _answer(found, _request(found, frame, JPEG, ceiling))
 
 
 @blueprint.get(f"{_SERIES}/facts")
@@ -87,10 +91,17 @@ def _state(study_uid: str) -> str:
 
 
 def _ceiling(found: InstanceRecord) -> float | None:
+    """Return the ceiling the clinical version has for the series, by all that names its part."""
     style = services().eir.recipes.get(CLINICAL).picture
+    study = services().index.study(found.study_instance_uid)
     for series in services().index.series_of(found.study_instance_uid):
-        if series.series_instance_uid == found.series_instance_uid:
-            return style.ceiling_of(series.modality, series.body_part_examined)
+        if series.series_instance_uid == found.series_instance_uid and study is not None:
+            return style.ceiling_of(
+                series.modality,
+                series.body_part_examined,
+                series.series_description,
+                study.study_description,
+            )
     return style.default_ceiling
 
 

@@ -9,7 +9,7 @@ from access_control.model import Action, Purpose, Resource
 from viewer_api.pages.acting import act_as
 from viewer_api.pages.people import site_book
 from viewer_api.pages.reports import public_reports
-from viewer_api.pages.vocabulary import MODALITY_WORDS, body_part_word, modality_word
+from viewer_api.pages.vocabulary import MODALITY_WORDS, known_body_part_word, modality_word
 from viewer_api.pages.words import gettext
 from viewer_api.security import permitted, record_access, require, study_resource
 from viewer_api.services import services
@@ -94,8 +94,12 @@ def exam_of(study: StudyRecord) -> PublicExam:
 
 
 def exam_in_words(study: StudyRecord) -> str:
-    """Return which examination it was as laypeople say it, in the asker's language."""
-    kinds = list(dict.fromkeys(modality_word(code) for code in study.modalities))
-    parts = list(dict.fromkeys(body_part_word(code) for code in study.body_parts))
+    """Return which examination it was as laypeople say it, in the asker's language.
+
+    Of codes that the hub knows alone: what a device made up may be anything, a name too.
+    """
+    known = [code for code in study.modalities if code in MODALITY_WORDS]
+    kinds = list(dict.fromkeys(map(modality_word, known)))
+    parts = list(filter(None, dict.fromkeys(map(known_body_part_word, study.body_parts))))
     words = " + ".join(kinds) or gettext("Examination")
     return f"{words} · {', '.join(parts)}" if parts else words

@@ -6,7 +6,7 @@ see the study; by a shared link it is not shown, since nobody can strike a name 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, make_response, render_template
@@ -92,7 +92,7 @@ def public_reports(study: StudyRecord) -> tuple[PublicReport, ...]:
         PublicReport(
             masked(one.title, words),
             one.issued_at or one.received_at,
-            tuple((line, masked(line.text, words)) for line in one.public_lines),
+            tuple(_without_names(line, words) for line in one.public_lines),
         )
         for one in in_force
         if one.report_id in listed
@@ -144,6 +144,11 @@ def _card(study: StudyRecord, report_id: str) -> ReportCard:
 def _standing(study: StudyRecord) -> Sequence[ShownReport]:
     uid = study.study_instance_uid
     return services().eir.reports.standing(uid, services().index.instances_of(uid))
+
+
+def _without_names(line: ReportLine, words: frozenset[str]) -> tuple[ReportLine, str]:
+    """Return a line whose heading names nobody, and its text likewise."""
+    return replace(line, name=masked(line.name, words)), masked(line.text, words)
 
 
 def _words(study: StudyRecord) -> frozenset[str]:

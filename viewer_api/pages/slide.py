@@ -59,7 +59,7 @@ def enter(study_uid: str) -> AnyResponse:
 @signed_in
 def page(study: str, series: str) -> str:
     """Show a slide; 404 where the series holds none."""
-    record = require_study(study, Action.VIEW_CLINICAL)
+    record = located(study, series, Action.VIEW_CLINICAL).study
     slides = slides_of(services().index.series_of(study))
     chosen = next((one for one in slides if one.series_instance_uid == series), None)
     if chosen is None:

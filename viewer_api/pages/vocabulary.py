@@ -136,8 +136,13 @@ def modality_word(code: str) -> str:
 
 
 def body_part_word(code: str) -> str:
-    """Return the body part `code` in the reader's language."""
-    return str(BODY_PART_WORDS.get(code.replace(" ", "").upper(), code))
+    """Return the body part `code` in the reader's language, as it was sent where it is unknown."""
+    return known_body_part_word(code) or code
+
+
+def known_body_part_word(code: str) -> str:
+    """Return the body part `code` in the reader's language; nothing of what a device made up."""
+    return str(BODY_PART_WORDS.get(code.replace(" ", "").upper(), ""))
 
 
 def sex_word(code: str) -> str:

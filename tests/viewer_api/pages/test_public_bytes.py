@@ -25,7 +25,10 @@ def canaries(region: Region) -> Canaries:
     planted = Canaries()
     site = region.hub.access.sites.get("sijing")
     origin = InstanceOrigin("sijing", site.assigning_authority, "SIJING", "EIRHUB", "127.0.0.1")
-    region.hub.archive.store_file(planted_object(planted, STUDY), origin)
+    # A code of its own where the standard has a list: what the page says of the exam is made of it.
+    part = planted.word("BodyPartExamined")
+    data = planted_object(planted, STUDY, BodyPartExamined=part)
+    region.hub.archive.store_file(data, origin)
     settle(region.hub, [STUDY])
     return planted
 

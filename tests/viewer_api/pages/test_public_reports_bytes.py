@@ -118,6 +118,7 @@ def _structured(image: Dataset, canaries: Canaries) -> Dataset:
     observer.PersonName = f"{canaries.word('observer')}^{canaries.word('observer given')}"
     institution = content("TEXT", "观察者机构", TextValue=canaries.word("observer organization"))
     institution.RelationshipType = "HAS OBS CONTEXT"
+    findings.ConceptNameCodeSequence[0].CodeMeaning = f"{_named(image)}影像所见"[:64]
     reader = content("PNAME", "审核者", PersonName=canaries.word("person inside the findings"))
     findings.ContentSequence = [*findings.ContentSequence, reader]
     document.ContentSequence = [observer, institution, findings]
@@ -156,7 +157,7 @@ def _send_result(town: Town, image: Dataset) -> None:
         f"PV1|1|I|{word('ward')}||||7^{word('attending doctor')}",
         f"ORC|RE|O1||||||||{word('entered by')}",
         "OBR|" + "|".join(fields[1:]),
-        f"OBX|1|TX|59776-5^影像所见^LN||{_named(image)}ORU 双肺清晰||||||F|||||"
+        f"OBX|1|TX|59776-5^{_named(image)}影像所见^LN||{_named(image)}ORU 双肺清晰||||||F|||||"
         f"8^{word('responsible observer')}",
         "",
     )
