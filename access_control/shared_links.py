@@ -43,6 +43,7 @@ from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.identifiers import require_uid
 
+MOST_VIEWS = 1_000_000
 _PASSCODE = re.compile(r"[0-9]{6,8}")
 _LONGEST_ADDRESS = _LONGEST_RECIPIENT = 64
 
@@ -314,8 +315,8 @@ class SharedLinks:
             raise InvalidLinkError(
                 "passcode: 6 to 8 digits, not all alike, not counting up or down"
             )
-        if request.max_views is not None and request.max_views < 1:
-            raise InvalidLinkError("link: a view cap must be at least 1")
+        if request.max_views is not None and not 1 <= request.max_views <= MOST_VIEWS:
+            raise InvalidLinkError(f"link: a view cap is a number from 1 to {MOST_VIEWS}")
 
     def _count_attempt(self, token: str) -> Attempt:
         with self._database.unit_of_work() as work:

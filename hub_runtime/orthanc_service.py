@@ -108,7 +108,7 @@ class OrthancService:
             asked = json.loads(request.get_data()[:_MOST_QUERY_BYTES])
             title, called = str(asked["ae"]), str(asked["called"])
             keys = {str(tag): str(value) for tag, value in asked["keys"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Response(status=400)
         site, address = self._site(title), request.remote_addr or ""
         if site is None or not _may(subject, Action.QUERY, site):

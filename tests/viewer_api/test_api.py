@@ -167,10 +167,14 @@ def test_a_link_is_revoked_only_under_its_own_study(
         '{"expires_in_days": 100000}',
         '{"expires_in_days": 1000}',
         '{"max_views": 0}',
+        f'{{"max_views": {1 << 70}}}',
+        "[" * 100_000,
+        '{"a":' * 50_000,
         '{"passcode": "123456"}',
         '{"passcode": "abc"}',
         '{"created_by": "somebody else"}',
     ],
+    ids=lambda body: body[:30],
 )
 def test_a_link_that_makes_no_sense_is_refused(
     region: Region, machine: Callable[..., FlaskClient], body: str

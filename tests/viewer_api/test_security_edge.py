@@ -248,6 +248,18 @@ def test_addresses_given_out_do_not_repeat_what_the_asker_claims(
         assert answer.status_code in {200, 400}
 
 
+@pytest.mark.parametrize("path", ["/dicom-web//studies?limit=1", "//dicom-web/studies?limit=1"])
+def test_doubled_slashes_lead_to_the_same_path_here_whatever_host_is_claimed(
+    radiologist: FlaskClient, path: str
+) -> None:
+    answer = radiologist.get(path, base_url="http://evil.example/")
+    assert b"evil" not in answer.data + repr(list(answer.headers)).encode()
+    assert answer.headers.get("Location", "/dicom-web/studies?limit=1") == (
+        "/dicom-web/studies?limit=1"
+    )
+    assert radiologist.get("/dicom-web//studies?limit=1", follow_redirects=True).json
+
+
 def test_the_configured_public_address_is_the_one_given_out(
     region: Region, machine: Callable[..., FlaskClient]
 ) -> None:

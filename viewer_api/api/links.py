@@ -10,6 +10,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from access_control.model import Action
 from access_control.shared_links import LinkStatus, ShareRequest
 from viewer_api.api.forms import moment
+from viewer_api.api.parameters import json_object
 from viewer_api.errors import BadQueryError
 from viewer_api.health_links.payload import page_address, two_doors
 from viewer_api.security import current_subject, require_study, signed_in
@@ -75,9 +76,7 @@ def _wanted() -> dict[str, Any]:
     Raises:
         BadQueryError: the body is no JSON object, or a field is unknown or of another type.
     """
-    body = request.get_json(silent=True) if request.content_length else {}
-    if not isinstance(body, dict):
-        raise BadQueryError("the body must be a JSON object")
+    body = json_object() if request.content_length else {}
     for name, value in body.items():
         kind = _FIELDS.get(name)
         if kind is None:

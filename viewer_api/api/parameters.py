@@ -7,10 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
+from access_control.shared_links import MOST_VIEWS
 from viewer_api.errors import BadQueryError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+
+def json_object() -> dict[str, Any]:
+    """Return the object that the request's JSON body is.
+
+    Raises:
+        BadQueryError: it is none, or is nested deeper than anything can be read.
+    """
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        body = None
+    if not isinstance(body, dict):
+        raise BadQueryError("the body must be a JSON object")
+    return body
 
 
 def json_body(fields: Mapping[str, type], *, required: Collection[str] = ()) -> dict[str, Any]:
@@ -19,9 +35,7 @@ def json_body(fields: Mapping[str, type], *, required: Collection[str] = ()) -> 
     Raises:
         BadQueryError: the body is no JSON object, or a field is missing, unknown or ill-typed.
     """
-    body = request.get_json(silent=True)
-    if not isinstance(body, dict):
-        raise BadQueryError("the body must be a JSON object")
+    body = json_object()
     for name, value in body.items():
         if name not in fields:
             raise BadQueryError(f"a field is unknown; known are {', '.join(fields)}")
@@ -161,7 +175,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "properties": {
             "expires_in_days": {"type": "integer", "minimum": 1, "default": 7},
             "passcode": {"type": "string", "pattern": "^[0-9]{6,8}$"},
-            "max_views": {"type": "integer", "minimum": 1},
+            "max_views": {"type": "integer", "minimum": 1, "maximum": MOST_VIEWS},
         },
     },
     "api_identity.decide": _texts("verdict", optional=("reason",)),
