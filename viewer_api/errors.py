@@ -22,4 +22,8 @@ class UnusableBytesError(ViewerError):
 
 
 class RangeNotSatisfiableError(ViewerError):
-    """A byte range lies outside the representation; answered with 416."""
+    """A byte range lies outside the representation of `length` bytes; answered with 416."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"the byte range lies outside the {length} bytes there are")
+        self.length = length

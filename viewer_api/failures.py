@@ -108,11 +108,13 @@ _STATUS_OF_ERROR: dict[type[Exception], int] = {
     NotFoundError: 404,
     NotAcceptableError: 406,
     UnusableBytesError: 404,
-    RangeNotSatisfiableError: 416,
     ArchiveBusyError: 503,
     ArchiveUnavailableError: 503,
     DecoderPoolStoppedError: 503,
 }
+# Whose words are told: they hold no patient data, are said to nobody who may not see what they are
+# about, and the asker needs them, to know which key was wrong or what is offered instead.
+_TOLD = (BadQueryError, InvalidValueError, NotAcceptableError, UnusableBytesError)
 
 
 def install_failures(app: Flask, *, machines_only: bool = False) -> None:
@@ -124,6 +126,7 @@ def install_failures(app: Flask, *, machines_only: bool = False) -> None:
     app.before_request(_number)
     app.after_request(_name_number)
     app.register_error_handler(FarTierUnreachableError, _answer_far)
+    app.register_error_handler(RangeNotSatisfiableError, _answer_range)
     app.register_error_handler(HTTPException, _answer_status)
     for kind, status in _STATUS_OF_ERROR.items():
         app.register_error_handler(kind, _answering(status))
@@ -158,9 +161,14 @@ def _answer_far(_error: Exception) -> Response:
 
 def _answering(status: int) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
-        # Our own errors hold no patient data, and the asker needs to know which key was wrong.
-        return _answer(status, detail=str(error) if status == 400 else "")
+        return _answer(status, detail=str(error) if isinstance(error, _TOLD) else "")
 
+    return answer
+
+
+def _answer_range(error: RangeNotSatisfiableError) -> Response:
+    answer = _answer(416, detail=str(error))
+    answer.headers["Content-Range"] = f"bytes */{error.length}"
     return answer
 
 

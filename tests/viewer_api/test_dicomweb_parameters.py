@@ -50,6 +50,12 @@ def test_what_cannot_match_is_refused_without_repeating_it(key: str, value: str)
     assert value not in str(refused.value) or value == "1"
 
 
+def test_a_key_that_is_given_twice_is_refused_by_name() -> None:
+    for again in ("PatientID", "00100020"):
+        with pytest.raises(BadQueryError, match="PatientID is given twice"):
+            parse_search([("PatientID", "1"), (again, "2")])
+
+
 def test_quotes_percent_and_underscore_stay_as_they_are() -> None:
     hostile = "' OR 1=1 -- %_\\"
     assert parse_search([("PatientName", hostile)]).matches == {"PatientName": hostile}
@@ -59,6 +65,15 @@ def test_a_list_of_uids_may_be_separated_by_comma_or_backslash() -> None:
     assert parse_search([("StudyInstanceUID", "1.2,3.4\\5.6")]).matches == {
         "StudyInstanceUID": "1.2\\3.4\\5.6"
     }
+
+
+def test_a_list_of_codes_may_be_separated_by_comma_or_backslash() -> None:
+    for text in ("CT,MR", "CT\\MR"):
+        assert parse_search([("ModalitiesInStudy", text)]).matches == {
+            "ModalitiesInStudy": "CT\\MR"
+        }
+    # In a text a comma is a comma.
+    assert parse_search([("StudyDescription", "a,b")]).matches == {"StudyDescription": "a,b"}
 
 
 def test_fields_to_include_come_repeated_listed_private_or_all() -> None:
@@ -92,6 +107,9 @@ def test_window_viewport_and_quality_are_read() -> None:
         ("viewport", "256"),
         ("viewport", "100000,100000"),
         ("viewport", "-1,5"),
+        ("viewport", "1,1,a,,,"),
+        ("viewport", "1,1,1e9,,,"),
+        ("viewport", "1,1,,,nan,"),
         ("quality", "0"),
         ("quality", "101"),
         ("quality", "good"),

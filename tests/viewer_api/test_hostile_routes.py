@@ -24,6 +24,7 @@ from tests.viewer_api.test_security_matrix import (
     OPEN_TO_EVERYONE,
     Target,
     assert_nothing_shown,
+    target_in,
     values_of,
 )
 
@@ -50,14 +51,7 @@ class Route:
 
 @pytest.fixture(scope="module")
 def target(region: Region) -> Target:
-    study = region.hub.index.study(region.ct.study)
-    assert study is not None
-    global_id = region.hub.patients.resolve(study.patient) or ""
-    manifest = region.hub.registry.manifest_of(region.ct.study)
-    assert manifest is not None
-    entry_id = manifest.entry_uuid.removeprefix("urn:uuid:")
-    words = ("XiaoDong", '小东"', region.ct.series, region.ct.instance, "A-1", global_id)
-    return Target(region.ct, global_id, tuple(word.encode() for word in words), entry_id)
+    return target_in(region)
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,11 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(region: Region) -> Target:
+    return target_in(region)
+
+
+def target_in(region: Region) -> Target:
+    """Return the CT of 王小东, what would give him away, and his manifest."""
     study = region.hub.index.study(region.ct.study)
     assert study is not None
     global_id = region.hub.patients.resolve(study.patient)

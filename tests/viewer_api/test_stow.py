@@ -88,6 +88,27 @@ def test_all_stored_answers_200_with_where_each_is(
     assert {(one.action, one.outcome) for one in page.records} >= {("store", "success")}
 
 
+def test_media_types_are_read_in_any_case(modality: FlaskClient, study: str) -> None:
+    kind = f'Multipart/Related; Type="Application/DICOM"; boundary="{BOUNDARY}"'
+    answer = send(modality, body_of([instance(1, study)]), **{"Content-Type": kind})
+    assert answer.status_code == 200
+
+
+def test_one_instance_may_be_sent_without_parts(modality: FlaskClient, study: str) -> None:
+    def alone(body: bytes) -> TestResponse:
+        return send(modality, body, **{"Content-Type": "application/dicom"})
+
+    stored = alone(instance(1, study))
+    assert stored.status_code == 200
+    assert uids(stored.get_json(force=True), "00081199") == [f"{study}.1.1"]
+    # Parts that say to be none, and nothing at all, are no instance.
+    for body in (body_of([instance(2, study)]), b""):
+        refused = alone(body)
+        assert refused.status_code == 409
+        (other,) = refused.get_json(force=True)["0008119A"]["Value"]
+        assert other["00081197"]["Value"] == [0xC000]
+
+
 def test_some_stored_answers_202_and_says_what_failed(modality: FlaskClient, study: str) -> None:
     assert send(modality, body_of([instance(1, study)])).status_code == 200
     changed = instance(1, study, ImageComments="other bytes")
@@ -145,7 +166,8 @@ def test_who_is_bound_to_no_one_site_or_may_not_store_is_refused_on_record(
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Content-Type": "application/dicom"}, 415),
+        ({"Content-Type": "application/octet-stream"}, 415),
+        ({"Content-Type": "application/dicom", "Content-Encoding": "gzip"}, 415),
         ({"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=x'}, 415),
         ({"Content-Type": 'multipart/related; type="application/dicom"'}, 400),
         ({"Content-Encoding": "gzip"}, 415),

@@ -106,6 +106,19 @@ def test_rows_and_columns_bound_the_picture(region: Region, radiologist: FlaskCl
         assert Image.open(io.BytesIO(answer.data)).size == (32, 32)
 
 
+def test_a_region_is_named_by_fractions_and_the_words_are_burned_in(
+    region: Region, radiologist: FlaskClient
+) -> None:
+    def shown(**parameters: object) -> np.ndarray:
+        answer = ask(radiologist, region.ct, contentType="image/png", **parameters)
+        return np.asarray(Image.open(io.BytesIO(answer.data)))
+
+    whole = shown()
+    assert np.array_equal(shown(region="0.25,0.5,0.5,1"), whole[64:, 32:64])
+    assert shown(region="0.25,0.5,0.5,1", rows=32).shape == (32, 16)
+    assert not np.array_equal(shown(annotation="patient,technique")[:64], whole[:64])
+
+
 def test_the_window_and_the_frame_change_the_picture(
     region: Region, radiologist: FlaskClient
 ) -> None:
@@ -140,7 +153,10 @@ def test_the_window_and_the_frame_change_the_picture(
         pytest.param({"contentType": DICOM, "transferSyntax": "1.2.9"}, 406, id="unknown syntax"),
         pytest.param({"contentType": "image/png", "transferSyntax": EXPLICIT}, 400, id="no DICOM"),
         pytest.param({"contentType": DICOM, "anonymize": "yes"}, 400, id="anonymize"),
-        pytest.param({"region": "0,0,1,1"}, 400, id="region"),
+        pytest.param({"region": "0,0,1,2"}, 400, id="region beyond the image"),
+        pytest.param({"region": "0.5,0,0.5,1"}, 400, id="region without width"),
+        pytest.param({"region": "0,0,1"}, 400, id="half a region"),
+        pytest.param({"annotation": "diagnosis"}, 400, id="unknown annotation"),
         pytest.param({"windowCenter": "40"}, 400, id="half a window"),
         pytest.param({"windowCenter": "40", "windowWidth": "0"}, 400, id="no width"),
         pytest.param({"windowCenter": "NaN", "windowWidth": "1"}, 400, id="not a number"),

@@ -12,7 +12,7 @@ from viewer_api.dicomweb.bulk_values import Value, element_value, pixel_value
 from viewer_api.dicomweb.byte_ranges import asked_range
 from viewer_api.dicomweb.frames import every_frame, frame_parts, open_stored
 from viewer_api.dicomweb.located import dicomweb_root, located_instance
-from viewer_api.dicomweb.media_types import OCTET_STREAM, choose, frame_representation
+from viewer_api.dicomweb.media_types import OCTET_STREAM, entry_for, frame_representation
 from viewer_api.dicomweb.multipart import Part, multipart_response, pieces, single_response
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.security import signed_in
@@ -56,12 +56,11 @@ def _bulkdata(found: InstanceRecord, stored: StoredObject, tag_path: str) -> Res
 
 
 def _answer(value: Value, location: str) -> Response:
-    accepted = accepted_by_asker()
-    choose(accepted, (OCTET_STREAM,))
+    in_parts = entry_for(accepted_by_asker(), OCTET_STREAM).in_parts
     start, stop = asked_range(value.length)
     value.file.seek(value.offset + start)
     part = Part(OCTET_STREAM, pieces(value.file, stop - start), location)
-    if accepted[0].in_parts:
+    if in_parts:
         answer = multipart_response(OCTET_STREAM, iter([part]))
     else:
         answer = single_response(part)

@@ -18,5 +18,5 @@ def asked_range(length: int) -> tuple[int, int]:
         return 0, length
     found = asked.range_for_length(length)
     if found is None:
-        raise RangeNotSatisfiableError("the byte range lies outside")
+        raise RangeNotSatisfiableError(length)
     return found

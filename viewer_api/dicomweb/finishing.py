@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageCms, ImageDraw, ImageFont
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
 from hub_kernel.pinyin import syllables
 from viewer_api.errors import BadQueryError
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from image_archive.model import InstanceRecord, StudyRecord
     from viewer_api.dicomweb.rendering_parameters import RenderingParameters, SourceRegion
 
-PNG, JPEG = "image/png", "image/jpeg"
+PNG, JPEG, GIF = "image/png", "image/jpeg", "image/gif"
 _PNG_HEAD = 33  # signature and IHDR: PNG 11.3.3.3 wants the profile before the pixels
 _SMALLEST_LETTER = 12
+_THUMBNAIL_QUALITY = 85
+_RESAMPLING = Image.Resampling.BICUBIC
+_FORMATS = {PNG: "PNG", JPEG: "JPEG", GIF: "GIF"}
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,18 @@ class Finish:
 
     @property
     def is_redrawn(self) -> bool:
-        """Whether the pixels change; then the picture is best handed in without loss, whole."""
-        return self.wanted.region is not None or bool(self.words)
+        """Whether it is encoded anew; then the picture is best handed in without loss, whole."""
+        return self.wanted.region is not None or bool(self.words) or self.media_type == GIF
 
 
 def finished(picture: Picture, finish: Finish) -> Picture:
     """Return `picture` with what was asked for.
 
     Raises:
-        BadQueryError: the region lies outside the picture.
+        BadQueryError: the region lies outside the picture, or a GIF should carry a profile.
     """
+    if finish.media_type == GIF and finish.wanted.colour_profile:
+        raise BadQueryError("iccprofile: ask for image/jpeg or image/png, a GIF carries none")
     if finish.is_redrawn:
         picture = _redrawn(picture, finish)
     if finish.wanted.colour_profile:
@@ -76,6 +81,17 @@ def words_of(
     return tuple(line for line in shown if line)
 
 
+def fitted(picture: Picture, viewport: tuple[int, int] | None, media_type: str) -> Picture:
+    """Return `picture` as `media_type`, small enough for `viewport`; it is never enlarged."""
+    width, height = viewport or (picture.width, picture.height)
+    fits = picture.width <= width and picture.height <= height
+    if fits and picture.media_type == media_type:
+        return picture
+    with Image.open(io.BytesIO(picture.data)) as opened:
+        small = opened if fits else ImageOps.contain(opened, (width, height), _RESAMPLING)
+        return _encoded(picture, small, media_type, _THUMBNAIL_QUALITY)
+
+
 def _redrawn(picture: Picture, finish: Finish) -> Picture:
     with Image.open(io.BytesIO(picture.data)) as opened:
         image = opened.convert("RGB" if opened.mode not in {"L", "RGB"} else opened.mode)
@@ -83,30 +99,40 @@ def _redrawn(picture: Picture, finish: Finish) -> Picture:
         image = _region(image, finish.wanted.region, finish.wanted.viewport)
     if finish.words:
         _write(image, finish.words)
+    return _encoded(picture, image, finish.media_type, finish.quality)
+
+
+def _encoded(picture: Picture, image: Image.Image, media_type: str, quality: int) -> Picture:
     buffer = io.BytesIO()
-    if finish.media_type == PNG:
-        image.save(buffer, "PNG")
-    else:
-        image.save(buffer, "JPEG", quality=finish.quality, subsampling=0)
+    how = {"quality": quality, "subsampling": 0} if media_type == JPEG else {}
+    image.save(buffer, _FORMATS[media_type], **how)
     width, height = image.size
     return replace(
-        picture, data=buffer.getvalue(), media_type=finish.media_type, width=width, height=height
+        picture, data=buffer.getvalue(), media_type=media_type, width=width, height=height
     )
 
 
 def _region(
     image: Image.Image, region: SourceRegion, viewport: tuple[int, int] | None
 ) -> Image.Image:
-    left, top = region.left, region.top
-    right = min(left + region.width if region.width else image.width, image.width)
-    bottom = min(top + region.height if region.height else image.height, image.height)
-    if left >= right or top >= bottom:
+    across, down = region.whole or image.size
+    left, right = _side(region.left, region.width, image.width / across, image.width)
+    top, bottom = _side(region.top, region.height, image.height / down, image.height)
+    width, height = right - left, bottom - top
+    fit = viewport or (round(width), round(height))
+    scale = min(fit[0] / width, fit[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    part = image.resize(size, _RESAMPLING, box=(left, top, right, bottom))
+    part = ImageOps.mirror(part) if region.width < 0 else part
+    return ImageOps.flip(part) if region.height < 0 else part
+
+
+def _side(start: float, length: float, scale: float, end: int) -> tuple[float, float]:
+    """Return where one side of a region begins and ends in a picture that has `end` pixels."""
+    stop = min((start + abs(length)) * scale, end) if length else end
+    if start * scale >= stop:
         raise BadQueryError("viewport: the region lies outside the image")
-    part = image.crop((left, top, right, bottom))
-    width, height = viewport or part.size
-    scale = min(width / part.width, height / part.height)
-    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
-    return part if size == part.size else part.resize(size, Image.Resampling.BICUBIC)
+    return start * scale, stop
 
 
 def _write(image: Image.Image, words: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import abort, request
 
 from access_control.model import Action, Resource
+from image_archive.query import IndexQuery, Level
 from viewer_api.security import public_root, refuse, require_study
 from viewer_api.security.remembered import remembered
 from viewer_api.services import services
@@ -34,13 +35,23 @@ def located(
 ) -> LocatedInstances:
     """Return the instances of a study or series that the current subject may see.
 
-    Ends the request with 404 when there is none or when it may not be seen.
+    Ends the request with 404 when there is none or when it may not be seen; a series of another
+    study is on record as refused against that one.
     """
     study = require_study(study_uid, action)
     instances = services().index.instances_of(study_uid, series_uid)
     if not instances:
+        elsewhere = _study_of(series_uid) if series_uid else None
+        if elsewhere is not None:
+            refuse(action, Resource("study", elsewhere), detail="not at this address")
         abort(404)
     return LocatedInstances(study, list(instances))
+
+
+def _study_of(series_uid: str) -> str | None:
+    query = IndexQuery(Level.SERIES, {"SeriesInstanceUID": series_uid}, limit=1)
+    found = services().index.find(query).matches
+    return found[0].study.study_instance_uid if found and found[0].study else None
 
 
 def located_instance(

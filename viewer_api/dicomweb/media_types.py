@@ -113,6 +113,18 @@ def choose(accepted: list[Accepted], offered: tuple[str, ...]) -> str:
     raise NotAcceptableError(f"offered here: {', '.join(offered)}")
 
 
+def entry_for(accepted: list[Accepted], media_type: str) -> Accepted:
+    """Return the heaviest entry that accepts `media_type`.
+
+    Raises:
+        NotAcceptableError: none does.
+    """
+    for entry in accepted:
+        if is_covered(entry.media_type, media_type):
+            return entry
+    raise NotAcceptableError(f"offered here: {media_type}")
+
+
 def instance_representation(accepted: list[Accepted], stored: str) -> Representation:
     """Choose how an instance stored in the transfer syntax `stored` is sent (PS3.18 8.7.3.5.2).
 
@@ -132,7 +144,8 @@ def instance_representation(accepted: list[Accepted], stored: str) -> Representa
             return Representation(DICOM, stored, entry.in_parts, decoded=False)
         if entry.transfer_syntax in {"", EXPLICIT_VR_LITTLE_ENDIAN}:
             return Representation(DICOM, EXPLICIT_VR_LITTLE_ENDIAN, entry.in_parts, decoded=True)
-    raise NotAcceptableError(f"offered here: {DICOM} in {stored} or {EXPLICIT_VR_LITTLE_ENDIAN}")
+    offered = " or ".join(dict.fromkeys((stored, EXPLICIT_VR_LITTLE_ENDIAN)))
+    raise NotAcceptableError(f"offered here: {DICOM} in {offered}")
 
 
 def frame_representation(accepted: list[Accepted], stored: str) -> Representation:

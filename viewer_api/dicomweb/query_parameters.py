@@ -60,6 +60,9 @@ def parse_search(parameters: Iterable[tuple[str, str]]) -> SearchParameters:
     for name, value in given:
         if name not in _RESERVED:
             keyword = _keyword(name)
+            if keyword in matches:
+                # Which of the two was meant? To drop one would answer another question.
+                raise BadQueryError(f"{keyword} is given twice; a list of UIDs is one value")
             matches[keyword] = _checked(keyword, value)
     fuzzy = _YES_NO.get(options.get("fuzzymatching", "").lower())
     if fuzzy is None:
@@ -115,6 +118,9 @@ def _checked(keyword: str, value: str) -> str:
     vr = dictionary_VR(tag_for_keyword(keyword) or 0)
     if vr == "UI":
         return _uid_list(keyword, value)
+    if vr == "CS":
+        # No code has a comma (PS3.5 6.2): it separates, as it does in a list of UIDs.
+        value = value.replace(",", "\\")
     if len(value) > _MAX_VALUE_LENGTH or "\0" in value:
         raise BadQueryError(f"{keyword}: the value is too long or holds a null character")
     if value.count("*") + value.count("?") > _MAX_WILDCARDS:

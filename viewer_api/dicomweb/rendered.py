@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, request, stream_with_context
@@ -16,18 +17,22 @@ from eir_versions.errors import (
 from eir_versions.model import RenderRequest
 from eir_versions.presentation_states import APPLICABLE
 from viewer_api.dicomweb.attributes import instance_address
-from viewer_api.dicomweb.finishing import PNG, Finish, finished, words_of
+from viewer_api.dicomweb.finishing import GIF, JPEG, PNG, Finish, finished, fitted, words_of
 from viewer_api.dicomweb.located import (
     LocatedInstances,
     dicomweb_root,
     located,
     located_instance,
 )
-from viewer_api.dicomweb.media_types import Accepted, choose, is_covered
+from viewer_api.dicomweb.media_types import Accepted, choose, entry_for
 from viewer_api.dicomweb.movies import movie_of, wants_movie
 from viewer_api.dicomweb.multipart import Part, multipart_response
 from viewer_api.dicomweb.presented import presented_frames
-from viewer_api.dicomweb.rendering_parameters import RenderingParameters, parse_rendering
+from viewer_api.dicomweb.rendering_parameters import (
+    RenderingParameters,
+    parse_rendering,
+    thumbnail_viewport,
+)
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.errors import UnusableBytesError
 from viewer_api.security import signed_in
@@ -41,10 +46,11 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("dicomweb_rendered", __name__, url_prefix="/dicom-web")
 
-PICTURE_TYPES = ("image/jpeg", "image/png")
+# PS3.18 Table 8.7.4-1: the default, and what else every server is to have.
+PICTURE_TYPES = (JPEG, PNG, GIF)
 _NO_PICTURE = (UnrenderableInstanceError, FrameNotFoundError, RenditionLostError)
 _DEFAULT_QUALITY = 90
-_THUMBNAIL = RenderingParameters(window=None, viewport=(256, 256), quality=None)
+_SMALL = RenderingParameters(window=None, viewport=(256, 256), quality=None)
 _STUDY = "/studies/<uid:study>"
 _SERIES = f"{_STUDY}/series/<uid:series>"
 _INSTANCE = f"{_SERIES}/instances/<uid:instance>"
@@ -91,7 +97,7 @@ def rendered_series(study: str, series: str) -> Response:
 def study_thumbnail(study: str) -> Response:
     """Answer a small picture that stands for a study."""
     found = located(study, action=Action.VIEW_CLINICAL)
-    return _picture(lambda: services().eir.thumbnail(study_uid=found.study.study_instance_uid))
+    return _thumbnail(lambda: services().eir.thumbnail(study_uid=found.study.study_instance_uid))
 
 
 @blueprint.get(f"{_SERIES}/thumbnail")
@@ -99,7 +105,7 @@ def study_thumbnail(study: str) -> Response:
 def series_thumbnail(study: str, series: str) -> Response:
     """Answer a small picture that stands for a series."""
     located(study, series, Action.VIEW_CLINICAL)
-    return _picture(lambda: services().eir.thumbnail(study_uid=study, series_uid=series))
+    return _thumbnail(lambda: services().eir.thumbnail(study_uid=study, series_uid=series))
 
 
 @blueprint.get(f"{_INSTANCE}/thumbnail")
@@ -107,7 +113,7 @@ def series_thumbnail(study: str, series: str) -> Response:
 def instance_thumbnail(study: str, series: str, instance: str) -> Response:
     """Answer a small picture of an instance."""
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
-    return _picture(lambda: services().eir.thumbnail(instance=found))
+    return _thumbnail(lambda: services().eir.thumbnail(instance=found))
 
 
 @blueprint.get(f"{_INSTANCE}/frames/<int:frame>/thumbnail")
@@ -117,19 +123,23 @@ def frame_thumbnail(study: str, series: str, instance: str, frame: int) -> Respo
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
     if not 1 <= frame <= found.number_of_frames:
         abort(404)
-    return picture_of(found, frame, _THUMBNAIL, accepted_by_asker())
+    return _thumbnail(lambda: _made(found, frame, _SMALL, JPEG))
 
 
 def picture_of(
     found: InstanceRecord, frame: int, wanted: RenderingParameters, accepted: list[Accepted]
 ) -> Response:
     """Answer one frame, that exists, as the picture the asker wants, or 304 where it is at hand."""
-    return _picture(lambda: _made(found, frame, wanted, choose(accepted, PICTURE_TYPES)), accepted)
+    return _picture(lambda: _made(found, frame, wanted, choose(accepted, PICTURE_TYPES)))
 
 
 def _made(
     found: InstanceRecord, frame: int, wanted: RenderingParameters, media_type: str
 ) -> Picture:
+    if wanted.region is not None and not wanted.presentation_state_uid and not wanted.region.whole:
+        # In pixels as they are stored, which are shown wider or narrower where they are no squares.
+        matrix = (found.columns or 0, found.rows or 0)
+        wanted = replace(wanted, region=replace(wanted.region, whole=matrix))
     study = services().index.study(found.study_instance_uid) if wanted.annotation else None
     words = words_of(wanted.annotation, study, found, frame)
     finish = Finish(wanted, words, media_type, wanted.quality or _DEFAULT_QUALITY)
@@ -201,7 +211,7 @@ def _presented(state: InstanceRecord) -> Response:
 
 def _wants_parts(accepted: list[Accepted], media_type: str, count: int) -> bool:
     """Whether the entry that is served asks for parts; who takes anything gets them for several."""
-    entry = next(one for one in accepted if is_covered(one.media_type, media_type))
+    entry = entry_for(accepted, media_type)
     return entry.in_parts and (count > 1 or entry.media_type != "*/*")
 
 
@@ -211,13 +221,19 @@ def _rendered(found: InstanceRecord, frame: int) -> Response:
     return picture_of(found, frame, parse_rendering(request.args), accepted_by_asker())
 
 
-def _picture(make: Callable[[], Picture], accepted: list[Accepted] | None = None) -> Response:
+def _thumbnail(make: Callable[[], Picture]) -> Response:
+    """Answer the small picture, smaller still where the asker's viewport is."""
+    viewport, accepted = thumbnail_viewport(request.args), accepted_by_asker()
+    media_type = choose(accepted, PICTURE_TYPES)
+    return _picture(lambda: fitted(make(), viewport, media_type))
+
+
+def _picture(make: Callable[[], Picture]) -> Response:
     """Answer the picture, or 304 where the asker holds it already; it is asked for every time."""
     try:
         picture = make()
     except _NO_PICTURE as error:
         raise UnusableBytesError("no picture can be made of this") from error
-    choose(accepted or accepted_by_asker(), (picture.media_type,))
     answer = Response(picture.data, content_type=picture.media_type)
     answer.set_etag(picture.sha256)
     # Kept by the browser, shown only after the hub has said again that this reader may.

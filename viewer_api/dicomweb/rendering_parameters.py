@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,16 +19,21 @@ _FUNCTIONS = {
 _ANNOTATIONS = frozenset({"patient", "technique"})
 _PROFILES = {"": False, "no": False, "yes": True, "srgb": True}
 _LARGEST_WINDOW = 2.0**31
+_PLACE = re.compile(r"-?[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True)
 class SourceRegion:
-    """A part of the image in its own pixels; a width or height of 0 reaches to the edge."""
+    """A part of the image; a width or height of 0 reaches to the edge, a negative one flips it.
 
-    left: int
-    top: int
-    width: int
-    height: int
+    `whole` is the size of the image in the same units; None are pixels of what is shown.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    whole: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,18 @@ class RenderingParameters:
     annotation: frozenset[str] = frozenset()
     colour_profile: bool = False
     presentation_state_uid: str = ""
+
+
+def thumbnail_viewport(parameters: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the size a thumbnail is to fit into, None where nothing is said.
+
+    Raises:
+        BadQueryError: it is malformed, out of bounds, or names a region.
+    """
+    text = parameters.get("viewport", "")
+    if text.count(",") > 1:
+        raise BadQueryError("viewport of a thumbnail must be width,height")
+    return _viewport(text)
 
 
 def parse_rendering(
@@ -100,7 +118,14 @@ def _region(text: str) -> SourceRegion | None:
     parts = [part.strip() for part in text.split(",")][2:]
     if not any(parts):
         return None
-    return SourceRegion(*(_whole(part or "0", "viewport") for part in parts))
+    left, top, width, height = (_place(part or "0") for part in parts)
+    return SourceRegion(abs(left), abs(top), width, height)
+
+
+def _place(text: str) -> float:
+    if not _PLACE.fullmatch(text):
+        raise BadQueryError("viewport: left, top, width and height of the region are numbers")
+    return float(text)
 
 
 def _annotation(text: str) -> frozenset[str]:

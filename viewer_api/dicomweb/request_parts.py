@@ -18,6 +18,7 @@ _PIECE = 1 << 18
 _LARGEST_HEAD = 1 << 14
 _LONGEST_BOUNDARY = 70
 _LINE = b"\r\n"
+_ENDLESS_HEAD = "the head of a part is too large, or ends with no empty line (lines end in CR LF)"
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ class _Parts:
     def _fields(self) -> dict[str, str]:
         while (end := self._held.find(_LINE + _LINE)) < 0:
             if len(self._held) > _LARGEST_HEAD:
-                raise BadQueryError("the head of a part is too large")
+                raise BadQueryError(_ENDLESS_HEAD)
             self._more()
         if end > _LARGEST_HEAD:
-            raise BadQueryError("the head of a part is too large")
+            raise BadQueryError(_ENDLESS_HEAD)
         head = self._held[:end].decode("latin-1")
         del self._held[: end + 4]
         # A part without any byte ends with the line break that its delimiter begins with.

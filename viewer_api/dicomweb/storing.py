@@ -6,6 +6,8 @@ stores speaks for one site.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.http import parse_options_header
@@ -31,9 +33,13 @@ from viewer_api.security import (
 )
 from viewer_api.services import services
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 blueprint = Blueprint("dicomweb_storing", __name__, url_prefix="/dicom-web")
 
 MOST_PARTS = 5_000
+_PIECE = 1 << 18
 DICOM_XML = "application/dicom+xml"
 _ANSWERS = (DICOM_JSON, DICOM_XML, "application/json")
 
@@ -59,7 +65,7 @@ def _store(study_uid: str) -> Response:
     media_type = choose(accepted_by_asker(), _ANSWERS)
     root = dicomweb_root()
     report, studies = StoreReport(), set[str]()
-    for number, part in enumerate(request_parts(request.stream, _boundary()), start=1):
+    for number, part in enumerate(_parts(), start=1):
         if number > MOST_PARTS:
             raise RequestEntityTooLarge
         taken = _taken(taking, part)
@@ -117,15 +123,21 @@ def _taking(site: Site, study_uid: str) -> Taking:
     return Taking(services().archive, services().usage, site, origin, study_uid, largest)
 
 
-def _boundary() -> str:
-    """Return what separates the parts; a compressed body could become any size, and is refused."""
+def _parts() -> Iterator[RequestPart]:
+    """Return the parts of the body; a body that is one instance is its only part (8.6.1).
+
+    A compressed body could become any size, and is refused.
+    """
     media_type, options = parse_options_header(request.headers.get("Content-Type", ""))
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType
+    media_type = media_type.strip().lower()
+    if media_type == DICOM:
+        return iter([RequestPart({}, iter(lambda: request.stream.read(_PIECE), b""))])
     part_type = options.get("type", DICOM).strip().lower()
     if media_type != "multipart/related" or part_type != DICOM:
         raise UnsupportedMediaType
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType
-    return options.get("boundary", "")
+    return request_parts(request.stream, options.get("boundary", ""))
 
 
 def _taken(taking: Taking, part: RequestPart) -> Taken | NotStored:

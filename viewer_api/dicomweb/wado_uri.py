@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
@@ -20,7 +22,11 @@ from viewer_api.dicomweb.media_types import (
     parse_accept,
 )
 from viewer_api.dicomweb.rendered import PICTURE_TYPES, picture_of
-from viewer_api.dicomweb.rendering_parameters import MAX_VIEWPORT, parse_rendering
+from viewer_api.dicomweb.rendering_parameters import (
+    MAX_VIEWPORT,
+    SourceRegion,
+    parse_rendering,
+)
 from viewer_api.dicomweb.transcoding import explicit_little_endian
 from viewer_api.errors import BadQueryError, NotAcceptableError, UnusableBytesError
 from viewer_api.security import signed_in
@@ -37,7 +43,8 @@ blueprint = Blueprint("dicomweb_wado_uri", __name__)
 # Names of media types that are not registered and are asked for nevertheless.
 _ALIASES = {"application/jpeg": "image/jpeg", "image/jpg": "image/jpeg"}
 # What would change the answer and is not offered is refused, or the asker would be misled.
-_NOT_OFFERED = ("anonymize", "region")
+_NOT_OFFERED = ("anonymize",)
+_FRACTION = re.compile(r"0(?:\.[0-9]{1,9})?|1(?:\.0{1,9})?")
 # A presentation state says these itself (PS3.18 9.4.1).
 _NOT_WITH_A_STATE = ("windowCenter", "windowWidth")
 
@@ -115,9 +122,8 @@ def _exported(found: InstanceRecord, wanted: str) -> ExportedInstance:
     """Return the object as wanted, by default uncompressed; what has no such form as stored."""
     archive, eir = services().archive, services().eir
     if wanted not in {"", "*", found.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN}:
-        raise NotAcceptableError(
-            f"offered here: {found.transfer_syntax_uid} or {EXPLICIT_VR_LITTLE_ENDIAN}"
-        )
+        offered = dict.fromkeys((found.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN))
+        raise NotAcceptableError(f"offered here: {' or '.join(offered)}")
     try:
         if wanted in {"*", found.transfer_syntax_uid}:
             return as_stored(archive.backend, found)
@@ -134,7 +140,22 @@ def _picture(found: InstanceRecord, asked: Mapping[str, str], accepted: list[Acc
     if frame > found.number_of_frames:
         abort(404)
     state = _state(found.study_instance_uid, asked)
-    return picture_of(found, frame, parse_rendering(_rendering(asked), state), accepted)
+    wanted = replace(parse_rendering(_rendering(asked), state), region=_region(asked))
+    return picture_of(found, frame, wanted, accepted)
+
+
+def _region(asked: Mapping[str, str]) -> SourceRegion | None:
+    """Return the part of the image asked for, as fractions of its width and height (9.4.1)."""
+    text = asked.get("region", "")
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) != 4 or not all(_FRACTION.fullmatch(part.strip()) for part in parts):
+        raise BadQueryError("region must be left,top,right,bottom, each from 0 to 1")
+    left, top, right, bottom = map(float, parts)
+    if left >= right or top >= bottom:
+        raise BadQueryError("region: right and bottom lie beyond left and top")
+    return SourceRegion(left, top, right - left, bottom - top, whole=(1.0, 1.0))
 
 
 def _state(study: str, asked: Mapping[str, str]) -> str:
@@ -149,7 +170,10 @@ def _state(study: str, asked: Mapping[str, str]) -> str:
 
 def _rendering(asked: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters as WADO-RS names them (PS3.18 9.4.1 and 8.3.5.1)."""
-    parameters = {"quality": asked.get("imageQuality", "")}
+    parameters = {
+        "quality": asked.get("imageQuality", ""),
+        "annotation": asked.get("annotation", "") or asked.get("imageAnnotation", ""),
+    }
     rows, columns = asked.get("rows", ""), asked.get("columns", "")
     if rows or columns:
         sides = [
