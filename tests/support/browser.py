@@ -11,7 +11,7 @@ from tests.support.tools import require_tool
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--no-first-run",
@@ -28,6 +28,6 @@ def chromium_browser(*flags: str) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         yield browser
         browser.close()

@@ -33,6 +33,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> ViewerFiles:
     (root / "index.html").write_text("<html><script>window.PUBLIC_URL='/'</script></html>")
     (root / "app.bundle.0123456789abcdef.js").write_text("hello()")
     (root / "app.bundle.0123456789abcdef.js.gz").write_bytes(b"squeezed")
+    (root / "89.bundle.fedcba9876543210.js").write_text("first()")
+    (root / "7777.bundle.fedcba9876543210.js").write_text("perhaps()")
     (root / "assets" / "mark.svg").write_text("<svg/>")
     found = installed_viewer(root.parent)
     assert found is not None
@@ -372,3 +374,11 @@ def test_files_are_sent_as_what_they_are_and_nothing_beside_them(viewer: FlaskCl
         assert viewer.get(path).status_code == 404
     assert viewer.get("/").headers["Content-Type"] == "text/html; charset=utf-8"
     assert viewer.get("/open").data.count("阅片已结束".encode()) == 1
+
+
+def test_the_page_says_beforehand_what_its_scripts_will_ask_for(viewer: FlaskClient) -> None:
+    said = "</89.bundle.fedcba9876543210.js>; rel=preload; as=script"
+    for path in ("/", "/viewer?StudyInstanceUIDs=1.2.3"):
+        assert viewer.get(path).headers["Link"] == said
+    for path in ("/open", "/app-config.js", "/89.bundle.fedcba9876543210.js"):
+        assert "Link" not in viewer.get(path).headers

@@ -73,7 +73,12 @@ def send(name: str) -> Response:
     found = files.by_path.get(name)
     if found is None and "." in name.rsplit("/", maxsplit=1)[-1]:
         abort(404)
-    return _sent(found or files.by_path[INDEX])
+    if found is None or name == INDEX:
+        answer = _sent(files.by_path[INDEX])
+        if files.hints:
+            answer.headers["Link"] = files.hints
+        return answer
+    return _sent(found)
 
 
 def _sent(found: ViewerFile) -> Response:

@@ -11,6 +11,10 @@ import mimetypes
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VIEWER_VERSION = "3.13.2"
 INDEX = "index.html"
@@ -18,6 +22,13 @@ COMPRESSED = ".gz"
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _NAMED_BY_DIGEST = re.compile(r"(^|[./])[0-9a-f]{16}\.")
+# The scripts that the viewer asks for before its first picture, wave after wave: the extensions
+# that are always there, the modes, what the mode of `/viewer` depends on. OHIF's own numbers.
+_ASKED_FOR_FIRST = (
+    *("1673", "6938", "6489", "6495", "8478", "89", "2779", "2623"),
+    *("6749", "5696", "1483", "9383", "7499", "8492", "9290", "4683", "1180"),
+    *("7248", "781", "9415", "3500", "9116", "100", "5406", "3760"),
+)
 _MEDIA_TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -40,10 +51,14 @@ class ViewerFile:
 
 @dataclass(frozen=True)
 class ViewerFiles:
-    """The files of one installed viewer by their path, and the policy that confines them."""
+    """The files of one installed viewer by their path, and the policy that confines them.
+
+    `hints` is what a header `Link` says of the page: what its scripts will ask for.
+    """
 
     by_path: dict[str, ViewerFile]
     policy: str = field(repr=False)
+    hints: str = field(default="", repr=False)
 
 
 def installed_viewer(folder: Path) -> ViewerFiles | None:
@@ -57,7 +72,8 @@ def installed_viewer(folder: Path) -> ViewerFiles | None:
         for path in root.rglob("*")
         if path.is_file() and path.suffix != COMPRESSED
     }
-    return ViewerFiles(found, content_policy(index.read_text(encoding="utf-8")))
+    policy = content_policy(index.read_text(encoding="utf-8"))
+    return ViewerFiles(found, policy, _hints(found))
 
 
 def content_policy(index: str) -> str:
@@ -82,6 +98,15 @@ def content_policy(index: str) -> str:
             "base-uri 'none'",
             "frame-ancestors 'none'",
         )
+    )
+
+
+def _hints(names: Iterable[str]) -> str:
+    by_number = {name.partition(".bundle.")[0]: name for name in names if name.endswith(".js")}
+    return ", ".join(
+        f"</{by_number[number]}>; rel=preload; as=script"
+        for number in _ASKED_FOR_FIRST
+        if number in by_number
     )
 
 

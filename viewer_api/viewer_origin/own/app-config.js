@@ -8,10 +8,12 @@
   // The package's guided tour is in English and lies over the picture.
   localStorage.setItem("shownTours", JSON.stringify(["basicViewerTour"]));
   const root = `${location.origin}/g/${grant}/dicom-web`;
+  const study = new URLSearchParams(location.search).get("StudyInstanceUIDs") || "";
+  if (/^[0-9.]{1,64}$/.test(study)) askAhead(`${root}/studies/${study}`).catch(() => {});
   window.config = {
     name: "EIR Hub",
     routerBasename: "/",
-    extensions: [],
+    extensions: [{ id: "eirhub.few-contexts", preRegistration: keepFewContexts }],
     modes: [],
     customizationService: {},
     showStudyList: true,
@@ -39,7 +41,7 @@
           supportsReject: false,
           dicomUploadEnabled: false,
           imageRendering: "wadors",
-          thumbnailRendering: "wadors",
+          thumbnailRendering: "thumbnailDirect",
           enableStudyLazyLoad: true,
           supportsFuzzyMatching: true,
           supportsWildcard: true,
@@ -55,4 +57,27 @@
       if (error && error.status === 401) location.replace("/open");
     },
   };
+
+  /* The metadata is asked for while the scripts are still being read; the viewer's own request for
+     the same address is then answered with it, or with the error that this one leaves to it. */
+  async function askAhead(address) {
+    const answer = await fetch(`${address}/series`, { headers: { Accept: "application/dicom+json" } });
+    if (!answer.ok) return;
+    for (const series of (await answer.json()).slice(0, 8)) {
+      const hint = document.createElement("link");
+      hint.rel = "preload";
+      hint.as = "fetch";
+      hint.crossOrigin = "anonymous";
+      hint.href = `${address}/series/${series["0020000E"].Value[0]}/metadata`;
+      document.head.append(hint);
+    }
+  }
+
+  /* Seven WebGL contexts would be made before the first picture; stacks beside each other share. */
+  function keepFewContexts() {
+    const { cornerstone } = window;
+    const now = cornerstone?.getConfiguration();
+    if (!now?.rendering?.webGlContextCount) return;
+    cornerstone.setConfiguration({ ...now, rendering: { ...now.rendering, webGlContextCount: 2 } });
+  }
 })();
