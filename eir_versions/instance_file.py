@@ -2,20 +2,21 @@
 
 import io
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRBigEndian
 
 from eir_versions import reasons
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
+from eir_versions.frame_fragments import Fragment, remembered_fragments
 from eir_versions.headers import ImageHeader, image_header, value_of
-from eir_versions.offset_tables import check_offsets, within_file
 from image_archive.deflated import inflate
 from image_archive.elements import encoding_of
 from image_archive.errors import UnreadableInstanceError
@@ -63,12 +64,16 @@ class PixelElement:
 
 @dataclass(frozen=True, eq=False)
 class InstanceFile:
-    """An opened instance: its attributes, its checked image header and where its pixels are."""
+    """An opened instance: its attributes, its checked image header and where its pixels are.
+
+    `averaged_masks` keeps what frames drawn one after another are subtracted from (`subtracting`).
+    """
 
     dataset: Dataset
     header: ImageHeader
     element: PixelElement
     source: BinaryIO
+    averaged_masks: dict[Hashable, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def is_native(self) -> bool:
@@ -91,7 +96,7 @@ class InstanceFile:
             raise FrameNotFoundError(f"frame {frame_number} does not exist")
         if self.is_native:
             return self._native_frame(frame_number - 1)
-        return self._encapsulated_frame(frame_number - 1)
+        return self._encapsulated_frame(frame_number)
 
     def _native_frame(self, index: int) -> bytes:
         bits = self._native_frame_bits()
@@ -127,29 +132,34 @@ class InstanceFile:
             data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes()
         return data[start - first :][: stop - start]
 
-    def _encapsulated_frame(self, index: int) -> bytes:
+    def fragments(self, frame_number: int) -> Sequence[Fragment]:
+        """Return where the encapsulated bytes of one frame, 1-based, lie in `source`.
+
+        Raises:
+            UnrenderableInstanceError: unreadable, or length_mismatch where that is not certain.
+        """
         if self.element.length is not None:
             raise UnrenderableInstanceError(reasons.UNREADABLE)
-        self.source.seek(self.element.offset)
-        tables = (
-            value_of(self.dataset, "ExtendedOffsetTable"),
-            value_of(self.dataset, "ExtendedOffsetTableLengths"),
-        )
-        extended = tables if all(isinstance(table, bytes) for table in tables) else None
-        source = within_file(self.source)
+        extended = value_of(self.dataset, "ExtendedOffsetTable")
         try:
-            check_offsets(source, index, extended)
-            frame = get_frame(
-                source,
-                index,
-                extended_offsets=extended,
-                number_of_frames=self.header.number_of_frames,
+            found = remembered_fragments(
+                self.source,
+                self.element.offset,
+                self.header.number_of_frames,
+                extended if isinstance(extended, bytes) else None,
             )
-        except (ValueError, StopIteration, struct.error, OSError, EOFError) as error:
+        except (ValueError, struct.error, OSError) as error:
             raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH) from error
-        if not frame:
+        return found.of_frame(frame_number - 1)
+
+    def _encapsulated_frame(self, frame_number: int) -> bytes:
+        found = []
+        for offset, length in self.fragments(frame_number):
+            self.source.seek(offset)
+            found.append(self.source.read(length))
+        if not any(found):
             raise UnrenderableInstanceError(reasons.LENGTH_MISMATCH)
-        return frame
+        return found[0] if len(found) == 1 else b"".join(found)
 
 
 @dataclass(frozen=True, eq=False)

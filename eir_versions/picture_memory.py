@@ -4,7 +4,9 @@ Whoever asks has been let in before: nothing here knows of readers. Losing one c
 """
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from eir_versions.jobs import Picture, PictureJob
@@ -28,20 +30,24 @@ class Drawn:
 class PictureMemory:
     """At most so many bytes of pictures, those least asked for forgotten first.
 
-    A picture of more than an eighth of that is not kept.
+    A picture of more than an eighth of that is not kept, and none for longer than `longest_s`: what
+    was drawn of damaged bytes must not outlive their repair, which another process may have made.
     """
 
     most_bytes: int
-    _pictures: OrderedDict[Drawn, Picture] = field(default_factory=OrderedDict)
+    longest_s: float = 600.0
+    now: Callable[[], float] = time.monotonic
+    _pictures: OrderedDict[Drawn, tuple[Picture, float]] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, drawn: Drawn) -> Picture | None:
         """Return the picture, None where it is not kept."""
         with self._lock:
-            picture = self._pictures.get(drawn)
-            if picture is not None:
-                self._pictures.move_to_end(drawn)
+            picture, since = self._pictures.get(drawn, (None, 0.0))
+            if picture is None or self.now() - since > self.longest_s:
+                return None
+            self._pictures.move_to_end(drawn)
             return picture
 
     def put(self, drawn: Drawn, picture: Picture) -> None:
@@ -49,8 +55,8 @@ class PictureMemory:
         if not drawn.dataset_sha256 or len(picture.data) > self.most_bytes // _SHARE:
             return
         with self._lock:
-            before = self._pictures.pop(drawn, None)
+            before, _ = self._pictures.pop(drawn, (None, 0.0))
             self._bytes += len(picture.data) - (len(before.data) if before else 0)
-            self._pictures[drawn] = picture
+            self._pictures[drawn] = picture, self.now()
             while self._bytes > self.most_bytes:
-                self._bytes -= len(self._pictures.popitem(last=False)[1].data)
+                self._bytes -= len(self._pictures.popitem(last=False)[1][0].data)

@@ -16,6 +16,7 @@ from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.fidelity import psnr_db, ssim
 from eir_versions.instance_file import InstanceFile
 from eir_versions.jobs import JPEG, PNG, Picture, PictureJob
+from eir_versions.mask_module import recommended
 from eir_versions.pixels import Area, display_size, fit_within
 from eir_versions.pixels.model import PictureArray
 from eir_versions.presentation_states import FramePresentation, PresentationState
@@ -91,7 +92,8 @@ def _is_reducible(instance: InstanceFile, job: PictureJob) -> bool:
     scopes = frame_scopes(instance.dataset, job.frame_number - 1, "FrameDisplayShutterSequence")
     placed = job.overlays or job.masks or any("ShutterShape" in scope for scope in scopes)
     has_palette = "RedPaletteColorLookupTableDescriptor" in instance.dataset
-    return job.reduced and not placed and not has_palette
+    masked = recommended(instance.dataset, instance.header, job.frame_number) is not None
+    return job.reduced and not placed and not has_palette and not masked
 
 
 def _masked(array: PictureArray, masks: tuple[tuple[int, int, int, int], ...]) -> PictureArray:

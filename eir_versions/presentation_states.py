@@ -12,6 +12,7 @@ from eir_versions import reasons
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.headers import integer, items, numbers, text, value_of
 from eir_versions.instance_file import UNREADABLE, InstanceFile, open_body
+from eir_versions.mask_module import Native, Subtraction, stated
 from eir_versions.overlays import OVERLAY_GROUPS, FrameWords, layer_of, overlays_of
 from eir_versions.pixels import (
     Area,
@@ -37,6 +38,7 @@ GRAYSCALE = "1.2.840.10008.5.1.4.1.1.11.1"
 COLOUR = "1.2.840.10008.5.1.4.1.1.11.2"
 PSEUDO_COLOUR = "1.2.840.10008.5.1.4.1.1.11.3"
 APPLICABLE = frozenset({GRAYSCALE, COLOUR, PSEUDO_COLOUR})
+_EVERY_STATE = "1.2.840.10008.5.1.4.1.1.11."
 _WHITE = 255
 _MOST_REFERENCES = 20_000
 
@@ -85,16 +87,28 @@ def open_presentation_state(source: BinaryIO) -> PresentationState:
     """Read a presentation state from a Part 10 file.
 
     Raises:
-        UnrenderableInstanceError: unreadable, or presentation_state for one that is not applied.
+        UnrenderableInstanceError: unreadable; state_not_applied for a kind that the hub does not
+            apply, presentation_state for what is none.
     """
     try:
         dataset = open_body(source).dataset
     except UNREADABLE as error:
         raise UnrenderableInstanceError(reasons.UNREADABLE) from error
     kind = text(dataset, "SOPClassUID")
+    if is_left_out(kind):
+        raise UnrenderableInstanceError(reasons.STATE_NOT_APPLIED)
     if kind not in APPLICABLE:
         raise UnrenderableInstanceError(reasons.PRESENTATION_STATE)
     return PresentationState(dataset, kind)
+
+
+def is_left_out(sop_class_uid: str) -> bool:
+    """Return whether it is a presentation state of a kind that the hub does not apply.
+
+    Blending, angiography, volumes, a Modality LUT by place: said so wherever its pictures are shown
+    as stored, never drawn in part.
+    """
+    return sop_class_uid.startswith(_EVERY_STATE) and sop_class_uid not in APPLICABLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +131,8 @@ class FramePresentation:
             and self.frame_number in (item.frame_numbers or (self.frame_number,))
             for item in self.state.references
         )
-        if not named or is_gray == (self.state.kind == COLOUR):
+        cannot = isinstance(self._stated(), Native)
+        if not named or cannot or is_gray == (self.state.kind == COLOUR):
             raise UnrenderableInstanceError(reasons.PRESENTATION_STATE)
 
     @property
@@ -137,6 +152,11 @@ class FramePresentation:
             text(dataset, "PresentationLUTShape").upper() == "INVERSE",
             next((table_item(item, signed=False, little=little) for item in tables), None),
         )
+
+    def subtraction(self) -> Subtraction | None:
+        """Return which frames are subtracted (C.11.13), None without a Mask Module."""
+        found = self._stated()
+        return None if isinstance(found, Native) else found
 
     def overlays(self, frame: FrameWords) -> tuple[Overlay, ...]:
         """Return the planes that the state activates; its own hide those of the image's group."""
@@ -197,6 +217,9 @@ class FramePresentation:
     def _chosen(self, keyword: str) -> list[Dataset]:
         return self.state.chosen(keyword, self._image_uid, self.frame_number)
 
+    def _stated(self) -> Subtraction | Native | None:
+        return stated(self.state.dataset, self.instance.header, self.frame_number)
+
     def _modality(self) -> LookupTable | Rescale | None:
         dataset = self.state.dataset
         little, signed = dataset_is_little(dataset), self.instance.header.layout.signed
@@ -207,7 +230,7 @@ class FramePresentation:
         return rescale_of(dataset)
 
     def _voi(self, modality: LookupTable | Rescale | None) -> LookupTable | Window | None:
-        signed = may_be_negative(self.instance.header, modality)
+        signed = self.subtraction() is not None or may_be_negative(self.instance.header, modality)
         little = dataset_is_little(self.state.dataset)
         found = (
             voi_of(item, signed=signed, little=little)

@@ -24,9 +24,7 @@ _COD, _TLM = b"\xff\x52", b"\xff\x55"
 _TLM_ENTRY = struct.Struct(">HL")
 _TWO_AND_FOUR_BYTES = 0x60  # Stlm: tile index of two bytes, length of four (ISO 15444-1 A.7.1)
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
-_ITEM = struct.Struct("<HHL")
 _MOST_SUMMED = 128  # the square of it, times a word of 16 bits, fits into 31 bits
-_ITEM_TAG = (0xFFFE, 0xE000)
 
 
 def halvings_for(header: ImageHeader, size: tuple[int, int]) -> int:
@@ -107,25 +105,11 @@ def _from_prefix(instance: InstanceFile, frame_number: int, halvings: int) -> De
 
 
 def _codestream_place(instance: InstanceFile, frame_number: int) -> tuple[int, int] | None:
-    """Return (offset, length) of a frame's item; None where frames and items are not the same."""
-    frames = instance.header.number_of_frames
-    if not 1 <= frame_number <= frames:
+    """Return (offset, length) of a frame's item; None where it is not one item."""
+    if not 1 <= frame_number <= instance.header.number_of_frames:
         raise FrameNotFoundError(f"frame {frame_number} does not exist")
-    if instance.element.length is not None:
-        return None
-    at, place = instance.element.offset, None
-    for index in range(frames + 2):  # the offset table is the first item, the delimiter the last
-        instance.source.seek(at)
-        head = instance.source.read(_ITEM.size)
-        if len(head) < _ITEM.size:
-            return None
-        group, element, length = _ITEM.unpack(head)
-        if ((group, element) == _ITEM_TAG) != (index <= frames):
-            return None
-        if index == frame_number:
-            place = at + _ITEM.size, length
-        at += _ITEM.size + length
-    return place
+    found = instance.fragments(frame_number)
+    return found[0] if len(found) == 1 else None
 
 
 def _block_means(values: NDArray[Any], edge: int) -> NDArray[Any]:

@@ -1,6 +1,8 @@
 """One frame of an instance to an 8-bit picture array: decoding, grayscale or colour, overlays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from eir_versions.colour_profiles import profile_of, to_srgb
 from eir_versions.display_shutters import frame_shutter, shutter_of
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.instance_file import InstanceFile
+from eir_versions.mask_module import Subtraction, recommended
 from eir_versions.overlays import FrameWords, overlays_of
 from eir_versions.palettes import (
     Palette,
@@ -33,7 +36,10 @@ from eir_versions.pixels import (
 from eir_versions.pixels.model import PictureArray
 from eir_versions.presentation_states import PSEUDO_COLOUR, FramePresentation, PresentationState
 from eir_versions.reduced import reduced_frame
-from eir_versions.transforms import grayscale_transform
+from eir_versions.subtracting import render_subtracted
+from eir_versions.transforms import difference_transform, grayscale_transform
+
+Drawing = Callable[[GrayscaleTransform], PictureArray]
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,8 @@ def _presented(
         palette = None
         if state.kind == PSEUDO_COLOUR:
             palette = palette_of(state.dataset, signed=False)
-        picture = _gray(decoded, instance, transform, palette)
+        draw = _drawing(decoded, instance, presentation.subtraction())
+        picture = _gray(draw, transform, palette)
     else:
         picture = _colour(instance, decoded)
     picture = to_srgb(picture, profile_of(state.dataset) or profile_of(instance.dataset))
@@ -120,26 +127,32 @@ def _picture(instance: InstanceFile, decoded: DecodedFrame, request: FrameReques
     header, dataset = instance.header, instance.dataset
     if header.layout.samples > 1 or decoded.photometric == "PALETTE COLOR":
         return to_srgb(_colour(instance, decoded), profile_of(dataset))
-    index = request.frame_number - 1
-    transform = grayscale_transform(dataset, header, index, window_of(instance, request))
+    index, window = request.frame_number - 1, window_of(instance, request)
     asked = well_known_palette(request.palette) if request.palette else None
-    picture = _gray(decoded, instance, transform, asked)
+    subtraction = recommended(dataset, header, request.frame_number)
+    if isinstance(subtraction, Subtraction):
+        transform = difference_transform(dataset, header, index, window)
+        return _gray(_drawing(decoded, instance, subtraction), transform, asked)
+    transform = grayscale_transform(dataset, header, index, window)
+    picture = _gray(_drawing(decoded, instance), transform, asked)
     palette = None if asked else supplemental(dataset, index, signed=header.layout.signed)
     return picture if palette is None else supplemented(picture, decoded.values, palette)
 
 
-def _gray(
-    decoded: DecodedFrame,
-    instance: InstanceFile,
-    transform: GrayscaleTransform,
-    palette: Palette | None,
-) -> PictureArray:
+def _drawing(
+    decoded: DecodedFrame, instance: InstanceFile, subtraction: Subtraction | None = None
+) -> Drawing:
+    if subtraction is not None:
+        return partial(render_subtracted, decoded, instance, subtraction)
+    return partial(render_grayscale, decoded.values, instance.header.layout)
+
+
+def _gray(draw: Drawing, transform: GrayscaleTransform, palette: Palette | None) -> PictureArray:
     """The grayscale pipeline; a palette's three tables take the place of the Presentation LUT."""
-    layout = instance.header.layout
     if palette is None:
-        return render_grayscale(decoded.values, layout, transform)
+        return draw(transform)
     tables = (replace(transform, presentation=table, inverse=False) for table in palette)
-    return np.stack([render_grayscale(decoded.values, layout, table) for table in tables], axis=-1)
+    return np.stack([draw(table) for table in tables], axis=-1)
 
 
 def _colour(instance: InstanceFile, decoded: DecodedFrame) -> PictureArray:

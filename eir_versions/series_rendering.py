@@ -11,6 +11,7 @@ from eir_versions.allowance import Allowance, FrameSource
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.jobs import Picture, PictureJob
 from eir_versions.model import PictureKind, VersionPicture, VersionSource
+from eir_versions.presentation_states import is_left_out
 from eir_versions.recipes import Recipe, Watermark
 from eir_versions.selection import ImageInstance, Slice, Stack
 from eir_versions.watermark import BUILTIN_FONT, available_font
@@ -18,6 +19,7 @@ from eir_versions.wire import PresentedImages, job_to_json
 from image_archive.model import InstanceRecord, SeriesRecord, StudyRecord
 
 _UNKNOWN_DATE = "----"
+_NO_IMAGE = frozenset({reasons.NO_PIXEL_DATA, reasons.STATE_NOT_APPLIED})
 
 PictureKey = tuple[PictureKind, str]
 """What a picture is for, and the digest of all it is made of."""
@@ -45,12 +47,14 @@ class Findings:
 
     `selected` are the frames that a key object selection names, by instance; where it names no
     frame of an instance, its first. `earlier` are pictures that need not be drawn again. `states`
-    are the presentation states to draw key pictures with, the first that is for a frame.
+    are the presentation states to draw key pictures with, the first that is for a frame; `undone`
+    those among them that a picture had to be drawn without.
     """
 
     selected: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     earlier: Mapping[PictureKey, VersionPicture] = field(default_factory=dict)
     states: tuple[tuple[str, PresentedImages], ...] = ()
+    undone: set[str] = field(default_factory=set)
     pictures: list[VersionPicture] = field(default_factory=list)
     sources: dict[str, VersionSource] = field(default_factory=dict)
     key_count: int = 0
@@ -63,6 +67,11 @@ class Findings:
             self.sources[image.sop_instance_uid] = VersionSource(
                 image.sop_instance_uid, series_uid, image.dataset_sha256, reason
             )
+
+    def name_undone(self) -> None:
+        """Give the states that could not be applied that reason, once all series are noted."""
+        for uid in self.undone & self.sources.keys():
+            self.sources[uid] = replace(self.sources[uid], reason=reasons.PRESENTATION_STATE)
 
     def state_for(self, place: Slice) -> str:
         """Return the presentation state that a frame is to be drawn with, empty without one."""
@@ -77,7 +86,7 @@ class Findings:
         if not self.image_count:
             return reasons.NO_IMAGE_OBJECTS
         said = [item.reason for item in self.sources.values()]
-        return next((word for word in said if word != reasons.NO_PIXEL_DATA), reasons.UNREADABLE)
+        return next((word for word in said if word not in _NO_IMAGE), reasons.UNREADABLE)
 
 
 class SeriesRendering:
@@ -105,7 +114,9 @@ class SeriesRendering:
             if instance.rows and instance.columns:
                 images.append(image_of(instance))
             else:
-                self._note(image_of(instance), reasons.NO_PIXEL_DATA)
+                left_out = is_left_out(instance.sop_class_uid)
+                why = reasons.STATE_NOT_APPLIED if left_out else reasons.NO_PIXEL_DATA
+                self._note(image_of(instance), why)
         stack = Stack(images)
         self._findings.image_count += len(images)
         if not images:
@@ -156,6 +167,7 @@ class SeriesRendering:
             # A state that cannot be applied must not cost the picture: it is drawn without.
             for frame_job in (stated, plain) if state else (plain,):
                 if self._drawn(candidate, frame_job, kind):
+                    self._findings.undone |= {state} if frame_job is not stated else set()
                     return candidate
         return None
 

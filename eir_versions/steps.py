@@ -9,10 +9,15 @@ from eir_versions.colour_profiles import profile_of
 from eir_versions.display_shutters import frame_shutter
 from eir_versions.instance_file import InstanceFile
 from eir_versions.jobs import PictureJob
+from eir_versions.mask_module import Native, Subtraction, recommended
 from eir_versions.overlays import FrameWords
 from eir_versions.palettes import supplemental
 from eir_versions.pixels import LookupTable, PixelsError, Rescale, Window, display_size, fit_within
-from eir_versions.transforms import grayscale_transform, pixel_spacing
+from eir_versions.transforms import (
+    difference_transform,
+    grayscale_transform,
+    pixel_spacing,
+)
 
 
 def pipeline_steps(instance: InstanceFile, job: PictureJob) -> list[str]:
@@ -53,18 +58,36 @@ def _values(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
 
 
 def _grayscale(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
+    mask = recommended(instance.dataset, instance.header, job.frame_number)
+    subtracted = isinstance(mask, Subtraction)
+    transform = difference_transform if subtracted else grayscale_transform
     try:
-        found = grayscale_transform(
-            instance.dataset, instance.header, job.frame_number - 1, job.window
-        )
+        found = transform(instance.dataset, instance.header, job.frame_number - 1, job.window)
     except PixelsError:
         yield "no usable transformation of values"
         return
     if found.padding is not None:
         yield f"padding {found.padding.low} to {found.padding.high} left out"
     yield f"modality: {_modality(found.modality)}"
-    yield f"VOI: {_voi(found.voi)}{', asked for by the recipe' if job.window else ''}"
+    if mask is not None:
+        yield _mask(mask)
+    voi = "0 in the middle of the frame's differences" if subtracted and not found.voi else ""
+    yield f"VOI: {voi or _voi(found.voi)}{', asked for by the recipe' if job.window else ''}"
     yield f"presentation: {'inverted' if found.inverse else 'identity'}, floor(255 * y)"
+
+
+def _mask(mask: Subtraction | Native) -> str:
+    if isinstance(mask, Native):
+        return f"mask subtraction is recommended but not done: {mask.why}"
+    down, left = mask.shift
+    moved = f" moved {down:g} down and {left:g} to the left" if any(mask.shift) else ""
+    return f"mask: {_frames(mask.mask)}{moved} subtracted from {_frames(mask.contrast)}"
+
+
+def _frames(numbers: tuple[int, ...]) -> str:
+    if len(numbers) == 1:
+        return f"frame {numbers[0]}"
+    return f"the mean of frames {', '.join(map(str, numbers))}"
 
 
 def _modality(found: object) -> str:

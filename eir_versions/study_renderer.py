@@ -31,7 +31,7 @@ from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.model import KEY_OBJECT_SELECTION, InstanceRecord, SeriesRecord, StudyRecord
 
-RENDERER_REVISION = 3
+RENDERER_REVISION = 4
 BY_RULE = "rule"
 _LIBRARIES = (
     "numpy",
@@ -261,6 +261,7 @@ class StudyRenderer:
     def _pictures(self, contents: StudyContents, recipe: Recipe, findings: Findings) -> Findings:
         for series, instances in contents.series:
             SeriesRendering(self, contents.study, series, recipe, findings).render(instances)
+        findings.name_undone()
         return findings
 
     def _key_objects(

@@ -4,6 +4,7 @@ The nearest description wins: the frame's own functional group, the shared one, 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from eir_versions.headers import ImageHeader, integer, items, numbers, text, value_of
+from eir_versions.mask_module import is_logarithmic
 from eir_versions.pixels import (
     GrayscaleTransform,
     LookupTable,
@@ -48,10 +50,28 @@ def grayscale_transform(
     replaces the window (PS3.3 C.11.2.1.1). Nothing usable gives the range of the frame.
     """
     modality = _modality(dataset, header, frame_index)
-    voi = window or _stored_voi(dataset, header, frame_index, modality)
+    signed = may_be_negative(header, modality)
+    voi = window or _stored_voi(dataset, frame_index, signed=signed)
     shape = text(dataset, "PresentationLUTShape").upper()
     inverse = _INVERSE_SHAPES.get(shape, header.photometric == "MONOCHROME1")
     return GrayscaleTransform(modality, voi, padding_of(dataset, header), inverse)
+
+
+def difference_transform(
+    dataset: Dataset, header: ImageHeader, frame_index: int, window: Window | None = None
+) -> GrayscaleTransform:
+    """Return the transformation of a frame that is subtracted as the image recommends.
+
+    Values stored logarithmic are subtracted as they are. A VOI of the image is taken when it can be
+    for differences: 0 lies inside; else there is none.
+    """
+    modality = None if is_logarithmic(dataset) else _modality(dataset, header, frame_index)
+    voi: LookupTable | Window | None = window
+    if voi is None:
+        stored = _stored_voi(dataset, frame_index, signed=True)
+        voi = stored if stored is not None and _has_nothing_inside(stored) else None
+    native = grayscale_transform(dataset, header, frame_index, window)
+    return replace(native, modality=modality, voi=voi)
 
 
 def pixel_spacing(dataset: Dataset, frame_index: int) -> tuple[float, float] | None:
@@ -124,15 +144,19 @@ def _modality(
     return _first(scopes, rescale_of)
 
 
-def _stored_voi(
-    dataset: Dataset, header: ImageHeader, frame_index: int, modality: LookupTable | Rescale | None
-) -> LookupTable | Window | None:
-    signed, little = may_be_negative(header, modality), dataset_is_little(dataset)
+def _stored_voi(dataset: Dataset, frame_index: int, *, signed: bool) -> LookupTable | Window | None:
+    little = dataset_is_little(dataset)
     for scope in frame_scopes(dataset, frame_index, "FrameVOILUTSequence"):
         voi = voi_of(scope, signed=signed, little=little)
         if voi is not None:
             return voi
     return None
+
+
+def _has_nothing_inside(voi: LookupTable | Window) -> bool:
+    if isinstance(voi, LookupTable):
+        return voi.first < 0 < voi.first + len(voi.entries) - 1
+    return abs(voi.center) < voi.width / 2
 
 
 def rescale_of(scope: Dataset) -> Rescale | None:

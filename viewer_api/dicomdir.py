@@ -8,199 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread, dcmwrite
-from pydicom.config import IGNORE
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import BytesLengthException
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from hub_kernel.person_names import decode_person_name
-from hub_kernel.text_decoding import decode_text
 from image_archive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from image_archive.reading import VALUE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_IN_USE = 0xFFFF
-_CHARACTER_SET = 0x00080005
-# Each kind of record: what names it, and the attributes it must have with what stands for none.
-_KINDS = (
-    ("PATIENT", "PatientID", {"PatientName": "", "PatientID": "UNKNOWN"}),
-    (
-        "STUDY",
-        "StudyInstanceUID",
-        {
-            "StudyDate": "19000101",
-            "StudyTime": "000000",
-            "StudyDescription": "",
-            "StudyInstanceUID": "",
-            "StudyID": "1",
-            "AccessionNumber": "",
-        },
-    ),
-    (
-        "SERIES",
-        "SeriesInstanceUID",
-        {"Modality": "OT", "SeriesInstanceUID": "", "SeriesNumber": "0"},
-    ),
-    ("IMAGE", "SOPInstanceUID", {"InstanceNumber": "0"}),
-)
-# Documents are no images (PS3.3 F.5.23, F.5.26, F.5.32): what begins their SOP Class UID, their
-# record and its attributes.
-_DOCUMENTS = (
-    (
-        "1.2.840.10008.5.1.4.1.1.88.59",
-        "KEY OBJECT DOC",
-        {"InstanceNumber": "1", "ContentDate": "19000101", "ContentTime": "000000"},
-    ),
-    (
-        "1.2.840.10008.5.1.4.1.1.88.",
-        "SR DOCUMENT",
-        {
-            "InstanceNumber": "1",
-            "CompletionFlag": "PARTIAL",
-            "VerificationFlag": "UNVERIFIED",
-            "ContentDate": "19000101",
-            "ContentTime": "000000",
-        },
-    ),
-    (
-        "1.2.840.10008.5.1.4.1.1.104.",
-        "ENCAP DOC",
-        {
-            "InstanceNumber": "1",
-            "ContentDate": "",
-            "ContentTime": "",
-            "DocumentTitle": "",
-            "MIMETypeOfEncapsulatedDocument": "application/pdf",
-        },
-    ),
-)
-_TITLED = frozenset(kind for _, kind, _ in _DOCUMENTS)
-# What a document without a readable title is called.
-_UNTITLED = {"CodeValue": "18748-4", "CodingSchemeDesignator": "LN", "CodeMeaning": "Report"}
-# A directory needs day and time of a study where an image does not (PS3.3 Table F.5-2).
-_INSTEAD = {
-    "StudyDate": ("SeriesDate", "AcquisitionDate", "ContentDate"),
-    "StudyTime": ("SeriesTime", "AcquisitionTime", "ContentTime"),
-}
 
 
 @dataclass(frozen=True)
 class ListedImage:
-    """One file: its File ID, the file meta it has, and its records from patient to image."""
+    """One file: its File ID, the file meta it has, and its records, that of the patient first."""
 
     file_id: tuple[str, ...]
     meta: FileMetaDataset
     records: tuple[tuple[str, Dataset], ...]
-
-
-def records_of(header: Dataset) -> tuple[tuple[str, Dataset], ...]:
-    """Return the four records of an image, each with what names it.
-
-    What cannot be written is listed as if it were missing: the image itself is as it was sent.
-    """
-    made = []
-    for kind, key, attributes in (*_KINDS[:-1], _leaf(header)):
-        record = Dataset()
-        record.OffsetOfTheNextDirectoryRecord = 0
-        record.RecordInUseFlag = _IN_USE
-        record.OffsetOfReferencedLowerLevelDirectoryEntity = 0
-        record.DirectoryRecordType = kind
-        record.SpecificCharacterSet = "ISO_IR 192"
-        for keyword, default in attributes.items():
-            record.add(_found(header, keyword) or _element(keyword, default))
-        if kind in _TITLED:
-            record.ConceptNameCodeSequence = DicomSequence([_title(header)])
-        if record.get("VerificationFlag") == "VERIFIED":
-            record.add(_verified_at(header, record))
-        made.append((f"{kind}:{_text(header, key)}", record))
-    return tuple(made)
-
-
-def _leaf(header: Dataset) -> tuple[str, str, dict[str, str]]:
-    sop_class = _text(header, "SOPClassUID")
-    for beginning, kind, attributes in _DOCUMENTS:
-        if sop_class.startswith(beginning):
-            return kind, "SOPInstanceUID", attributes
-    return _KINDS[-1]
-
-
-def _title(header: Dataset) -> Dataset:
-    """Return the coded title of a document as far as it can be written."""
-    try:
-        items = header.get("ConceptNameCodeSequence") or [Dataset()]
-        source = items[0]
-        source[_CHARACTER_SET] = header.get_item(_CHARACTER_SET) or _element(
-            "SpecificCharacterSet", ""
-        )
-    except (*VALUE_ERRORS, BytesLengthException):
-        source = Dataset()
-    title = Dataset()
-    for keyword, default in _UNTITLED.items():
-        title.add(_found(source, keyword) or _element(keyword, default))
-    return title
-
-
-def _verified_at(header: Dataset, record: Dataset) -> DataElement:
-    """Return when the last observer signed, else when the content was made."""
-    try:
-        observers = header.get("VerifyingObserverSequence") or [Dataset()]
-        found = _found(observers[0], "VerificationDateTime")
-    except (*VALUE_ERRORS, BytesLengthException):
-        found = None
-    made = f"{record.ContentDate}{record.ContentTime}"
-    return found or _element("VerificationDateTime", made)
-
-
-def _found(header: Dataset, keyword: str) -> DataElement | None:
-    for source in (keyword, *_INSTEAD.get(keyword, ())):
-        if element := _usable(header, keyword, source):
-            return element
-    return None
-
-
-def _element(keyword: str, value: object) -> DataElement:
-    tag = tag_for_keyword(keyword) or 0
-    return DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
-
-
-def _usable(header: Dataset, keyword: str, source: str) -> DataElement | None:
-    """Return an element of the directory with the value of `source`; None if it is no good."""
-    text = _text(header, source)
-    if not text:
-        return None
-    probe, buffer = Dataset(), DicomBytesIO()
-    probe.SpecificCharacterSet = "ISO_IR 192"
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    try:
-        element = _element(keyword, text)
-        probe.add(element)
-        write_dataset(buffer, probe)
-    except (*VALUE_ERRORS, BytesLengthException):
-        return None
-    return element
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    """Return what is stored, decoded and repaired as the archive does it."""
-    tag = tag_for_keyword(keyword) or 0
-    declared = _stored(header, _CHARACTER_SET).decode("latin-1").split("\\")
-    if dictionary_VR(tag) == "PN":
-        return decode_person_name(_stored(header, tag), declared).dicom
-    return decode_text(_stored(header, tag), declared).text
-
-
-def _stored(header: Dataset, tag: int) -> bytes:
-    """Return the bytes of an element that nobody has looked at yet."""
-    raw = header.get_item(tag)
-    return raw.value if raw is not None and isinstance(raw.value, bytes) else b""
 
 
 def dicomdir(images: Sequence[ListedImage]) -> bytes:

@@ -17,7 +17,8 @@ from pydicom.errors import BytesLengthException
 from image_archive.errors import ArchiveError
 from image_archive.exporting import as_stored
 from image_archive.reading import VALUE_ERRORS, read_dataset
-from viewer_api.dicomdir import ListedImage, dicomdir, records_of
+from viewer_api.dicomdir import ListedImage, dicomdir
+from viewer_api.dicomdir_records import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

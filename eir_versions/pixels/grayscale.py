@@ -41,7 +41,7 @@ def render_grayscale(
     take no part in an automatic window. Floating point pixels, and rescaled ranges of fewer than
     256 integers, keep their fractions: truncation would leave nothing to see.
     """
-    padding = _padding_mask(values, transform.padding)
+    padding = padding_mask(values, transform.padding)
     voi = _usable_voi(values, padding, layout, transform)
     resolved = replace(transform, voi=voi, padding=None)
     if _table_pays(values, layout):
@@ -73,7 +73,8 @@ def _keeps_fractions(layout: PixelFormat, rescale: Rescale) -> bool:
     return layout.floating or (levels < _MIN_LEVELS and not whole)
 
 
-def _padding_mask(values: RealArray, padding: Padding | None) -> Mask | None:
+def padding_mask(values: RealArray, padding: Padding | None) -> Mask | None:
+    """Return where stored values are no part of the image, None where all are."""
     if padding is None:
         return None
     low, high = sorted((padding.low, padding.high))
@@ -140,14 +141,17 @@ def _through_voi(
     """Return display values in [0, white], not rounded; NaN stays."""
     voi, inverse = transform.voi, transform.inverse
     if isinstance(voi, FullRange):
-        low, high = _range_of(layout, transform.modality)
+        low, high = modality_range(layout, transform.modality)
         return full_range(modality, low, high, white, inverse=inverse)
     if isinstance(voi, LookupTable):
         return full_range(_entries(modality, voi), 0.0, voi.maximum, white, inverse=inverse)
     return windowed(modality, voi or window_of_range(0.0, WHITE), white, inverse=inverse)
 
 
-def _range_of(layout: PixelFormat, modality: LookupTable | Rescale | None) -> tuple[float, float]:
+def modality_range(
+    layout: PixelFormat, modality: LookupTable | Rescale | None
+) -> tuple[float, float]:
+    """Return the least and the greatest modality value that a format can give."""
     if isinstance(modality, LookupTable):
         return 0.0, float(modality.maximum)
     rescale = modality if modality is not None and modality.is_usable else Rescale()

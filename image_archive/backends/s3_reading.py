@@ -22,13 +22,14 @@ class ObjectPart(io.RawIOBase):
     """The bytes of an object from `start` to `end`, as a stream that begins at 0.
 
     Each fetch that goes on where the last one ended is twice as long, up to 8 MiB: a header costs
-    one short request, a long object few.
+    one short request, a long object few. `identity` is another one for an object published anew.
     """
 
     def __init__(
         self, fetch: Callable[[int, int], Fetched], first: Fetched, start: int, end: int
     ) -> None:
         super().__init__()
+        self.identity = first.tag
         self._fetch = fetch
         self._window = first
         self._ahead = FIRST_BYTES

@@ -47,6 +47,18 @@ def test_it_is_told_apart_by_image_state_and_job() -> None:
         assert memory.get(changed) is None
 
 
+def test_nothing_is_kept_for_longer_than_it_may_be() -> None:
+    hands = [0.0]
+    memory = PictureMemory(1000, longest_s=60.0, now=lambda: hands[0])
+    memory.put(FIRST, PICTURE)
+    hands[0] = 60.0
+    assert memory.get(FIRST) == PICTURE
+    hands[0] = 60.1  # being asked for does not prolong it
+    assert memory.get(FIRST) is None
+    memory.put(FIRST, PICTURE)
+    assert memory.get(FIRST) == PICTURE
+
+
 def test_what_is_kept_is_bounded_by_its_bytes() -> None:
     memory = PictureMemory(10 * len(PICTURE.data))
     keys = [replace(FIRST, job=PictureJob(number)) for number in range(1, 12)]

@@ -346,10 +346,16 @@ def test_a_state_for_another_frame_gives_no_picture(pool: DecoderPool) -> None:
     assert shown(pool, dataset, state, PictureJob(2, media_type=PNG)).shape == (8, 8)
 
 
-@pytest.mark.parametrize("kind", ["1.2.840.10008.5.1.4.1.1.11.4", "1.2.840.10008.5.1.4.1.1.2"])
-def test_what_is_no_applicable_state_gives_no_picture(pool: DecoderPool, kind: str) -> None:
+@pytest.mark.parametrize("kind", range(4, 13))
+def test_a_state_of_a_kind_that_is_not_applied_says_so(pool: DecoderPool, kind: int) -> None:
     dataset = image()
-    state = presentation_state(dataset, kind)
+    state = presentation_state(dataset, f"1.2.840.10008.5.1.4.1.1.11.{kind}")
+    assert refusal(pool, dataset, state) == reasons.STATE_NOT_APPLIED
+
+
+def test_what_is_no_state_gives_no_picture(pool: DecoderPool) -> None:
+    dataset = image()
+    state = presentation_state(dataset, "1.2.840.10008.5.1.4.1.1.2")
     assert refusal(pool, dataset, state) == reasons.PRESENTATION_STATE
 
 

@@ -72,6 +72,13 @@ def _torn_rle() -> Raw:
 
 
 def _lying_table() -> Raw:
+    """Two frames in three fragments, of which nothing says whose the second is."""
+    stream = imagecodecs.ljpeg_encode(_SMALL)
+    torn = (stream, b"\xff\xd8\xff\xfe", stream)
+    return fragments(*torn, table=struct.pack("<LL", 0, 2**31))
+
+
+def _lying_table_of_whole_frames() -> Raw:
     stream = imagecodecs.ljpeg_encode(_SMALL)
     return fragments(stream, stream, table=struct.pack("<LL", 0, 2**31))
 
@@ -139,7 +146,7 @@ PIXEL_CASES = (
          refused(*_HUGE, text(0x00280008, b"IS", str(2**31 - 1)),
                  Raw(0x7FE00010, b"OW", bytes(100)))),
     Case(34, "giant in JPEG 2000", _NO_PICTURE, compressed(JPEG_2000, _small_j2k, *_HUGE)),
-    Case(34, "frames in JPEG 2000", f"stored, frame 1 shown, frame 2 {_NO_PICTURE[8:]}",
+    Case(34, "frames in JPEG 2000", f"stored, frame 1 no picture, frame 2 {_NO_PICTURE[8:]}",
          two_frames(JPEG_2000, _small_j2k, "40000")),
     Case(35, "rows UL", _REFUSED, refused(Raw(0x00280010, b"UL", struct.pack("<I", 8)))),
     *(Case(36, f"bits {bits}", _REFUSED, refused(short(0x00280100, bits))) for bits in (0, 7, 64)),
@@ -155,6 +162,8 @@ PIXEL_CASES = (
     Case(40, "mutated codestreams", "each shown or no picture", mutations(60)),
     Case(41, "offset table", f"stored, frame 1 no picture, frame 2 {_NO_PICTURE[8:]}",
          two_frames(LOSSLESS_JPEG, _lying_table, "2")),
+    Case(41, "offset table of whole frames", f"stored, frame 1 shown, frame 2 {_SHOWN[8:]}",
+         two_frames(LOSSLESS_JPEG, _lying_table_of_whole_frames, "2")),
     Case(42, "width 0", _SHOWN,
          shown(text(0x00281050, b"DS", "40"), text(0x00281051, b"DS", "0"))),
     Case(42, "width NaN", _SHOWN,

@@ -52,7 +52,8 @@ from tests.hostile.datasets import (
     text,
 )
 from viewer_api.dicomweb.json_model import Expression, dataset_to_json
-from viewer_api.dicomweb.stored_object import fragments_of, offset_table, read_object
+from viewer_api.dicomweb.stored_frames import fragments_by_frame
+from viewer_api.dicomweb.stored_object import read_object
 from viewer_api.errors import UnusableBytesError
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -87,8 +88,7 @@ def stored(data: bytes) -> None:
     expression = Expression("/x/bulkdata", big_endian=found.is_big_endian)
     json.dumps(dataset_to_json(found.dataset, expression), allow_nan=False).encode()
     with suppress(UnusableBytesError):
-        fragments_of(found)
-        offset_table(found)
+        fragments_by_frame(found)
 
 
 def file_meta(data: bytes) -> None:

@@ -1,8 +1,9 @@
-"""Where the frames of an instance lie in its dataset: found out once, kept by the dataset's digest.
+"""Where the frames of an instance lie in its dataset: found out once for a stored object.
 
 A viewer asks frame after frame, and each time the header would be read and the fragments be walked
 again (PS3.5 A.4). Places count from the first byte of the dataset, which ends the file: file meta
-in front of it may be of another length one day, when the same dataset was received again.
+in front of it may be of another length one day, when the same dataset was received again. What was
+found in a damaged object is not believed of the one that was put in its place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -21,6 +22,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from eir_versions.frame_fragments import FrameFragments, file_identity
 from image_archive.elements import MoreBytesNeededError, Wanted, encoding_of, walk
 from image_archive.errors import UnreadableInstanceError
 from viewer_api.dicomweb.media_types import (
@@ -98,9 +100,9 @@ def install_places(state: BlueprintSetupState) -> None:
     state.app.extensions.setdefault(_EXTENSION, _Known())
 
 
-def known_places(found: InstanceRecord) -> FramePlaces | None:
-    """Return the places of an instance, None where they have not been found out lately."""
-    return _known().get(found.dataset_sha256)
+def known_places(found: InstanceRecord, file: BinaryIO) -> FramePlaces | None:
+    """Return the places in the stored file, None where they have not been found out lately."""
+    return _known().get(_named(found, file))
 
 
 def find_places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:
@@ -114,7 +116,7 @@ def find_places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | No
     except UnusableBytesError:
         return None
     if places is not None:
-        _known().put(found.dataset_sha256, places)
+        _known().put(_named(found, stored.file), places)
     return places
 
 
@@ -155,6 +157,10 @@ def places_in(found: InstanceRecord, file: BinaryIO) -> FramePlaces | None:
     return find_places(found, StoredObject(file, Dataset(raw), found.transfer_syntax_uid, pixels))
 
 
+def _named(found: InstanceRecord, file: BinaryIO) -> Hashable:
+    return found.dataset_sha256, file_identity(file)
+
+
 def _places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:
     if stored.pixels is None or stored.transfer_syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return None
@@ -169,34 +175,34 @@ def _places(found: InstanceRecord, stored: StoredObject) -> FramePlaces | None:
     return FramePlaces(frames, array("Q"), array("Q", [first]), array("Q", [size]))
 
 
-def _encapsulated(frames: Sequence[Sequence[tuple[int, int]]], start: int) -> FramePlaces:
-    places = FramePlaces(len(frames), array("Q", [0]), array("Q"), array("Q"))
-    for fragments in frames:
-        places.offsets.extend(offset - start for offset, _ in fragments)
-        places.lengths.extend(length for _, length in fragments)
-        places.firsts.append(len(places.offsets))
-    return places
+def _encapsulated(found: FrameFragments, start: int) -> FramePlaces:
+    return FramePlaces(
+        len(found.firsts) - 1,
+        array("Q", found.firsts),
+        array("Q", (offset - start for offset, _ in found.fragments)),
+        array("Q", (length for _, length in found.fragments)),
+    )
 
 
 @dataclass
 class _Known:
-    """Places by digest, the least used forgotten first."""
+    """Places by the object they are in, the least used forgotten first."""
 
-    _places: OrderedDict[str, FramePlaces] = field(default_factory=OrderedDict)
+    _places: OrderedDict[Hashable, FramePlaces] = field(default_factory=OrderedDict)
     _weight: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, digest: str) -> FramePlaces | None:
+    def get(self, name: Hashable) -> FramePlaces | None:
         with self._lock:
-            places = self._places.get(digest)
+            places = self._places.get(name)
             if places is not None:
-                self._places.move_to_end(digest)
+                self._places.move_to_end(name)
             return places
 
-    def put(self, digest: str, places: FramePlaces) -> None:
+    def put(self, name: Hashable, places: FramePlaces) -> None:
         with self._lock:
-            before = self._places.pop(digest, None)
-            self._places[digest] = places
+            before = self._places.pop(name, None)
+            self._places[name] = places
             self._weight += places.weight - (before.weight if before else 0)
             while self._weight > _MOST_FRAGMENTS:
                 self._weight -= self._places.popitem(last=False)[1].weight

@@ -93,7 +93,7 @@ def _opened_parts(
         return frame_parts(given, FrameRequest(found, stored, numbers, chosen, root))
     with ExitStack() as opened:
         file = opened.enter_context(given.archive.backend.open(found.storage_key))
-        places = known_places(found) or places_in(found, file)
+        places = known_places(found, file) or places_in(found, file)
         if places is not None:
             opened.pop_all()
             return _placed_parts(FoundFrames(found, file, places, numbers), chosen, root)

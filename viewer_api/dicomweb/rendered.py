@@ -15,7 +15,7 @@ from eir_versions.errors import (
     UnrenderableInstanceError,
 )
 from eir_versions.model import RenderRequest
-from eir_versions.presentation_states import APPLICABLE
+from eir_versions.presentation_states import APPLICABLE, is_left_out
 from viewer_api.dicomweb.attributes import instance_address
 from viewer_api.dicomweb.finishing import GIF, JPEG, PNG, Finish, finished, fitted, words_of
 from viewer_api.dicomweb.located import (
@@ -66,6 +66,8 @@ def rendered_instance(study: str, series: str, instance: str) -> Response:
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
     if found.sop_class_uid in APPLICABLE:
         return _presented(found)
+    if is_left_out(found.sop_class_uid):
+        raise UnusableBytesError("presentation states of this kind are not applied")
     if wants_movie(found, accepted_by_asker(), PICTURE_TYPES):
         return movie_of(found)
     return _rendered(found, 1)

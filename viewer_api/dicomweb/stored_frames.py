@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from viewer_api.dicomweb.stored_object import PIXEL_DATA, fragments_of, offset_table
+from eir_versions.frame_fragments import FrameFragments, frame_fragments
+from viewer_api.dicomweb.stored_object import PIXEL_DATA
 from viewer_api.errors import UnusableBytesError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from viewer_api.dicomweb.stored_object import StoredObject
 
 _MAX_FRAME_BYTES = 1 << 31
+_EXTENDED_OFFSET_TABLE = 0x7FE00001
 _BITS_OF_FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -120,58 +121,34 @@ def _aligned_bits(raw: bytes, skip: int, count: int) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
-def fragments_by_frame(stored: StoredObject) -> list[list[tuple[int, int]]]:
-    """Return (offset, length) of the fragments of each frame of encapsulated pixels.
+def fragments_by_frame(stored: StoredObject) -> FrameFragments:
+    """Return which fragments of encapsulated pixels are whose, as rendering judges it, too.
 
     Raises:
-        UnusableBytesError: what is stored does not say which fragments are whose.
+        UnusableBytesError: what is stored does not say so for certain.
     """
-    frames, fragments = number_of_frames(stored.dataset), fragments_of(stored)
-    if frames == 1:
-        return [fragments]
-    if len(fragments) == frames:
-        # One fragment a frame: the offset table has nothing to add and may lie.
-        return [[fragment] for fragment in fragments]
-    starts = _frame_starts(stored, fragments, frames)
-    return [fragments[first:last] for first, last in pairwise(starts)]
+    if stored.pixels is None or stored.pixels.length is not None:
+        raise UnusableBytesError("the instance holds no encapsulated pixel data")
+    raw = stored.dataset.get_item(_EXTENDED_OFFSET_TABLE)
+    table = getattr(raw, "value", None)
+    extended = table if isinstance(table, bytes) else None
+    frames = number_of_frames(stored.dataset)
+    try:
+        return frame_fragments(stored.file, stored.pixels.offset, frames, extended)
+    except (ValueError, struct.error) as error:
+        raise UnusableBytesError("it is not certain which bytes are whose frame") from error
 
 
 def _encapsulated_frame(stored: StoredObject, number: int) -> bytes:
-    by_frame = fragments_by_frame(stored)
-    if number > len(by_frame):
+    if number > number_of_frames(stored.dataset):
         raise UnusableBytesError("no such frame")
     found = bytearray()
-    for offset, length in by_frame[number - 1]:
+    for offset, length in fragments_by_frame(stored).of_frame(number - 1):
         stored.file.seek(offset)
         found += stored.file.read(length)
     if not found:
         raise UnusableBytesError("no such frame")
     return bytes(found)
-
-
-def _frame_starts(stored: StoredObject, fragments: list[tuple[int, int]], frames: int) -> list[int]:
-    """Return the index of the first fragment of each frame, and one past the last.
-
-    Raises:
-        UnusableBytesError: neither offset table points at the fragments in order.
-    """
-    if not fragments:
-        raise UnusableBytesError("no such frame")
-    base = fragments[0][0] - 8
-    index_of = {offset - 8 - base: index for index, (offset, _) in enumerate(fragments)}
-    for table in (_extended_offset_table(stored), offset_table(stored)):
-        starts = [index_of.get(offset, -1) for offset in table]
-        if len(starts) == frames and starts[0] == 0 and all(a < b for a, b in pairwise(starts)):
-            return [*starts, len(fragments)]
-    raise UnusableBytesError("the offset table does not lead to the frames")
-
-
-def _extended_offset_table(stored: StoredObject) -> tuple[int, ...]:
-    raw = stored.dataset.get_item(0x7FE00001)
-    value = getattr(raw, "value", None)
-    if not isinstance(value, bytes):
-        return ()
-    return struct.unpack(f"<{len(value) // 8}Q", value[: len(value) // 8 * 8])
 
 
 def _integer(dataset: Dataset, tag: int, default: int = 0) -> int:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from eir_versions.headers import text
 from eir_versions.pet import suv_of
-from eir_versions.presentation_states import APPLICABLE, PresentationState
+from eir_versions.presentation_states import APPLICABLE, PresentationState, is_left_out
 from viewer_api.dicomweb.located import located_state
 from viewer_api.pages.presets import Preset
+from viewer_api.pages.referenced_pictures import references
 from viewer_api.pages.slice_facts import header_of
+from viewer_api.pages.unapplied_states import would_show
 from viewer_api.pages.words import gettext, lazy_gettext
 from viewer_api.services import services
 
@@ -62,6 +64,7 @@ class Looks:
 
     `suv_lacks` says what is missing of a PET series whose SUV cannot be told. `chosen` is the
     presentation state that the page begins with, None for the series as it is stored.
+    `not_applied` says what those states for its pictures would show that the hub cannot apply.
     """
 
     states: tuple[Preset, ...] = ()
@@ -69,6 +72,7 @@ class Looks:
     suv_windows: tuple[Preset, ...] = ()
     suv_lacks: str = ""
     chosen: Preset | None = None
+    not_applied: tuple[str, ...] = ()
 
 
 def looks_of(
@@ -86,7 +90,14 @@ def looks_of(
     uid = chosen.study_instance_uid
     asked = _state(located_state(uid, asked_state)) if asked_state else None
     shown = {uid for uid, _ in stack.instances}
-    states = [found for found in _states(series, shown) if found != asked]
+    objects = [
+        one
+        for each in series
+        if each.modality == "PR"
+        for one in services().index.instances_of(each.study_instance_uid, each.series_instance_uid)
+    ]
+    objects.sort(key=lambda one: one.received_at, reverse=True)
+    states = [found for found in _states(objects, shown) if found != asked]
     windows, lacks = _suv(chosen, middle)
     return Looks(
         states=(*((asked,) if asked else ()), *states),
@@ -96,19 +107,22 @@ def looks_of(
         suv_windows=windows,
         suv_lacks=lacks,
         chosen=asked,
+        not_applied=tuple(dict.fromkeys(_left_out(objects, shown))),
     )
 
 
-def _states(series: Sequence[SeriesRecord], shown: set[str]) -> Iterator[Preset]:
+def _left_out(objects: Sequence[InstanceRecord], shown: set[str]) -> Iterator[str]:
+    """Yield what the states for one of the pictures `shown` would show that are not applied."""
+    found = [one for one in objects if is_left_out(one.sop_class_uid)]
+    for instance in found[:MOST_STATES]:
+        header = header_of(instance)
+        if header is None or any(uid in shown for uid, _ in references(header)):
+            yield would_show(instance.sop_class_uid)
+
+
+def _states(objects: Sequence[InstanceRecord], shown: set[str]) -> Iterator[Preset]:
     """Yield the study's states that are for one of the pictures `shown`, the latest first."""
-    found = [
-        one
-        for each in series
-        if each.modality == "PR"
-        for one in services().index.instances_of(each.study_instance_uid, each.series_instance_uid)
-        if one.sop_class_uid in APPLICABLE
-    ]
-    found.sort(key=lambda one: one.received_at, reverse=True)
+    found = [one for one in objects if one.sop_class_uid in APPLICABLE]
     for instance in found[:MOST_STATES]:
         header = header_of(instance)
         if header is None:

@@ -30,6 +30,9 @@ _WHAT: Mapping[str, LazyText] = {
     reasons.DECODER_OUT_OF_MEMORY: _TOO_HARD,
     reasons.NO_SUCH_FRAME: lazy_gettext("The object holds fewer pictures than it says."),
     reasons.PRESENTATION_STATE: lazy_gettext("The presentation state is not for this picture."),
+    reasons.STATE_NOT_APPLIED: lazy_gettext(
+        "The hub does not apply presentation states of this kind."
+    ),
     reasons.NO_SUV: lazy_gettext("No SUV can be told of this picture."),
     reasons.NOT_STORED: lazy_gettext("The picture is not in the archive at present."),
 }
@@ -45,6 +48,7 @@ _ADVICE: Mapping[str, LazyText] = {
     reasons.NO_SUCH_FRAME: _RESEND,
     reasons.NOT_STORED: _ENGINEER,
     reasons.PRESENTATION_STATE: _AS_STORED,
+    reasons.STATE_NOT_APPLIED: _AS_STORED,
     reasons.NO_SUV: _AS_STORED,
 }
 

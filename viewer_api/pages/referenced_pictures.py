@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 40
 _MOST_DEPTH = 12
-_FORMS = {"report", "selection", "presentation"}
+_FORMS = {"report", "selection", "presentation", "unapplied"}
+_NESTED = (
+    "ContentSequence",
+    "BlendingSequence",
+    "AdvancedBlendingSequence",
+    "VolumetricPresentationStateInputSequence",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def picture_links(header: Dataset, study_uid: str, kind: str) -> tuple[PictureLi
         return ()
     links: dict[tuple[str, int], PictureLink] = {}
     stacks: dict[str, Stack | None] = {}
-    for uid, frame in _references(header, 0):
+    for uid, frame in references(header):
         if len(links) >= MOST_PICTURES:
             break
         if (uid, frame) in links:
@@ -51,17 +57,19 @@ def picture_links(header: Dataset, study_uid: str, kind: str) -> tuple[PictureLi
     return tuple(links.values())
 
 
-def _references(node: Dataset, depth: int) -> Iterator[tuple[str, int]]:
+def references(node: Dataset, depth: int = 0) -> Iterator[tuple[str, int]]:
     """Yield each (SOP Instance UID, frame) that content items or referenced series name."""
     if depth > _MOST_DEPTH:
         return
-    for named in node.get("ReferencedSOPSequence") or ():
-        yield from _named(named)
+    for keyword in ("ReferencedSOPSequence", "ReferencedImageSequence"):
+        for named in node.get(keyword) or ():
+            yield from _named(named)
     for series in node.get("ReferencedSeriesSequence") or ():
         for named in series.get("ReferencedImageSequence") or ():
             yield from _named(named)
-    for item in node.get("ContentSequence") or ():
-        yield from _references(item, depth + 1)
+    for keyword in _NESTED:
+        for item in node.get(keyword) or ():
+            yield from references(item, depth + 1)
 
 
 def _named(reference: Dataset) -> Iterator[tuple[str, int]]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eir_versions.presentation_states import is_left_out
 from viewer_api.pages.content_tree import ContentLine, content_lines
 from viewer_api.pages.referenced_pictures import PictureLink, picture_links
 from viewer_api.pages.slice_facts import header_of
-from viewer_api.pages.words import lazy_gettext
+from viewer_api.pages.unapplied_states import would_show
+from viewer_api.pages.words import gettext, lazy_gettext
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ _SIGNED: Mapping[str, LazyText] = {
 class SeriesObject:
     """One object: `kind` is report, selection, presentation, pdf or other; texts may be empty.
 
-    `state` says whether a report is verified. `readable` is False where its bytes cannot be read.
+    A presentation state of a kind that is not applied is unapplied. `state` says so, or whether a
+    report is verified. `readable` is False where its bytes cannot be read.
     """
 
     sop_instance_uid: str
@@ -108,6 +111,8 @@ def enclosed_pdf(instance: InstanceRecord) -> bytes | None:
 
 def _object(instance: InstanceRecord) -> SeriesObject:
     kind, word = kind_of(instance.sop_class_uid)
+    left_out = is_left_out(instance.sop_class_uid)
+    kind = "unapplied" if left_out else kind
     header = header_of(instance)
     if header is None:
         return SeriesObject(
@@ -119,12 +124,17 @@ def _object(instance: InstanceRecord) -> SeriesObject:
         kind=kind,
         word=str(word),
         title=_title(header),
-        state=str(_SIGNED.get(verified, "")),
+        state=_not_applied(instance) if left_out else str(_SIGNED.get(verified, "")),
         is_signed=verified == "VERIFIED",
         readable=kind != "pdf" or enclosed_pdf(instance) is not None,
         lines=content_lines(header) if kind in {"report", "selection"} else (),
         pictures=picture_links(header, instance.study_instance_uid, kind),
     )
+
+
+def _not_applied(instance: InstanceRecord) -> str:
+    would = would_show(instance.sop_class_uid)
+    return gettext("Not applied by the hub (%(would)s): its pictures are as stored.", would=would)
 
 
 def _title(header: Dataset) -> str:

@@ -20,7 +20,8 @@ from tests.eir_versions.documents import key_object, pdf_report, report
 from tests.support.dicom_judge import faults
 from tests.viewer_api.pages.conftest import Browser, soup
 from tests.viewer_api.pages.region import CHEST_CT, EVIL_CT, REPORT, Region
-from viewer_api.dicomdir import ListedImage, dicomdir, records_of
+from viewer_api.dicomdir import ListedImage, dicomdir
+from viewer_api.dicomdir_records import records_of
 
 ZIP = f"/studies/{CHEST_CT}/medium.zip"
 
