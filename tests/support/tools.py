@@ -21,6 +21,7 @@ PACKAGES = {
     "dcmj2pnm": "dcmtk",
     "dsrdump": "dcmtk",
     "dcmdump": "dcmtk",
+    "dcmmkdir": "dcmtk",
     "dciodvfy": "dicom3tools",
     "chromium": "chromium",
     "strace": "strace",

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -85,6 +86,33 @@ def test_the_beginning_of_a_dataset_tells_what_its_whole_header_does(region: Reg
             assert quickly in (None, wholly), name
             found_quickly.update({meta.transfer_syntax_uid} if quickly else ())
     assert len(found_quickly) > 8, "most transfer syntaxes take the quick way"
+
+
+def test_what_was_found_in_a_damaged_file_is_not_believed_of_the_repaired_one(
+    region: Region, tmp_path: Path
+) -> None:
+    found = region.hub.index.instance(str(region.mr_multiframe.dataset.SOPInstanceUID))
+    assert found is not None
+    stored, whole = tmp_path / "stored", tmp_path / "whole"
+    with region.hub.archive.open_instance(found.sop_instance_uid) as file:
+        data = file.read()
+    first = data.index(b"\xff\x4f\xff\x51")  # of a frame in JPEG 2000; its length is before
+    length = int.from_bytes(data[first - 4 : first], "little")
+    item = b"\xfe\xff\x00\xe0" + (length - 16).to_bytes(4, "little")
+    torn = item + data[first : first + length - 16] + b"\xfe\xff\x00\xe0\x08\0\0\0" + bytes(8)
+    stored.write_bytes(data[: first - 8] + torn + data[first + length :])
+    whole.write_bytes(data)
+    frames = []
+    for _ in range(2):
+        with region.app.app_context(), stored.open("rb") as file:
+            assert frame_places.known_places(found, file) is None
+            places = frame_places.places_in(found, file)
+            assert places is not None
+            assert frame_places.known_places(found, file) is places
+            frames.append(places.frame(file, found.dataset_bytes, 1))
+        if whole.exists():
+            whole.replace(stored)
+    assert frames == [data[first : first + length - 16] + bytes(8), data[first : first + length]]
 
 
 def test_what_is_kept_is_bounded_by_its_fragments(monkeypatch: pytest.MonkeyPatch) -> None:

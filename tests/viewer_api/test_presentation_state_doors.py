@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.viewer_api.region import web_app
 
 STUDY, OTHER = studies.PAPERS, studies.OTHER_PAPERS
 SLICE = f"{STUDY}.1.2"
-LUNG, BOTH, FOREIGN = f"{STUDY}.5.1", f"{STUDY}.5.2", f"{OTHER}.5.1"
+LUNG, BOTH, BLENDED, FOREIGN = f"{STUDY}.5.1", f"{STUDY}.5.2", f"{STUDY}.5.3", f"{OTHER}.5.1"
 PICTURE = f"/studies/{STUDY}/series/{STUDY}.1/pictures/{SLICE}/1.png"
 
 
@@ -39,7 +40,9 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         kind = studies.Kind(STUDY, 5, "PR", studies.GRAYSCALE_STATE, "20250505")
         shown = (f"{STUDY}.1.3", SLICE)
         both = studies.presentation_state(kind, 2, "BONE", (300, 1500), shown)
-        studies.store(hub, sites.get("sijing"), iter([both]))
+        blending = replace(kind, sop_class=f"{studies.GRAYSCALE_STATE[:-1]}4")
+        blended = studies.presentation_state(blending, 3, "FUSED", (300, 1500), (SLICE,))
+        studies.store(hub, sites.get("sijing"), iter([both, blended]))
         studies.store(hub, sites.get("sijing"), studies.pet())
         studies.store(hub, sites.get("central"), studies.other_papers())
         yield opened
@@ -181,6 +184,32 @@ def test_the_page_offers_the_states_of_a_series_and_begins_with_the_one_asked_fo
     assert "显示状态" in chosen
     other = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
     assert "state:" not in other
+
+
+def test_a_state_of_a_kind_that_is_not_applied_draws_nothing_and_is_named(
+    doctor: FlaskClient,
+) -> None:
+    refused = doctor.get(PICTURE, query_string={"state": BLENDED})
+    assert (refused.status_code, refused.get_json()["error"]["reason"]) == (
+        404,
+        "state_not_applied",
+    )
+    assert doctor.get(state_url(BLENDED), headers={"Accept": PNG}).status_code == 404
+    assert wado(doctor, presentationUID=BLENDED).status_code == 404
+    study = f"/studies/{STUDY}/clinical"
+    for query in ("", f"&state={BLENDED}"):
+        page = doctor.get(f"{study}?lang=en{query}").get_data(as_text=True)
+        told = "A presentation state for these pictures is not applied (blending of two series)."
+        assert told in page
+        assert f"state:{BLENDED}" not in page
+    chinese = doctor.get(f"{study}?lang=zh").get_data(as_text=True)
+    assert "未被应用（两个序列的融合）" in chinese
+    states = doctor.get(f"{study}?lang=en&series={STUDY}.5").get_data(as_text=True)
+    assert "Not applied by the hub (blending of two series): its pictures are as stored." in states
+    assert states.count(f"state={BLENDED}") == 0
+    assert f"state={LUNG}" in states
+    pet = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
+    assert "is not applied" not in pet
 
 
 def test_a_pet_series_is_shown_in_suv_and_in_colour(region: Region, doctor: FlaskClient) -> None:
