@@ -33,7 +33,7 @@ from image_archive.reconciliation import Reconciliation
 from image_archive.recording import ReceiptRecorder
 from image_archive.settling import Settler
 from image_archive.tables import INSTANCE
-from image_archive.verification import verify
+from image_archive.verification import prove, verify
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +182,17 @@ class ArchiveService:
     def verify(self, progress: Callable[[int, int], None]) -> VerifyReport:
         """Re-hash every instance; `progress` is called with (checked, in all)."""
         return verify(self._database, self._backend, progress)
+
+    def prove(self, sop_instance_uid: str) -> bool:
+        """Re-read an instance now; tell whether the archive holds the very bytes it received.
+
+        What is found is noted, so that the same dataset sent again mends it.
+
+        Raises:
+            ArchiveError: the bytes cannot be read now, which says nothing about them.
+        """
+        self.settled()
+        return prove(self._database, self._backend, sop_instance_uid) is Condition.INTACT
 
     def reconcile(self, *, full: bool = False) -> ReconcileReport:
         """Make bytes and rows agree; run at every start, before anything is received.

@@ -54,6 +54,22 @@ def verify(
     return VerifyReport(checked, checked_bytes, tuple(broken))
 
 
+def prove(database: Database, backend: ArchiveBackend, sop_instance_uid: str) -> Condition | None:
+    """Re-read one instance, note its condition and return it; None where none is kept here.
+
+    Raises:
+        ArchiveError: the backend cannot say now.
+    """
+    with database.read() as session:
+        row = session.execute(_KEPT.where(INSTANCE.c.sop_instance_uid == sop_instance_uid)).first()
+    if row is None:
+        return None
+    found = examine(backend, row.storage_key, row.dataset_sha256).condition
+    if found.value != row.condition:
+        note_condition(database, row.id, found)
+    return found
+
+
 def examine(backend: ArchiveBackend, storage_key: str, dataset_sha256: str) -> _Found:
     """Return the condition of stored bytes and how many of them were read."""
     digest = hashlib.sha256()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from access_control.audit import AuditQuery
 from access_control.legal_holds import HoldRequest
@@ -24,61 +24,19 @@ from hub_runtime.hub import Hub
 from hub_runtime.jobs import periodic_jobs
 from hub_runtime.retention.deleting import StudyDeletion
 from hub_runtime.retention.planning import Kept, retention_plan
-from image_archive.deletion import Reasons
 from image_archive.errors import ClockDoubtedError
 from image_archive.holdings import Holdings, held_by_site
 from image_archive.retention import RetentionPolicy, RetentionRule
 from image_archive.tables import INSTANCE, SERIES, STUDY
 from image_archive.tables_deletion import DELETED_OBJECT, DELETED_STUDY
+from tests.hub_runtime.retained import REASONS, ROOT, TODAY, complete, taken
 from tests.support.clock import FixedClock
 from tests.support.serving_hub import eirhub
-from tests.viewer_api.region import Shown, link_one_person, new_hub, sample, settle, store
+from tests.viewer_api.region import Shown, link_one_person, new_hub, settle
 from viewer_api.dicomweb.ready_metadata import ReadyMetadata
 from xds_registry.tables import DocumentEntryRow, RepositoryDocumentRow, StudyManifestRow
 
-ROOT = "2.25.7200"
 YEARS = "--set=retention.years=15"
-REASONS = Reasons("cli:li", "term over")
-TODAY = datetime.now(UTC).date()
-LONG_AGO = "20080229"
-
-
-def taken(hub: Hub, number: int, patient_id: str, made: str = LONG_AGO, years: int = 16) -> Shown:
-    """Store one study of that date, received so many years ago."""
-    shown = store(
-        hub,
-        "sijing",
-        sample(
-            "CT_small.dcm",
-            PatientID=patient_id,
-            PatientName=f"Retained^{patient_id}",
-            PatientBirthDate="",
-            AccessionNumber=f"R{number}",
-            StudyInstanceUID=f"{ROOT}.{number}",
-            SeriesInstanceUID=f"{ROOT}.{number}.1",
-            SOPInstanceUID=f"{ROOT}.{number}.1.1",
-            StudyDate=made,
-        ),
-    )
-    hub.archive.settled()
-    then = hub.database.clock.now() - timedelta(days=366 * years)
-    with hub.database.unit_of_work() as work:
-        study = select(STUDY.c.id).where(STUDY.c.study_instance_uid == shown.study)
-        for table, mine in (
-            (STUDY, STUDY.c.id.in_(study)),
-            (SERIES, SERIES.c.study_row_id.in_(study)),
-            (INSTANCE, INSTANCE.c.sop_instance_uid == shown.instance),
-        ):
-            work.session.execute(update(table).where(mine).values(received_at=then))
-        work.session.execute(
-            update(STUDY).where(STUDY.c.id.in_(study)).values(last_received_at=then)
-        )
-    return shown
-
-
-def complete(hub: Hub) -> None:
-    with hub.database.unit_of_work() as work:
-        work.session.execute(update(STUDY).values(state="complete"))
 
 
 def keeping(folder: Path, retention: RetentionSettings) -> Hub:
