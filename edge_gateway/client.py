@@ -22,6 +22,7 @@ from edge_gateway.model import (
     HeldInstance,
     HubReceipt,
     Offer,
+    Proof,
     StudyProgress,
 )
 from edge_gateway.report import (
@@ -127,6 +128,19 @@ class HubClient:
         try:
             return [read_difference(row) for row in told.get("differences", [])]
         except (BadRequestError, AttributeError) as error:
+            raise LineDownError("the hub's answer cannot be read") from error
+
+    def prove(self, instances: Sequence[HeldInstance]) -> Proof:
+        """Have the hub read these instances again, and return what it found."""
+        body = {"instances": held_instances_body(instances), "prove": True}
+        told = self._json("POST", "inventory", body)
+        try:
+            proved = told["proved"]
+            differences = tuple(read_difference(row) for row in told["differences"])
+            return Proof(frozenset(map(str, proved)), differences)
+        except KeyError as error:
+            raise HubNotReadyError("the hub is older than this gateway") from error
+        except (BadRequestError, AttributeError, TypeError) as error:
             raise LineDownError("the hub's answer cannot be read") from error
 
     def _offer(self, offer: Offer, body: "_Body | None") -> "_UploadAnswer":

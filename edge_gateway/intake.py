@@ -2,10 +2,13 @@
 
 Bytes become an instance through `ArchiveService.incoming`, as those of a C-STORE do, so that every
 check, every quarantine and every promise is the same. What an edge offers again is recognised: an
-instance that is archived with these bytes has its receipt at once, one that was refused with these
-bytes is refused again, and an upload that was begun goes on where it stopped.
+instance that is archived with these bytes has its receipt as soon as they have been read again (the
+edge lets its own go one day), one that was refused with these bytes is refused again, and an upload
+that was begun goes on where it stopped. An emergency is taken over the site's quota, as at the
+other doors: the offer says so before the bytes are sent, and the dataset has to bear it out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -21,7 +24,7 @@ from edge_gateway.errors import (
     RefusedBeforeError,
     SopClassRefusedError,
 )
-from edge_gateway.model import HubReceipt, Offer, Standing
+from edge_gateway.model import HeldInstance, HubReceipt, Offer, Standing
 from edge_gateway.partials import Chunk, Held, PartialUploads, ReadableBody
 from edge_gateway.protocol import upload_id
 from hub_kernel.clock import Clock
@@ -36,12 +39,7 @@ from image_archive.errors import (
     UnreadableInstanceError,
 )
 from image_archive.index import ArchiveIndex
-from image_archive.model import (
-    Condition,
-    IncomingHeader,
-    InstanceOrigin,
-    StoreOutcome,
-)
+from image_archive.model import IncomingHeader, InstanceOrigin, StoreOutcome
 from image_archive.service import ArchiveService
 from image_archive.tables import QUARANTINE
 
@@ -118,13 +116,18 @@ class Intake:
         with self._parts.partials.held(site_id, name) as held:
             held.remove()
 
+    def read_again(self, instances: Iterable[HeldInstance]) -> None:
+        """Read what is held of these instances, and note what has become of their bytes."""
+        for one in instances:
+            self._parts.archive.prove(one.sop_instance_uid)
+
     def _settled(self, offer: Offer) -> Standing | None:
         """Return the receipt of what is archived already; refuse what was refused before."""
         if offer.dataset_bytes > self._parts.max_instance_bytes:
             raise InstanceTooLargeError(f"{offer.dataset_bytes} bytes")
         there = self._parts.index.instance(offer.sop_instance_uid)
         if there and there.dataset_sha256 == offer.dataset_sha256:
-            if there.condition == Condition.INTACT:
+            if self._parts.archive.prove(offer.sop_instance_uid):
                 receipt = HubReceipt(
                     offer.sop_instance_uid,
                     offer.dataset_sha256,
@@ -144,6 +147,10 @@ class Intake:
         site = self._parts.sites.get(offer.site_id)
         if not site.may_send(offer.sop_class_uid):
             raise SopClassRefusedError(offer.sop_class_uid)
+        if not offer.emergency:
+            self._require_quota(site)
+
+    def _require_quota(self, site: Site) -> None:
         if used_up := self._parts.usage.used_up(site):
             self._parts.usage.refused(site.site_id)
             when = "of today" if used_up.quota.daily else "in all"
@@ -187,6 +194,8 @@ class Intake:
                 incoming.write(piece)
             if incoming.dataset_sha256 != offer.dataset_sha256:
                 raise DigestMismatchError("the dataset is not the one that was offered")
+            if offer.emergency and not incoming.is_emergency():
+                self._require_quota(self._parts.sites.get(offer.site_id))
             outcome = incoming.commit()
         self._parts.usage.received(offer.site_id, offer.dataset_bytes)
         return HubReceipt(

@@ -10,7 +10,8 @@ class Offer:
     """One instance an edge wants to hand over. `dataset_sha256` is 64 hex digits.
 
     The AE titles and the character set habit are those the edge saw; what the site's numbers mean
-    (the assigning authority) is the hub's own knowledge and never taken from an offer.
+    (the assigning authority) is the hub's own knowledge and never taken from an offer. `emergency`
+    says before the bytes do that the order was urgent.
     """
 
     site_id: str
@@ -23,6 +24,7 @@ class Offer:
     calling_ae_title: str
     called_ae_title: str
     charset_habit: str = ""
+    emergency: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,14 @@ class Difference:
     kind: DifferenceKind
     study_instance_uid: str
     sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the hub found when it read instances again: which it holds whole, and what differs."""
+
+    proved: frozenset[str]
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)

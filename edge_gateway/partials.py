@@ -44,7 +44,10 @@ class ReadableBody(Protocol):
 
 @dataclass(frozen=True)
 class PartialLimits:
-    """What one site may leave unfinished: declared bytes in all, how many, and for how long."""
+    """What one site may leave unfinished: declared bytes in all, how many, and for how long.
+
+    Emergencies may take as much room again.
+    """
 
     site_bytes: int
     site_uploads: int = 256
@@ -197,10 +200,12 @@ class PartialUploads:
     def _require_room(self, folder: Path, offer: Offer) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         begun = list(folder.glob("*.json"))
-        if len(begun) >= self._limits.site_uploads:
+        # What was left unfinished must not keep an emergency out.
+        times = 2 if offer.emergency else 1
+        if len(begun) >= times * self._limits.site_uploads:
             raise TooManyUploadsError(f"{len(begun)} uploads are unfinished")
         taken = sum(_declared(about) for about in begun)
-        if taken + offer.dataset_bytes > self._limits.site_bytes:
+        if taken + offer.dataset_bytes > times * self._limits.site_bytes:
             raise TooManyUploadsError(f"{taken} bytes are spoken for by unfinished uploads")
 
 

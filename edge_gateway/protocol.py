@@ -37,8 +37,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2
 _CHARSET = re.compile(r"[A-Za-z0-9 _.\\-]{0,64}")
 _SPOKEN = tuple(
-    field.name for field in fields(Offer) if field.name not in {"site_id", "dataset_bytes"}
+    field.name
+    for field in fields(Offer)
+    if field.name not in {"site_id", "dataset_bytes", "emergency"}
 )
+# Only where it holds: a gateway or a hub that does not know the word works as without it.
+_URGENT = "emergency"
 
 
 def upload_id(offer: Offer) -> str:
@@ -52,10 +56,11 @@ def upload_id(offer: Offer) -> str:
 
 def write_metadata(offer: Offer) -> str:
     """Return the value of `Upload-Metadata` for `offer`."""
-    return ",".join(
+    told = [
         f"{name} {base64.b64encode(str(getattr(offer, name)).encode()).decode()}"
         for name in _SPOKEN
-    )
+    ]
+    return ",".join([*told, _URGENT] if offer.emergency else told)
 
 
 def read_offer(site_id: str, length: str, metadata: str) -> Offer:
@@ -70,6 +75,7 @@ def read_offer(site_id: str, length: str, metadata: str) -> Offer:
     offer = Offer(
         site_id=site_id,
         dataset_bytes=read_number(length, LENGTH),
+        emergency=_URGENT in told,
         **{name: told[name] for name in _SPOKEN},
     )
     try:

@@ -18,6 +18,7 @@ from hub_kernel.errors import InvalidUidError
 from hub_kernel.identifiers import require_uid
 
 MOST_INSTANCES = 2000
+MOST_PROVED = 100
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONGEST_WORD = 64
 

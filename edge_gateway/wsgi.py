@@ -27,6 +27,7 @@ from edge_gateway.inventory import Inventory
 from edge_gateway.model import Standing
 from edge_gateway.partials import Chunk, PartialUploads
 from edge_gateway.report import (
+    MOST_PROVED,
     difference_body,
     progress_body,
     read_figures,
@@ -194,11 +195,24 @@ class EdgeDoor:
         return response.make_conditional(call.request)
 
     def _inventory(self, call: _Call) -> Response:
-        """Note a page of the edge's ledger and answer in what the hub differs from it."""
-        instances = read_held_instances(_json(call.request))
+        """Note a page of the edge's ledger and answer in what the hub differs from it.
+
+        With `prove` every instance is read again before: `proved` are those it holds whole.
+        """
+        told = _json(call.request)
+        instances, prove = read_held_instances(told), told.get("prove") is True
+        if prove:
+            if len(instances) > MOST_PROVED:
+                raise BadRequestError(f"prove: at most {MOST_PROVED} instances at once")
+            self._parts.intake.read_again(instances)
         self._parts.inventory.add(call.site_id, instances)
         found = self._parts.inventory.compare(call.site_id, instances)
-        return _answered({"differences": [difference_body(one) for one in found]})
+        body: dict[str, object] = {"differences": [difference_body(one) for one in found]}
+        if prove:
+            differing = {one.sop_instance_uid for one in found}
+            uids = dict.fromkeys(one.sop_instance_uid for one in instances)
+            body["proved"] = [uid for uid in uids if uid not in differing]
+        return _answered(body)
 
     def _standing(self, response: Response, standing: Standing) -> Response:
         response.headers[protocol.OFFSET] = str(standing.offset)

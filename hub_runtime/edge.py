@@ -1,6 +1,6 @@
 """A township gateway, wired: the hub as its one destination, what it says of itself, its jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ from dicom_router.routing.windows import window
 from edge_gateway import marks
 from edge_gateway.client import HubAddress, HubClient, LineLimits
 from edge_gateway.marks import Marks
-from edge_gateway.model import EdgeFigures
+from edge_gateway.model import EdgeFigures, HeldInstance
 from edge_gateway.own_ledger import OwnLedger
 from edge_gateway.reporting import Reporter
-from edge_gateway.spool import Spool, SpoolRule
+from edge_gateway.spool import HubsWord, Spool, SpoolRule
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
@@ -103,12 +103,20 @@ def edge_span(settings: Settings, database: Database, archive: ArchiveService) -
     wanted, noted, ledger = settings.edge, Marks(database), OwnLedger(database)
     queue = EdgeQueue(database)
     rule = SpoolRule(timedelta(days=wanted.keep_days), wanted.spool_free_bytes)
-    spool = Spool(archive, database.clock, rule, queue.taken_before, noted)
+    client = hub_client(wanted)
+
+    def proved(instances: Sequence[HeldInstance]) -> Collection[str]:
+        proof = client.prove(instances)
+        queue.owe_again(proof.differences)
+        return proof.proved
+
+    word = HubsWord(queue.taken_before, proved)
+    spool = Spool(archive, database.clock, rule, word, noted)
 
     def figures() -> EdgeFigures:
         return queue.figures(settings.archive_path, spool.reason(), noted)
 
-    reporter = Reporter(hub_client(wanted), ledger, noted, figures)
+    reporter = Reporter(client, ledger, noted, figures)
     return EdgeSpan(queue, ledger, noted, spool, reporter)
 
 

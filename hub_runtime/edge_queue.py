@@ -17,6 +17,7 @@ from edge_gateway.model import (
     MENDED_BY_RESENDING,
     Difference,
     EdgeFigures,
+    HeldInstance,
     StudyDeliveries,
 )
 from hub_kernel.database import Database
@@ -90,12 +91,12 @@ class EdgeQueue:
         with self._database.read() as session:
             return list(session.scalars(query))
 
-    def taken_before(self, moment: datetime) -> Iterator[str]:
+    def taken_before(self, moment: datetime) -> Iterator[HeldInstance]:
         """Yield the instances in the spool whose very bytes the hub took before, oldest first."""
         last = 0
         while rows := self._taken(last, moment):
             for row in rows:
-                yield row.sop_instance_uid
+                yield HeldInstance(*row[1:])
             last = rows[-1].id
 
     def owe_again(self, differences: Collection[Difference]) -> int:
@@ -125,7 +126,14 @@ class EdgeQueue:
 
     def _taken(self, last: int, moment: datetime) -> Sequence[Any]:
         query = (
-            select(ITEM.c.id, ITEM.c.sop_instance_uid)
+            select(
+                ITEM.c.id,
+                ITEM.c.sop_instance_uid,
+                ITEM.c.study_instance_uid,
+                ITEM.c.dataset_sha256,
+                ITEM.c.dataset_bytes,
+                INSTANCE.c.received_at,
+            )
             .join(
                 INSTANCE,
                 and_(

@@ -21,7 +21,6 @@ from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend, SpooledObject
 from image_archive.claims import Claims
 from image_archive.errors import (
-    ArchiveError,
     ArchiveFullError,
     ConflictingInstanceError,
     ConflictingStudyError,
@@ -45,6 +44,7 @@ from image_archive.reading import HEAD_BYTES, DatasetSource, read_header
 from image_archive.recording import ReceiptRecorder
 from image_archive.rows import observed_patient
 from image_archive.settling import Secured, Settler
+from image_archive.verification import examine
 
 Doubted = Callable[[ObservedPatient], bool]
 """Tells whether what is said of a patient contradicts all that is known under that identifier."""
@@ -256,21 +256,24 @@ class IncomingInstance:
         """Return what is new, None for what is there; keep apart what contradicts the archive.
 
         Claims what it judges by, in `held`, so that nobody else is told otherwise meanwhile. Who is
-        on its way under the same UID holds the claim until the index knows it.
+        on its way under the same UID holds the claim until the index knows it. What is there is
+        read again: a success for what nobody has any more would lose it.
         """
         recorder, claims = self._reception.recorder, self._reception.claims
+        backend = self._reception.backend
         study_uid, digest = header.study.study_instance_uid, self._hash.hexdigest()
         claims.hold(header.sop_instance_uid)
         held.append(header.sop_instance_uid)
-        key = self._reception.backend.instance_key(self._received_at, header.names, digest)
+        key = backend.instance_key(self._received_at, header.names, digest)
         arrival = Arrival(header, self._receipt(key))
         earlier = recorder.instance(header.sop_instance_uid)
         if earlier and earlier.dataset_sha256 != digest:
             self._keep_apart(arrival, QuarantineReason.CONFLICTING_INSTANCE)
         if earlier and earlier.condition == Condition.INTACT:
-            if self._is_there(earlier.storage_key):
+            found = examine(backend, earlier.storage_key, digest).condition
+            if found is Condition.INTACT:
                 return None
-            recorder.note_missing(header.sop_instance_uid)
+            recorder.note_condition(header.sop_instance_uid, found)
         study = recorder.study(study_uid)
         if study is None:
             claim = f"study {study_uid}"
@@ -282,15 +285,6 @@ class IncomingInstance:
         if study is None and self._is_doubted(header):
             self._keep_apart(arrival, QuarantineReason.CONTRADICTING_PATIENT)
         return arrival
-
-    def _is_there(self, key: str) -> bool:
-        """Say whether there are bytes; a success for what nobody has any more would lose it."""
-        try:
-            return self._reception.backend.size(key) >= 0
-        except NotFoundError:
-            return False
-        except (ArchiveError, OSError):
-            return True  # nothing says that they are gone
 
     def _is_doubted(self, header: InstanceHeader) -> bool:
         """Say whether a new study's patient is somebody else than the index knows by that ID."""

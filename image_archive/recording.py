@@ -132,14 +132,14 @@ class ReceiptRecorder:
         translated.__cause__ = error
         return translated
 
-    def note_missing(self, sop_instance_uid: str) -> None:
-        """Record that the bytes of an instance are gone; raises as `keep_apart`."""
+    def note_condition(self, sop_instance_uid: str, condition: Condition) -> None:
+        """Record what was found of an instance's bytes; raises as `keep_apart`."""
         try:
             with self._database.unit_of_work() as work:
                 work.session.execute(
                     update(INSTANCE)
                     .where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
-                    .values(condition=Condition.MISSING.value)
+                    .values(condition=condition.value)
                 )
         except SQLAlchemyError as error:
             raise self._translated(error) from error

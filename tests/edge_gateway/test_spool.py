@@ -1,6 +1,6 @@
 """The spool of a gateway: bytes leave only after receipt and days, for want of room; rows never."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +10,13 @@ from sqlalchemy import insert
 
 from dicom_router.forwarding.model import State
 from dicom_router.forwarding.tables import ITEM
-from edge_gateway import marks, reasons
+from edge_gateway import marks, reasons, spool
 from edge_gateway.errors import LineDownError
 from edge_gateway.marks import Marks
 from edge_gateway.model import Difference, DifferenceKind, EdgeFigures, HeldInstance
 from edge_gateway.own_ledger import OwnLedger
 from edge_gateway.reporting import Reporter
-from edge_gateway.spool import Spool, SpoolRule
+from edge_gateway.spool import HubsWord, Spool, SpoolRule
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
 from hub_kernel.identifiers import AssigningAuthority
@@ -38,6 +38,10 @@ class Gateway:
     clock: FixedClock
     archive: ArchiveService
     queue: EdgeQueue
+    hub: Callable[[Sequence[HeldInstance]], Collection[str]] = lambda some: [
+        one.sop_instance_uid for one in some
+    ]
+    """What the hub proves to hold; here all that it is asked."""
 
     def receive(self, number: int, state: State | None = State.SENT) -> str:
         """Take one instance in, and note how far it is on its way to the hub."""
@@ -78,7 +82,8 @@ class Gateway:
 
     def spool(self, wanted_free_bytes: int) -> Spool:
         rule = SpoolRule(KEEP, wanted_free_bytes)
-        return Spool(self.archive, self.clock, rule, self.queue.taken_before, Marks(self.database))
+        word = HubsWord(self.queue.taken_before, self.hub)
+        return Spool(self.archive, self.clock, rule, word, Marks(self.database))
 
     def has_bytes(self, uid: str) -> bool:
         try:
@@ -117,6 +122,57 @@ def test_nothing_leaves_while_there_is_room(gateway: Gateway) -> None:
     gateway.clock.advance(days=400)
     assert gateway.spool(1).make_room() == 0
     assert gateway.has_bytes(taken)
+
+
+def test_what_the_hub_does_not_prove_stays_whatever_it_said_before(gateway: Gateway) -> None:
+    proved, lost = gateway.receive(1), gateway.receive(2)
+    gateway.clock.advance(days=30)
+    gateway.hub = lambda _some: [proved]
+    assert gateway.spool(NO_ROOM).make_room() == 1
+    assert not gateway.has_bytes(proved)
+    assert gateway.has_bytes(lost)
+
+
+def test_while_the_hub_cannot_be_asked_nothing_leaves_and_it_is_asked_once(
+    gateway: Gateway,
+) -> None:
+    uids = [gateway.receive(number) for number in range(1, 4)]
+    gateway.clock.advance(days=30)
+    asked: list[object] = []
+
+    def away(some: Sequence[HeldInstance]) -> Collection[str]:
+        asked.append(some)
+        raise LineDownError("the hub was not reached")
+
+    gateway.hub = away
+    assert gateway.spool(NO_ROOM).make_room() == 0
+    assert all(map(gateway.has_bytes, uids))
+    assert len(asked) == 1
+
+
+def test_the_hub_is_asked_for_as_much_as_it_reads_in_one_request(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 6):
+        gateway.receive(number)
+    gateway.clock.advance(days=30)
+    asked: list[int] = []
+
+    def proved(some: Sequence[HeldInstance]) -> Collection[str]:
+        asked.append(len(some))
+        return [one.sop_instance_uid for one in some]
+
+    gateway.hub = proved
+    monkeypatch.setattr(spool, "_ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(spool, "_BYTES_AT_ONCE", 1 << 40)
+    assert gateway.spool(NO_ROOM).make_room() == 5
+    assert asked == [2, 2, 1]
+    for number in range(6, 9):
+        gateway.receive(number)
+    gateway.clock.advance(days=30)
+    monkeypatch.setattr(spool, "_BYTES_AT_ONCE", 1)
+    assert gateway.spool(NO_ROOM).make_room() == 3
+    assert asked[3:] == [1, 1, 1]
 
 
 def test_a_receipt_for_other_bytes_frees_nothing(gateway: Gateway) -> None:

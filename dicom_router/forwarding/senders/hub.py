@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from dicom_router.forwarding.sender import DestinationUnavailableError, Pace, Parcel, Sent
 from dicom_router.forwarding.verdicts import Verdict
+from dicom_router.routing.model import Priority
 from edge_gateway import reasons
 from edge_gateway.client import HubClient
 from edge_gateway.errors import (
@@ -52,7 +53,7 @@ class HubSender:
         item_id, instance = parcel.item.item_id, parcel.instance
         uid = instance.sop_instance_uid
         try:
-            offer = self._offer(instance)
+            offer = self._offer(instance, urgent=parcel.item.priority == Priority.EMERGENCY)
             receipt = self._client.upload(offer, lambda: self._archive.open_dataset(uid), pace)
         except (NotFoundError, UnreadableInstanceError):
             return Sent(item_id, Verdict.PARK, SPOOL_DAMAGED.name, SPOOL_DAMAGED.title)
@@ -74,7 +75,7 @@ class HubSender:
         said = f"sha256 {receipt.dataset_sha256}"
         return Sent(item_id, Verdict.ACCEPTED, receipt.outcome, said, offer.transfer_syntax_uid)
 
-    def _offer(self, instance: InstanceRecord) -> Offer:
+    def _offer(self, instance: InstanceRecord, *, urgent: bool) -> Offer:
         with self._archive.open_instance(instance.sop_instance_uid) as file:
             origin = read_file_meta(file.read(LARGEST_META_BYTES)).origin
         if origin is None:
@@ -90,6 +91,7 @@ class HubSender:
             calling_ae_title=origin.calling_ae_title,
             called_ae_title=origin.called_ae_title,
             charset_habit=origin.charset_habit,
+            emergency=urgent,
         )
 
     def _changed(self, parcel: Parcel) -> Sent:
