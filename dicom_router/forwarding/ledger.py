@@ -62,22 +62,27 @@ class Ledger:
                 touched.append(held.id)
         return touched
 
+    def is_due(self, claim: Claim) -> bool:
+        """Tell whether there is something to claim, without a write lock.
+
+        An idle worker must not disturb the receive path.
+        """
+        now = self._clock.now()
+        with self._database.read() as session:
+            return any(
+                session.scalar(kind.with_only_columns(ITEM.c.id).limit(1)) is not None
+                for kind in (_run_out(claim, now), _waiting(claim, now))
+            )
+
     def claim(self, claim: Claim) -> list[Item]:
         """Take what is due, the most urgent first and then the oldest; it is the claimer's own.
 
         A dead worker's leases run out, or are taken back at the next start (`release_dead`).
         """
         now = self._clock.now()
-        kinds = (_run_out(claim, now), _waiting(claim, now))
-        with self._database.read() as session:
-            # Look without a write lock: an idle worker must not disturb the receive path.
-            if not any(
-                session.scalar(kind.with_only_columns(ITEM.c.id).limit(1)) for kind in kinds
-            ):
-                return []
         with self._database.unit_of_work() as work:
             found: list[Row[Any]] = []
-            for kind in kinds:
+            for kind in (_run_out(claim, now), _waiting(claim, now)):
                 some = kind.limit(claim.limit - len(found)).with_for_update(skip_locked=True)
                 found += work.session.execute(some).all()
             rows = _within(found, claim.limit_bytes)

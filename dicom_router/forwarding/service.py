@@ -10,8 +10,10 @@ from datetime import datetime
 from dicom_router.forwarding.desk import ForwardingDesk
 from dicom_router.forwarding.model import BreakerState
 from dicom_router.forwarding.pacing import Pacer, RateCap
+from dicom_router.forwarding.seat import Seat
 from dicom_router.forwarding.sender import Sender
 from dicom_router.forwarding.worker import Lane, LaneParts, Line
+from hub_kernel.leases import Leases
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Forwarding:
         self._stopping = threading.Event()
         self._at_once = threading.Event()
         self._wakes = {name: threading.Event() for name in self._configured}
+        leases = Leases(parts.database, parts.owner, is_dead=is_dead)
+        self._seats = {name: Seat(leases, name) for name in self._configured}
         self._threads: list[threading.Thread] = []
 
     @property
@@ -85,11 +89,14 @@ class Forwarding:
         for thread in self._threads:
             thread.join()
         self._threads = []
+        for seat in self._seats.values():
+            seat.give_back()
 
     def lanes(self, one: Configured) -> list[Lane]:
         """Return the lanes of a destination; with several the first is for emergencies."""
         pacer = Pacer(one.caps, lambda: self._parts.local(self._now()), self._stopping)
-        line = Line(one.name, one.sender, pacer, committing=one.ask_commitment is not None)
+        committing = one.ask_commitment is not None
+        line = Line(one.name, one.sender, pacer, self._seats[one.name], committing)
         return [
             Lane(
                 self._parts,

@@ -17,6 +17,7 @@ from dicom_router.forwarding.breaker import Breaker, Delivered
 from dicom_router.forwarding.ledger import Ledger
 from dicom_router.forwarding.model import BreakerState, Claim, Item, Result
 from dicom_router.forwarding.pacing import Pacer
+from dicom_router.forwarding.seat import Seat
 from dicom_router.forwarding.sender import (
     DestinationUnavailableError,
     Parcel,
@@ -49,6 +50,7 @@ class Line:
     name: str
     sender: Sender
     pacer: Pacer
+    seat: Seat
     committing: bool = False
 
 
@@ -104,6 +106,8 @@ class Lane:
             lease_s=_LEASE_S,
             most_urgent_only=self._urgent_only,
         )
+        if not self._parts.ledger.is_due(claim) or not self._line.seat.is_ours():
+            return False
         items = self._parts.ledger.claim(claim)
         if not items:
             return False
@@ -212,11 +216,13 @@ class _Batch:
         """Wait until `count` more bytes may leave; keep the leases meanwhile.
 
         Raises:
-            SendingStoppedError: the hub ends now.
+            SendingStoppedError: the hub ends now, or slept until another process sends.
         """
         self.line.pacer(count)
         if self.at_once.is_set():
             raise SendingStoppedError("the hub is being ended")
+        if not self.line.seat.is_ours():
+            raise SendingStoppedError("another process has the destination by now")
         if time.monotonic() - self._extended > _LEASE_S / 3:
             self._extended = time.monotonic()
             self.parts.ledger.extend(self.parts.owner, list(self._open), _LEASE_S)

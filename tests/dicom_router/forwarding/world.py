@@ -17,6 +17,7 @@ from dicom_router.forwarding.enqueuing import Enqueuing, EnqueuingParts
 from dicom_router.forwarding.ledger import Ledger
 from dicom_router.forwarding.model import Item
 from dicom_router.forwarding.pacing import Pacer
+from dicom_router.forwarding.seat import Seat
 from dicom_router.forwarding.sender import (
     DestinationUnavailableError,
     Pace,
@@ -36,6 +37,7 @@ from dicom_router.transcoding import Transcoder
 from eir_versions.decoding import DecoderPool
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
+from hub_kernel.leases import Leases
 from hub_kernel.metrics import Metrics
 from hub_kernel.outbox import Outbox
 from hub_kernel.tasks import deliver_all_due
@@ -145,7 +147,8 @@ class World:
         caps = options.pop("caps", ())
         parts = self.lane_parts(owner)
         pacer = Pacer(caps, lambda: self.clock.now().astimezone(ZONE), self.stopping)  # type: ignore[arg-type]
-        line = Line(name, sender, pacer, committing=committing)
+        seat = options.pop("seat", None) or Seat(Leases(self.database, owner), name)
+        line = Line(name, sender, pacer, seat, committing=committing)  # type: ignore[arg-type]
         return Lane(parts, line, ends=(self.stopping, self.at_once), **options)  # type: ignore[arg-type]
 
     def lane_parts(self, owner: str = "worker:1") -> LaneParts:
