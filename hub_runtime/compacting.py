@@ -8,10 +8,9 @@ from eir_versions.master_reading import HtMasterReader
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.hub import Hub
+from hub_runtime.steady import EVERY_S, Steady
 from image_archive.compaction import Compaction, CompactionParts, CompactionPolicy
 from image_archive.errors import CompactionRunningError
-
-_EVERY_S = 60.0
 
 
 def compaction(hub: Hub) -> Compaction:
@@ -31,12 +30,13 @@ def compaction_jobs(hub: Hub) -> list[PeriodicJob]:
     wanted = hub.settings.archive
     if not wanted.compact_after_days:
         return []
-    policy = CompactionPolicy(
-        wanted.compact_modalities, wanted.compact_after_days, wanted.compact_per_minute
-    )
+    steady = Steady(wanted.compact_per_minute)
 
     def run() -> None:
+        policy = CompactionPolicy(
+            wanted.compact_modalities, wanted.compact_after_days, steady.part()
+        )
         with suppress(CompactionRunningError, DecoderPoolStoppedError):
-            compaction(hub).run(policy, lambda _done, _total: None)
+            steady.came_to(compaction(hub).run(policy, lambda _done, _total: None).through)
 
-    return [PeriodicJob("compaction", _EVERY_S, run)]
+    return [PeriodicJob("compaction", EVERY_S, run)]

@@ -6,13 +6,14 @@ from contextlib import suppress
 from hub_kernel.errors import ConfigurationError
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.hub import Hub
+from hub_runtime.steady import EVERY_S, Steady
 from image_archive.errors import ArchiveError, TieringRunningError
+from image_archive.paging import ALL, Part
 from image_archive.tiering import Tiering, TierPolicy
 from image_archive.tiers import TieredBackend
 
 log = logging.getLogger(__name__)
 
-_EVERY_S = 60.0
 _RECALL_EVERY_S = 2.0
 
 
@@ -30,10 +31,10 @@ def tiering(hub: Hub) -> Tiering:
     return Tiering(hub.database, tiered)
 
 
-def tier_policy(hub: Hub, limit: int | None = None) -> TierPolicy:
+def tier_policy(hub: Hub, part: Part = ALL) -> TierPolicy:
     """Return what goes far by the settings."""
     wanted = hub.settings.archive
-    return TierPolicy(wanted.tier_modalities, wanted.tier_after_days, wanted.tier_grace_days, limit)
+    return TierPolicy(wanted.tier_modalities, wanted.tier_after_days, wanted.tier_grace_days, part)
 
 
 def tier_jobs(hub: Hub) -> list[PeriodicJob]:
@@ -47,13 +48,14 @@ def tier_jobs(hub: Hub) -> list[PeriodicJob]:
     )
     if not hub.settings.archive.tier_after_days:
         return [recalling]
-    return [recalling, PeriodicJob("tiering", _EVERY_S, lambda: _move(hub))]
+    steady = Steady(hub.settings.archive.tier_per_minute)
+    return [recalling, PeriodicJob("tiering", EVERY_S, lambda: _move(hub, steady))]
 
 
-def _move(hub: Hub) -> None:
-    policy = tier_policy(hub, hub.settings.archive.tier_per_minute)
+def _move(hub: Hub, steady: Steady) -> None:
+    policy = tier_policy(hub, steady.part())
     with suppress(TieringRunningError):
-        tiering(hub).run(policy, lambda _done, _total: None)
+        steady.came_to(tiering(hub).run(policy, lambda _done, _total: None).through)
 
 
 def _recall(hub: Hub, tiered: TieredBackend) -> None:

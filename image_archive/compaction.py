@@ -25,7 +25,14 @@ from image_archive.errors import (
     UnreadableInstanceError,
 )
 from image_archive.masters import BackendWithMasters, MasterReader, master_key
-from image_archive.paging import count_of, instances_in_pages, of_age
+from image_archive.paging import (
+    ALL,
+    Part,
+    count_of,
+    has_had_its_turn,
+    instances_in_pages,
+    of_age,
+)
 from image_archive.reading import skip_file_meta
 from image_archive.tables import COMPACTION, INSTANCE, SERIES
 from image_archive.tables_tiers import TIER_COPY
@@ -63,21 +70,22 @@ class CompactionParts:
 
 @dataclass(frozen=True)
 class CompactionPolicy:
-    """Which instances have their turn: of these modalities (none: all), received this long ago.
-
-    At most `limit` of them (None: all).
-    """
+    """Which instances have their turn: of these modalities (none: all), received this long ago."""
 
     modalities: tuple[str, ...] = ()
     older_than_days: int = 0
-    limit: int | None = None
+    part: Part = ALL
 
 
 @dataclass
 class CompactionReport:
-    """What one run did: bytes are those of files; `kept` counts originals that stay, by reason."""
+    """What one run did: bytes are those of files; `kept` counts originals that stay, by reason.
+
+    `through` is the last row that had its turn.
+    """
 
     examined: int = 0
+    through: int = 0
     converted: int = 0
     original_bytes: int = 0
     master_bytes: int = 0
@@ -115,10 +123,11 @@ class Compaction:
         report = CompactionReport()
         with self._alone():
             wanted = self._wanted(policy)
-            total = count_of(self._parts.database, wanted, policy.limit)
-            for row in instances_in_pages(self._parts.database, wanted, policy.limit):
+            total = count_of(self._parts.database, wanted, policy.part)
+            for row in instances_in_pages(self._parts.database, wanted, policy.part):
                 self._take(row, report, dry_run=dry_run)
                 report.examined += 1
+                report.through = row.id
                 progress(report.examined, max(total, report.examined))
         return report
 
@@ -233,7 +242,7 @@ class Compaction:
         return (
             select(*columns)
             .join(SERIES, SERIES.c.id == INSTANCE.c.series_row_id)
-            .outerjoin(COMPACTION, COMPACTION.c.instance_row_id == INSTANCE.c.id)
+            .outerjoin(COMPACTION, has_had_its_turn(COMPACTION.c.instance_row_id, policy.part))
             .where(
                 COMPACTION.c.instance_row_id.is_(None),
                 *of_age(self._parts.database, policy.modalities, policy.older_than_days),

@@ -7,7 +7,7 @@ remove the near one: whatever dies in between leaves at least one whole copy tha
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,14 @@ from image_archive.backend import ArchiveBackend
 from image_archive.errors import ArchiveBusyError, TieringRunningError
 from image_archive.masters import master_key
 from image_archive.model import Condition
-from image_archive.paging import count_of, instances_in_pages, of_age
+from image_archive.paging import (
+    ALL,
+    Part,
+    count_of,
+    has_had_its_turn,
+    instances_in_pages,
+    of_age,
+)
 from image_archive.tables import INSTANCE, SERIES, STUDY
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiers import TieredBackend
@@ -37,13 +44,13 @@ Progress = Callable[[int, int], None]
 class TierPolicy:
     """Which instances go far: of these modalities (none: all), received this long ago.
 
-    The near copy stays `grace_days` beside the far one. At most `limit` have their turn.
+    The near copy stays `grace_days` beside the far one.
     """
 
     modalities: tuple[str, ...] = ()
     older_than_days: int = 0
     grace_days: float = 7.0
-    limit: int | None = None
+    part: Part = ALL
 
 
 @dataclass
@@ -51,9 +58,11 @@ class TieringReport:
     """What one run did, in instances and bytes: copied far, and freed near.
 
     `damaged` are those whose bytes are damaged or gone; they stay, and say so in the index.
+    `through` is the last row that had its turn to be copied.
     """
 
     examined: int = 0
+    through: int = 0
     copied: int = 0
     copied_bytes: int = 0
     freed: int = 0
@@ -82,14 +91,20 @@ class Tiering:
         """
         report = TieringReport()
         with self._alone():
-            steps = ((self._old, self._copy), (self._free, self._let_go))
-            database, limit = self._database, policy.limit
-            total = sum(count_of(database, wanted(policy), limit) for wanted, _ in steps)
-            for wanted, take in steps:
-                for row in instances_in_pages(database, wanted(policy), limit):
+            # What is freed was copied days before, so it is not among what comes after `part`.
+            steps = (
+                (self._old, self._copy, policy.part),
+                (self._free, self._let_go, replace(policy.part, after=0)),
+            )
+            database = self._database
+            total = sum(count_of(database, wanted(policy), part) for wanted, _, part in steps)
+            for wanted, take, part in steps:
+                for row in instances_in_pages(database, wanted(policy), part):
                     with suppress(NotFoundError):  # removed or compacted meanwhile: its turn comes
                         take(row, report, dry_run=dry_run)
                     report.examined += 1
+                    if take == self._copy:
+                        report.through = row.id
                     progress(report.examined, max(total, report.examined))
         return report
 
@@ -184,7 +199,7 @@ class Tiering:
     def _old(self, policy: TierPolicy) -> Select[Any]:
         return (
             self._instances()
-            .outerjoin(TIER_COPY, TIER_COPY.c.instance_row_id == INSTANCE.c.id)
+            .outerjoin(TIER_COPY, has_had_its_turn(TIER_COPY.c.instance_row_id, policy.part))
             .where(
                 TIER_COPY.c.instance_row_id.is_(None),
                 *of_age(self._database, policy.modalities, policy.older_than_days),

@@ -7,6 +7,7 @@ from hub_runtime.bootstrap import opened_hub
 from hub_runtime.compacting import compaction
 from hub_runtime.options import Progress, answer, json_option, with_settings
 from image_archive.compaction import CompactionPolicy, CompactionReport
+from image_archive.paging import Part
 
 _WORDS = {
     "already_compressed": "compressed by the sender already",
@@ -36,7 +37,7 @@ def compact(
     Each is restored and compared before its original is removed; whatever cannot be proved stays as
     it is, and is reported with the reason. Safe beside a running hub, and safe to interrupt.
     """
-    policy = CompactionPolicy(limit=limit, **chosen)  # type: ignore[arg-type]  # click's own types
+    policy = CompactionPolicy(part=Part(limit=limit), **chosen)  # type: ignore[arg-type]  # click's own types
     progress = Progress("compacting")
     with opened_hub(settings) as hub:
         report = compaction(hub).run(policy, progress, dry_run=dry_run)

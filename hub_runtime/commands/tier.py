@@ -6,6 +6,7 @@ from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 from hub_runtime.tiers import tier_policy, tiering
+from image_archive.paging import Part
 
 
 @click.command("tier")
@@ -22,7 +23,7 @@ def tier(settings: Settings, *, limit: int | None, dry_run: bool, as_json: bool)
     """
     progress = Progress("moving")
     with opened_hub(settings) as hub:
-        report = tiering(hub).run(tier_policy(hub, limit), progress, dry_run=dry_run)
+        report = tiering(hub).run(tier_policy(hub, Part(limit=limit)), progress, dry_run=dry_run)
     progress.close()
     would = "would be " if dry_run else ""
     words = [

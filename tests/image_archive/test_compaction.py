@@ -29,6 +29,7 @@ from image_archive.compaction import (
 from image_archive.errors import CompactionRunningError
 from image_archive.exporting import as_stored
 from image_archive.masters import BackendWithMasters, master_key
+from image_archive.paging import Part
 from image_archive.tables import COMPACTION, INSTANCE
 from tests.image_archive.datasets import Sender, ct_slice
 from tests.image_archive.mastered import MasteredArchive
@@ -161,7 +162,7 @@ def test_only_what_the_policy_names_has_its_turn(world: World, clock: FixedClock
     assert world.compact(CompactionPolicy(older_than_days=2)).examined == 0
     clock.advance(seconds=3 * 86_400)
     assert world.compact(CompactionPolicy(("MR",), older_than_days=2)).converted == 1
-    assert world.compact(CompactionPolicy(limit=1)).examined == 1
+    assert world.compact(CompactionPolicy(part=Part(limit=1))).examined == 1
     assert world.compact().examined == 0
 
 

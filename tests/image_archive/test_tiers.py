@@ -19,6 +19,7 @@ from image_archive.errors import (
     FarTierUnreachableError,
     TieringRunningError,
 )
+from image_archive.paging import Part
 from image_archive.tables import INSTANCE
 from image_archive.tables_tiers import TIER_COPY
 from image_archive.tiering import Tiering, TieringReport, TierPolicy
@@ -126,7 +127,7 @@ def test_what_cannot_go_far_does_not_stand_before_what_can(world: World, *, gone
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    one = TierPolicy(grace_days=0, limit=1)
+    one = TierPolicy(grace_days=0, part=Part(limit=1))
     assert [world.move(one).copied for _ in range(3)] == [0, 1, 0]
     assert world.index.instance("1.2.3.1.1.1") != first
     Sender(world.archive).send(ct_slice(1))
