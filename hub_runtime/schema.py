@@ -97,10 +97,12 @@ def upgrade(database: Database, revision: str = "head") -> str:
                 log.warning("the database is newer than this hub", extra={"revision": current})
                 return str(current)
             connection.rollback()
+            # Before: a migration may commit on its way, and older hubs that start meanwhile look.
+            note_steps(connection, _scripts().walk_revisions())
+            connection.commit()
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
-            note_steps(connection, _scripts().walk_revisions())
             connection.commit()
     return head()
 
