@@ -6,7 +6,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from eir_versions.errors import VersionOvertakenError
-from eir_versions.model import Draft, PictureKind, Version, VersionPicture, VersionSource
+from eir_versions.model import (
+    Draft,
+    PictureKind,
+    StandingVersion,
+    Version,
+    VersionPicture,
+    VersionSource,
+)
 from eir_versions.recipes import CLINICAL
 from eir_versions.tables import EirVersionPictureRow, EirVersionRow, EirVersionSourceRow
 from hub_kernel.database import UnitOfWork
@@ -52,6 +59,17 @@ def version_history(session: Session, study_instance_uid: str, recipe: str) -> t
         .order_by(EirVersionRow.created_at.desc(), EirVersionRow.generation.desc())
     )
     return tuple(_version(session, row) for row in rows)
+
+
+def standing_versions(session: Session, study_instance_uid: str) -> list[StandingVersion]:
+    """Return the versions of a study that are in force, by recipe."""
+    row = EirVersionRow
+    rows = session.execute(
+        select(row.version_id, row.recipe, row.generation, row.created_at, row.document_key)
+        .where(row.study_instance_uid == study_instance_uid, row.superseded_at.is_(None))
+        .order_by(row.recipe)
+    )
+    return [StandingVersion(*one) for one in rows]
 
 
 def version_sources(session: Session, version_id: str) -> tuple[VersionSource, ...]:

@@ -94,6 +94,17 @@ class Version:
 
 
 @dataclass(frozen=True)
+class StandingVersion:
+    """What others register of a version in force; `document_key` is where its description lies."""
+
+    version_id: str
+    recipe: str
+    generation: int
+    created_at: datetime
+    document_key: str
+
+
+@dataclass(frozen=True)
 class Draft:
     """A version that has been rendered and stored but is not in the ledger yet."""
 

@@ -294,7 +294,7 @@ class RegistrySettings(Section):
     """Other communities to ask: `home_community_id`, `name`, addresses, `token`; see operations."""
     fhir_manifests: bool = False
     """Register every manifest in its FHIR form (MADO, for trial use) too."""
-    version_documents: bool = False
+    version_documents: bool = True
     """Register every rendered version as a document too, a transformation of its manifest."""
     report_documents: bool = True
     """Register the signed reports of a study as documents too, appended to its manifest."""

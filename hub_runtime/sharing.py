@@ -10,6 +10,7 @@ from access_control.audit import AuditTrail
 from access_control.consent import Consents
 from access_control.legal_holds import holds_anything_of
 from access_control.sites import SiteDirectory
+from eir_versions.ledger import standing_versions
 from eir_versions.service import EirService
 from hub_kernel.config_files import shipped_config
 from hub_kernel.database import Database
@@ -73,6 +74,7 @@ def build_registry(parts: SharingParts, settings: Settings) -> Registry:
         person_held=holds_anything_of,
         reports=reports if settings.registry.report_documents else None,
         decode=lambda instance: _uncompressed(parts, instance),
+        standing_versions=standing_versions,
         vouch=parts.trust.vouch,
         understood=parts.trust.understood,
     )

@@ -64,9 +64,8 @@ def _search(
 ) -> Accesses:
     by_id: dict[str, StudyRecord] = {study.study_instance_uid: study for study in studies}
     for study in studies:
-        entry = services().registry.manifest_of(study.study_instance_uid)
-        if entry is not None:
-            by_id[entry.unique_id] = study
+        for unique_id in services().registry.documents.made_of(study.study_instance_uid):
+            by_id[unique_id] = study
     page = services().audit.search(
         AuditQuery(
             resource_ids=frozenset({*about, *by_id}),

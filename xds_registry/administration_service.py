@@ -16,7 +16,7 @@ from xds_registry.transactions import iti57_update_document_set as iti57
 from xds_registry.transactions import iti61_register_on_demand_document_entry as iti61
 from xds_registry.transactions import iti62_remove_metadata as iti62
 from xds_registry.transactions import iti92_restricted_update_document_set as iti92
-from xds_registry.transactions.iti86_remove_documents import is_own_manifest
+from xds_registry.transactions.iti86_remove_documents import is_own_document
 from xds_registry.updating import Updated, Updater
 
 
@@ -63,13 +63,13 @@ class AdministrationService:
 
     def _remove(self, call: Call) -> Answer:
         _, gate = self._asked(call)
-        remover = Remover(gate, self._parts.clock, is_own_manifest, self._parts.is_held)
+        remover = Remover(gate, self._parts.clock, is_own_document, self._parts.is_held)
         return iti62.remove_metadata(call.body, call.session, call.subject, remover)
 
     def _updater(self, call: Call) -> Updater:
         people, gate = self._asked(call)
         parts = self._parts
-        return Updater(parts.domain, people, gate, parts.clock, is_own_manifest)
+        return Updater(parts.domain, people, gate, parts.clock, is_own_document)
 
     def _asked(self, call: Call) -> tuple[LinkedPeople, Gate]:
         people = self._parts.people()

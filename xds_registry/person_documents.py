@@ -18,6 +18,7 @@ from xds_registry.model import AvailabilityStatus, DocumentEntry, DocumentType
 from xds_registry.report_documents import is_report
 from xds_registry.repository import DocumentRepository, RepositoryDocument
 from xds_registry.store_reading import documents_by_uuid, documents_of
+from xds_registry.study_removal import own_documents
 from xds_registry.tables import StudyManifestRow
 from xds_registry.version_documents import is_version
 
@@ -79,6 +80,11 @@ class PersonDocuments:
         linked = self._people().linked_to(global_id)
         with self._database.read() as session:
             return frozenset(entry.unique_id for entry in documents_of(session, linked, _EVERY))
+
+    def made_of(self, study_instance_uid: str) -> list[str]:
+        """Return the uniqueIds of what the hub registers of a study: manifests and versions."""
+        with self._database.read() as session:
+            return [entry.unique_id for entry in own_documents(session, study_instance_uid)]
 
     def find(self, entry_uuid: str) -> PersonDocument | None:
         """Return a current document by its entryUUID, or None where there is none."""

@@ -1,5 +1,6 @@
 """The document repository: bytes under `documents/`, one row per uniqueId (XDS.b).
 
+The ledger of versions keeps its descriptions itself, and the repository names them there.
 Bytes are durable before a row names them, and are read again and compared before they are given
 out: a document is delivered as it was stored, or not at all.
 """
@@ -62,6 +63,20 @@ class DocumentRepository:
                 pending.discard()
         return stored
 
+    def described(self, storage_key: str) -> StoredBytes:
+        """Return what to record of bytes that another part of the hub keeps, durable, for good.
+
+        Raises:
+            DocumentCorruptError: they are gone.
+        """
+        sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+        size = 0
+        for chunk in self._read(storage_key):
+            sha1.update(chunk)
+            sha256.update(chunk)
+            size += len(chunk)
+        return StoredBytes(storage_key, sha256.hexdigest(), sha1.hexdigest(), size)
+
     def record(self, session: Session, document: RepositoryDocument) -> None:
         """Name stored bytes in the caller's transaction; naming them again changes nothing.
 
@@ -116,7 +131,7 @@ class DocumentRepository:
         """
         digest = hashlib.sha256()
         held = b""
-        for chunk in self._read(document.stored):
+        for chunk in self._read(document.stored.storage_key):
             digest.update(chunk)
             if held:
                 yield held
@@ -129,17 +144,17 @@ class DocumentRepository:
     def _is_intact(self, stored: StoredBytes) -> bool:
         digest = hashlib.sha256()
         try:
-            for chunk in self._read(stored):
+            for chunk in self._read(stored.storage_key):
                 digest.update(chunk)
         except DocumentCorruptError:
             return False
         return digest.hexdigest() == stored.sha256
 
-    def _read(self, stored: StoredBytes) -> Iterator[bytes]:
+    def _read(self, storage_key: str) -> Iterator[bytes]:
         try:
-            stream = self._backend.open(stored.storage_key)
+            stream = self._backend.open(storage_key)
         except (NotFoundError, OSError) as error:
-            raise DocumentCorruptError(f"document {stored.storage_key} cannot be opened") from error
+            raise DocumentCorruptError(f"document {storage_key} cannot be opened") from error
         with stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 yield chunk

@@ -91,7 +91,7 @@ class RepositoryService:
             parts.intake,
             gate,
             parts.home_community_id,
-            iti86.is_own_manifest,
+            iti86.is_own_document,
             parts.is_held,
         )
         return iti86.remove_documents(call, removal)

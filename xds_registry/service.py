@@ -58,7 +58,7 @@ from xds_registry.transactions import iti18_registry_stored_query as iti18
 from xds_registry.transactions import iti41_provide_and_register_document_set as iti41
 from xds_registry.transactions import iti42_register_document_set as iti42
 from xds_registry.transactions import iti51_multi_patient_query as iti51
-from xds_registry.version_documents import VersionDocuments
+from xds_registry.version_documents import StandingVersions, VersionDocuments, no_versions
 from xds_registry.wsgi import (
     Answer,
     AuditFact,
@@ -119,6 +119,7 @@ class RegistryParts:
 
     Nothing of a person who is `person_held` is removed. `reports` are to be registered with the
     studies here. `vouch` and `understood` are as in Door: who reads assertions in SOAP headers.
+    `standing_versions` reads the ledger of versions.
     """
 
     database: Database
@@ -133,6 +134,7 @@ class RegistryParts:
     person_held: PersonHeld = nobody_held
     reports: StudyReports | None = None
     decode: Decode | None = None
+    standing_versions: StandingVersions = no_versions
     vouch: Vouch | None = None
     understood: frozenset[str] = frozenset()
 
@@ -182,6 +184,16 @@ class Registry:
         )
 
     @property
+    def versions(self) -> VersionDocuments:
+        """What registers the versions of the studies here."""
+        return VersionDocuments(
+            self._parts.database,
+            self._repository,
+            self._parts.standing_versions,
+            self._domain.manifest.content_type_code,
+        )
+
+    @property
     def documents(self) -> PersonDocuments:
         """What readers of a person's record find and open."""
         return PersonDocuments(self._parts.database, self._repository, self._people)
@@ -201,14 +213,16 @@ class Registry:
 
     def subscribers(self) -> list[Subscriber]:
         """Return what the task engine has to deliver here."""
-        versions = VersionDocuments(self._parts.database, self._repository, self._parts.backend)
-        registered = versions.subscribers() if self._names.version_documents else []
-        followed_by = None
+        registered: list[Subscriber] = []
+        followed_by: list[Callable[[str], object]] = []
+        if self._names.version_documents:
+            registered += self.versions.subscribers()
+            followed_by.append(self.versions.register)
         if self.reports is not None:
             filed = (self._repository, self.intake, self._domain, self.reports)
             reports = ReportDocuments(self._parts.database, *filed)
             registered += reports.subscribers()
-            followed_by = reports.follow
+            followed_by.append(reports.follow)
         manifests = self._manifests.subscribers(followed_by)
         return [*manifests, *registered, *self.broker.subscribers()]
 

@@ -5,7 +5,7 @@ and `StudyRegistered` become true in one transaction. A crash at any point leave
 registered or not, and the event is delivered again until it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,16 +89,17 @@ class StudyManifests:
         self._inputs = inputs
         self._settings = settings
 
-    def subscribers(self, followed_by: Callable[[str], None] | None = None) -> list[Subscriber]:
+    def subscribers(self, followed_by: Iterable[Callable[[str], object]] = ()) -> list[Subscriber]:
         """Return what the task engine has to deliver here.
 
-        `followed_by` is called with every study after its registration, until it has succeeded.
+        `followed_by` are called with every study after its registration, until all have succeeded.
         """
+        followers = tuple(followed_by)
 
         def register(completed: StudyCompleted) -> None:
             self.register(completed)
-            if followed_by is not None:
-                followed_by(completed.study_instance_uid)
+            for follow in followers:
+                follow(completed.study_instance_uid)
 
         return [Subscriber(SUBSCRIBER, StudyCompleted, register, queue="registration")]
 

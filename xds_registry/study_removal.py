@@ -45,7 +45,7 @@ def remove_study(
     The bytes are released to `intake`, whose next sweep reclaims what nothing else names.
     """
     session = work.session
-    documents = _own_documents(session, study_instance_uid)
+    documents = own_documents(session, study_instance_uid)
     named = _with_what_holds_them(session, documents)
     session.execute(
         delete(StudyManifestRow).where(StudyManifestRow.study_instance_uid == study_instance_uid)
@@ -57,7 +57,8 @@ def remove_study(
     return len(documents)
 
 
-def _own_documents(session: Session, study_instance_uid: str) -> list[DocumentEntry]:
+def own_documents(session: Session, study_instance_uid: str) -> list[DocumentEntry]:
+    """Return what the hub itself registered of a study, of every generation and availability."""
     manifests = session.scalars(
         select(StudyManifestRow.entry_uuid).where(
             StudyManifestRow.study_instance_uid == study_instance_uid

@@ -1,35 +1,43 @@
 """Versions of the record as documents: each a transformation of its study's manifest (XFRM).
 
-A version that is made anew for the same manifest replaces the one before (RPLC). A new generation
-of the manifest deprecates the transformations of the former one by itself (ITI TF-2 3.42.4.1.3.3),
-and the versions of that generation are transformations of the new one.
+What the ledger says is in force is what is registered, all of a study at once. A version that is
+made anew for the same manifest replaces the one before (RPLC). A new generation of the manifest
+deprecates the transformations of the former one by itself (ITI TF-2 3.42.4.1.3.3), and the versions
+of that generation are transformations of the new one. The bytes are the ledger's own: a document
+of the repository names them where they lie.
 """
 
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
 from hub_kernel.events import VersionRendered
 from hub_kernel.outbox import Subscriber
-from image_archive.backend import ArchiveBackend
 from xds_registry import store
-from xds_registry.derived_submission import derived_submission
-from xds_registry.errors import StudyNotReadyError
+from xds_registry.derived_submission import Relation, derived_submissions
 from xds_registry.model import (
     AssociationType,
     AvailabilityStatus,
     Code,
     DocumentEntry,
-    Submission,
     dtm,
 )
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
-from xds_registry.store_reading import End, Wanted, associations_at, documents_by_uuid
+from xds_registry.store_content import entry_of
+from xds_registry.store_reading import documents, documents_by_uuid
 from xds_registry.subscriptions_events import documents_registered
-from xds_registry.tables import StudyManifestRow
+from xds_registry.tables import (
+    DocumentEntryRow,
+    RepositoryDocumentRow,
+    StudyManifestRow,
+    XdsAssociationRow,
+)
 
 MEDIA_TYPE = "application/json"
 FORMAT_SCHEME = "urn:eirhub:versions"
@@ -38,6 +46,44 @@ _DISPLAYS = {
     "clinical": "EIR clinical reference version",
     "public": "EIR public viewing version",
 }
+
+
+class StandingVersion(Protocol):
+    """A version that is in force, as the ledger of versions has it."""
+
+    @property
+    def version_id(self) -> str:
+        """A UUID, of which its document takes its names."""
+        ...
+
+    @property
+    def recipe(self) -> str:
+        """What it is a version by."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """The generation of the study that it shows."""
+        ...
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was recorded, aware."""
+        ...
+
+    @property
+    def document_key(self) -> str:
+        """Where the archive's backend keeps its description (JSON); empty where there is none."""
+        ...
+
+
+StandingVersions = Callable[[Session, str], Sequence[StandingVersion]]
+"""Returns the versions of a study that are in force, read in the session that is given."""
+
+
+def no_versions(_session: Session, _study_instance_uid: str) -> Sequence[StandingVersion]:
+    """Return no version: for a registry without a ledger beside it."""
+    return ()
 
 
 def version_format(recipe: str) -> Code:
@@ -52,103 +98,135 @@ def is_version(entry: DocumentEntry) -> bool:
 
 @dataclass(frozen=True)
 class VersionDocuments:
-    """Registers the description of every version of a study in this archive."""
+    """Registers the description of every version of this archive's studies that is in force."""
 
     database: Database
     repository: DocumentRepository
-    backend: ArchiveBackend
+    standing: StandingVersions
+    content_type_code: Code
 
     def subscribers(self) -> list[Subscriber]:
-        """Return what the task engine has to deliver here."""
+        """Return what the task engine has to deliver here, beside what follows each manifest."""
         return [
-            Subscriber(
-                "xds_registry.versions", VersionRendered, self.register, queue="registration"
-            )
+            Subscriber("xds_registry.versions", VersionRendered, self._told, queue="registration")
         ]
 
-    def register(self, rendered: VersionRendered) -> None:
-        """Register a version; does nothing where it, or a later one, is.
+    def register(self, study_instance_uid: str) -> int:
+        """Register the versions in force of the manifest in force; return how many were not yet.
+
+        A version without its manifest, or of another generation, is left to who ends this: whoever
+        registers a manifest calls again, and every version is announced.
 
         Raises:
-            StudyNotReadyError: the manifest of its generation is not registered yet.
+            DocumentCorruptError: the description of a version is lost.
         """
-        if not rendered.document_key:
-            return
         with self.database.read() as session:
-            if _latest_generation(session, rendered.study_instance_uid) < rendered.generation:
-                raise StudyNotReadyError("the manifest of the version is not registered yet")
-            if _submission_of(session, rendered, StoredBytes("", "", "", 0)) is None:
-                return
-        with self.backend.open(rendered.document_key) as stream:
-            stored = self.repository.store(stream.read())
+            owed = self._owed(session, study_instance_uid)
+        if owed is None:
+            return 0
+        stored = {
+            one.version_id: self.repository.described(one.document_key) for one in owed.versions
+        }
         with self.database.unit_of_work() as work:
-            submission = _submission_of(work.session, rendered, stored)
-            if submission is None:
-                return
-            unique_id = submission.entries[0].unique_id
-            self.repository.record(work.session, RepositoryDocument(unique_id, MEDIA_TYPE, stored))
+            owed = self._owed(work.session, study_instance_uid, lock=True)
+            known = [one for one in owed.versions if one.version_id in stored] if owed else []
+            if owed is None or not known:
+                return 0
+            entries = [_entry(owed.manifest, one, stored[one.version_id]) for one in known]
+            for entry, one in zip(entries, known, strict=True):
+                document = RepositoryDocument(entry.unique_id, MEDIA_TYPE, stored[one.version_id])
+                self.repository.record(work.session, document)
+            related = [(one, _relations(one, owed)) for one in entries]
+            submission = derived_submissions(related, self.content_type_code)
             store.register(work.session, submission)
             work.publish(documents_registered(submission, work.clock))
+        return len(known)
+
+    def _told(self, rendered: VersionRendered) -> None:
+        self.register(rendered.study_instance_uid)
+
+    def _owed(self, session: Session, study_uid: str, *, lock: bool = False) -> "_Owed | None":
+        """Return what is to be registered, None where nothing is.
+
+        With `lock` the manifest stays what it is, and nobody else registers versions of it, until
+        the transaction ends; the ledger is read after that.
+        """
+        found = _manifest(session, study_uid, lock=lock)
+        if found is None:
+            return None
+        manifest, generation = found
+        versions = [
+            one
+            for one in self.standing(session, study_uid)
+            if one.generation == generation and one.document_key
+        ]
+        registered = {
+            one.entry_uuid for one in documents_by_uuid(session, map(_entry_uuid, versions))
+        }
+        owed = [one for one in versions if _entry_uuid(one) not in registered]
+        return _Owed(manifest, owed, _in_force(session, manifest)) if owed else None
 
 
-def _submission_of(
-    session: Session, rendered: VersionRendered, stored: StoredBytes
-) -> Submission | None:
-    """Return what registers the version; None where it, or a later one, is.
+@dataclass(frozen=True)
+class _Owed:
+    """Versions to register, of what manifest, and by format what they may replace."""
 
-    So it is, too, where the manifest was withdrawn or is of a later generation, whose versions
-    follow.
-    """
-    manifest = _manifest(session, rendered)
-    if manifest is None:
+    manifest: DocumentEntry
+    versions: Sequence[StandingVersion]
+    former: dict[str, DocumentEntry]
+
+
+def is_own_version(session: Session, unique_id: str) -> bool:
+    """Tell whether the hub registered this document as a version of a study in its archive."""
+    held = session.get(RepositoryDocumentRow, unique_id) is not None
+    return held and any(map(is_version, store.documents_by_unique_id(session, [unique_id])))
+
+
+def _manifest(session: Session, study_uid: str, *, lock: bool) -> tuple[DocumentEntry, int] | None:
+    """Return the manifest of the last generation with that number; None where none is in force."""
+    last = session.execute(
+        select(StudyManifestRow.entry_uuid, StudyManifestRow.generation)
+        .where(StudyManifestRow.study_instance_uid == study_uid)
+        .order_by(StudyManifestRow.generation.desc())
+        .limit(1)
+    ).first()
+    if last is None:
         return None
-    former = _former(session, manifest, rendered.recipe)
-    entry = _entry(manifest, rendered, stored)
-    late = former is not None and former.creation_time > entry.creation_time
-    if late or documents_by_uuid(session, [entry.entry_uuid]):
+    wanted = select(DocumentEntryRow).where(DocumentEntryRow.entry_uuid == last.entry_uuid)
+    row = session.scalars(wanted.with_for_update() if lock else wanted).one()
+    if row.status != AvailabilityStatus.APPROVED:
         return None
-    return _submission(entry, manifest, former)
+    return entry_of(row), last.generation
 
 
-def _latest_generation(session: Session, study_uid: str) -> int:
-    latest = select(func.max(StudyManifestRow.generation)).where(
-        StudyManifestRow.study_instance_uid == study_uid
+def _in_force(session: Session, manifest: DocumentEntry) -> dict[str, DocumentEntry]:
+    """Return the versions of the manifest that are in force, by their format."""
+    made_of_it = select(XdsAssociationRow.source).where(
+        XdsAssociationRow.target == manifest.entry_uuid,
+        XdsAssociationRow.association_type == AssociationType.TRANSFORMS,
     )
-    return session.scalar(latest) or 0
+    found = documents(
+        session,
+        DocumentEntryRow.entry_uuid.in_(made_of_it),
+        DocumentEntryRow.status == AvailabilityStatus.APPROVED,
+    )
+    return {one.format_code.key: one for one in found if is_version(one)}
 
 
-def _manifest(session: Session, rendered: VersionRendered) -> DocumentEntry | None:
-    """Return the manifest in force of the version's generation."""
-    if _latest_generation(session, rendered.study_instance_uid) != rendered.generation:
-        return None
-    row = session.get(StudyManifestRow, (rendered.study_instance_uid, rendered.generation))
-    found = documents_by_uuid(session, [row.entry_uuid]) if row else []
-    return next((one for one in found if one.status == AvailabilityStatus.APPROVED), None)
+def _entry_uuid(version: StandingVersion) -> str:
+    return f"urn:uuid:{version.version_id}"
 
 
-def _former(session: Session, manifest: DocumentEntry, recipe: str) -> DocumentEntry | None:
-    """Return the version of the recipe that is in force for the manifest."""
-    wanted = Wanted({AssociationType.TRANSFORMS}, {AvailabilityStatus.APPROVED})
-    into = associations_at(session, [manifest.entry_uuid], wanted, [End.TARGET])
-    for entry in documents_by_uuid(session, [one.source for one in into]):
-        same = entry.format_code.key == version_format(recipe).key
-        if same and entry.status == AvailabilityStatus.APPROVED:
-            return entry
-    return None
-
-
-def _entry(
-    manifest: DocumentEntry, rendered: VersionRendered, stored: StoredBytes
-) -> DocumentEntry:
+def _entry(manifest: DocumentEntry, version: StandingVersion, stored: StoredBytes) -> DocumentEntry:
     """Describe the version as its manifest is described, whose subject it shares."""
-    made = version_format(rendered.recipe)
+    made = version_format(version.recipe)
     return replace(
         manifest,
-        entry_uuid=f"urn:uuid:{rendered.version_id}",
-        unique_id=f"2.25.{uuid.UUID(rendered.version_id).int}",
+        entry_uuid=_entry_uuid(version),
+        unique_id=f"2.25.{uuid.UUID(version.version_id).int}",
         mime_type=MEDIA_TYPE,
         format_code=made,
-        creation_time=dtm(rendered.occurred_at),
+        creation_time=dtm(version.created_at),
         title=f"{made.display}: {manifest.title}",
         local_titles=(),
         sha1=stored.sha1,
@@ -158,10 +236,9 @@ def _entry(
     )
 
 
-def _submission(
-    entry: DocumentEntry, manifest: DocumentEntry, former: DocumentEntry | None
-) -> Submission:
-    relations = [(AssociationType.TRANSFORMS, manifest.entry_uuid)]
+def _relations(entry: DocumentEntry, owed: _Owed) -> list[Relation]:
+    relations = [(AssociationType.TRANSFORMS, owed.manifest.entry_uuid)]
+    former = owed.former.get(entry.format_code.key)
     if former is not None:
         relations.append((AssociationType.REPLACES, former.entry_uuid))
-    return derived_submission(entry, entry.type_code, relations)
+    return relations

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
-from sqlalchemy import func, select
+from sqlalchemy import FromClause, Select, func, literal, select
 
-from eir_versions.tables import EirVersionPictureRow
-from hub_kernel.database import Database
+from eir_versions.tables import EirVersionPictureRow, EirVersionRow
+from hub_kernel.database import Base, Database
 from hub_kernel.settings import Settings
 from hub_runtime.bootstrap import opened_hub
 from hub_runtime.hub import Hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
+from xds_registry.errors import DocumentCorruptError
+from xds_registry.tables import DocumentEntryRow
 from xds_registry.verification import (
     LedgerPicture,
     RegistryVerification,
@@ -22,6 +24,7 @@ from xds_registry.verification import (
 from xds_registry.verification_findings import Drift, RegistryReport
 
 _PICTURES_PER_QUERY = 500
+_STUDIES_PER_QUERY = 500
 
 
 @click.group()
@@ -52,6 +55,35 @@ def verify_registry(settings: Settings, *, repair: bool, as_json: bool) -> None:
     }
     answer(counts | found, "\n".join(_words(report, again)), as_json=as_json)
     sys.exit(1 if report.drifts else 0)
+
+
+@registry.command("register-versions")
+@json_option
+@with_settings
+def register_versions(settings: Settings, *, as_json: bool) -> None:
+    """Register the versions in force that are not; beside a running hub, and again any time.
+
+    For the studies of a hub that had `registry.version_documents` off; without this they follow
+    when something about them changes.
+    """
+    if not settings.registry.version_documents:
+        raise click.UsageError("registry.version_documents is off: no version is registered")
+    progress = Progress("registering")
+    studies, versions, lost = 0, 0, []
+    with opened_hub(settings) as hub:
+        total = _count(hub.database, _unregistered().subquery())
+        for uid in _studies_unregistered(hub.database):
+            try:
+                versions += hub.registry.versions.register(uid)
+            except DocumentCorruptError as error:
+                lost.append(f"study {uid}: {error}")
+            studies += 1
+            progress(studies, max(studies, total))
+    progress.close()
+    words = [f"{versions} versions registered; {studies} studies had some that were not", *lost]
+    found = {"studies": studies, "versions": versions, "lost": lost}
+    answer(found, "\n".join(words), as_json=as_json)
+    sys.exit(1 if lost else 0)
 
 
 @registry.group("notifications")
@@ -101,7 +133,7 @@ def verified_parts(hub: Hub) -> VerifiedParts:
         hub.index,
         hub.settings.registry.repository_unique_id,
         lambda: _pictures(hub.database),
-        lambda: _picture_count(hub.database),
+        lambda: _count(hub.database, EirVersionPictureRow),
         hub.registry.reports,
     )
 
@@ -127,9 +159,31 @@ def _words(report: RegistryReport, again: int) -> Iterator[str]:
         yield f"{again} studies will be registered by the running hub; verify again afterwards"
 
 
-def _picture_count(database: Database) -> int:
+def _unregistered() -> Select[str]:
+    """Select the studies with a version in force that could be registered and is not."""
+    row = EirVersionRow
+    entry = select(DocumentEntryRow.entry_uuid).where(
+        DocumentEntryRow.entry_uuid == literal("urn:uuid:") + row.version_id
+    )
+    standing = select(row.study_instance_uid).where(row.superseded_at.is_(None))
+    return standing.where(row.document_key != "", ~entry.exists()).distinct()
+
+
+def _studies_unregistered(database: Database) -> Iterator[str]:
+    uid, last = EirVersionRow.study_instance_uid, ""
+    while True:
+        page = _unregistered().where(uid > last).order_by(uid).limit(_STUDIES_PER_QUERY)
+        with database.read() as session:
+            found = session.scalars(page).all()
+        if not found:
+            return
+        yield from found
+        last = found[-1]
+
+
+def _count(database: Database, rows: FromClause | type[Base]) -> int:
     with database.read() as session:
-        return session.scalar(select(func.count()).select_from(EirVersionPictureRow)) or 0
+        return session.scalar(select(func.count()).select_from(rows)) or 0
 
 
 def _pictures(database: Database) -> Iterator[LedgerPicture]:

@@ -24,16 +24,17 @@ from xds_registry.transactions.iti43_retrieve_document_set import (
     read_document_requests,
     status_of,
 )
+from xds_registry.version_documents import is_own_version
 
 ACTION = "urn:ihe:iti:2017:RemoveDocuments"
 ANSWER_ACTION = "urn:ihe:iti:2017:RemoveDocumentsResponse"
 RMD = "urn:ihe:iti:rmd:2017"
 REQUEST_TAG = f"{{{RMD}}}RemoveDocumentsRequest"
 _LONGEST_ID = 128
-_OWN_MANIFEST = ErrorText(
-    "this manifest describes a study in the archive and is kept in step with it; reject the study's"
-    " instances in the archive instead, and the manifest follows",
-    "该清单由影像归档中的检查自动生成并保持同步，不能单独删除；请在归档中作废相应影像，清单会随之更新",
+_OWN_DOCUMENT = ErrorText(
+    "this document describes a study in the archive and is kept in step with it; reject the study's"
+    " instances in the archive instead, and the document follows",
+    "该文档由影像归档中的检查自动生成并保持同步，不能单独删除；请在归档中作废相应影像，文档会随之更新",
 )
 
 
@@ -76,12 +77,12 @@ def remove_documents(call: Call, removal: Removal) -> Answer:
     return Answer(payload, tuple(facts))
 
 
-def is_own_manifest(session: Session, unique_id: str) -> bool:
-    """Tell whether the hub wrote this document about a study in its archive."""
+def is_own_document(session: Session, unique_id: str) -> bool:
+    """Tell whether the hub wrote this document, manifest or version, of a study in its archive."""
     found = session.scalar(
         select(StudyManifestRow.unique_id).where(StudyManifestRow.unique_id == unique_id).limit(1)
     )
-    return found is not None
+    return found is not None or is_own_version(session, unique_id)
 
 
 def _removable(session: Session, request: DocumentRequest, removal: Removal) -> RepositoryDocument:
@@ -103,7 +104,7 @@ def _removable(session: Session, request: DocumentRequest, removal: Removal) -> 
     if not found or not allowed:
         raise XdsRefusalError(ErrorCode.DOCUMENT_UNIQUE_ID, unique_id)
     if removal.is_derived(session, unique_id):
-        raise XdsRefusalError(ErrorCode.REPOSITORY_ERROR, unique_id, rule=_OWN_MANIFEST)
+        raise XdsRefusalError(ErrorCode.REPOSITORY_ERROR, unique_id, rule=_OWN_DOCUMENT)
     if any(removal.is_held(session, entry) for entry in entries):
         raise XdsRefusalError(ErrorCode.REPOSITORY_ERROR, unique_id, rule=HELD)
     return found[0]
