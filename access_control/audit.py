@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,7 @@ from access_control.errors import KeptHeadError
 from access_control.tables import AuditHeadRow, AuditRecordRow
 from hub_kernel.clock import Clock
 from hub_kernel.database import Database
+from hub_kernel.prepared import Prepared
 
 __all__ = [
     "AuditEvent",
@@ -84,6 +85,10 @@ class AuditTrail:
         self._key = key
         self._source = source
         self._keeper = keeper
+        dialect = database.engine.dialect
+        columns = [column.name for column in _RECORDS.columns]
+        self._add_records = Prepared(insert(_RECORDS).inline(), dialect, columns)
+        self._move_head = Prepared(_MOVE_HEAD, dialect, ["sequence", "mac", "head_mac"])
 
     def begin(self) -> None:
         """Write the head of an empty trail once and for all, and keep it.
@@ -92,8 +97,9 @@ class AuditTrail:
         a head that was deleted is not made again.
         """
         if self._keeper and not self._is_begun():
-            with self._database.unit_of_work() as work:
-                self._locked_head(work.session)
+            with self._database.writing() as connection:
+                self._locked_head(connection)
+                connection.commit()
         self.keep_head()
 
     def keep_head(self) -> None:
@@ -133,7 +139,15 @@ class AuditTrail:
             InvalidAuditEventError: one of them cannot be recorded; none of them was.
         """
         session.flush()
-        head = self._locked_head(session)
+        return self.append(session.connection(), events)
+
+    def append(self, connection: Connection, events: Iterable[AuditEvent]) -> int:
+        """Append `events` as `record_all` does, in a transaction that has no session.
+
+        Raises:
+            InvalidAuditEventError: one of them cannot be recorded; none of them was.
+        """
+        head = self._locked_head(connection)
         sequence, mac, rows = head.sequence, head.mac, []
         for event in events:
             sequence += 1
@@ -143,15 +157,16 @@ class AuditTrail:
         if rows:
             head_mac = self._mac("head", sequence, mac)
             moved = {"sequence": sequence, "mac": mac, "head_mac": head_mac}
-            connection = session.connection()
-            connection.execute(_APPEND, rows)
-            connection.execute(_MOVE_HEAD, moved)
+            self._add_records.execute(connection.connection, rows)
+            self._move_head.execute(connection.connection, [moved])
         return sequence
 
     def record_now(self, event: AuditEvent) -> int:
         """Append `event` in a transaction of its own: for refusals, which change nothing else."""
-        with self._database.unit_of_work() as work:
-            return self.record(work.session, event)
+        with self._database.writing() as connection:
+            sequence = self.append(connection, [event])
+            connection.commit()
+        return sequence
 
     def head(self) -> AuditHead:
         """Return the head of the chain, to be kept outside this database."""
@@ -199,30 +214,25 @@ class AuditTrail:
         """Return `record` as a DICOM audit message (PS3.15 A.5.1), UTF-8."""
         return audit_message(record, AuditSource(self._source))
 
-    def _locked_head(self, session: Session) -> AuditHead:
-        head = _select_head(session)
+    def _locked_head(self, connection: Connection) -> AuditHead:
+        head = _select_head(connection)
         if head is None:
-            start = self._start(session)
+            start = self._start(connection)
+            first = {"head_id": _HEAD_ID, "sequence": start, "mac": _GENESIS}
+            first["head_mac"] = self._mac("head", start, _GENESIS)
             try:
-                with session.begin_nested():
-                    session.add(
-                        AuditHeadRow(
-                            head_id=_HEAD_ID,
-                            sequence=start,
-                            mac=_GENESIS,
-                            head_mac=self._mac("head", start, _GENESIS),
-                        )
-                    )
+                with connection.begin_nested():
+                    connection.execute(insert(_HEADS), first)
             except IntegrityError:  # another process began the chain in this very moment
                 pass
-            head = _select_head(session)
+            head = _select_head(connection)
         if head is None:
             raise RuntimeError("the head of the audit trail cannot be written")
         return head
 
-    def _start(self, session: Session) -> int:
+    def _start(self, connection: Connection) -> int:
         """Return 0 for a new trail; behind a deleted head leave a gap that `verify` finds."""
-        last = session.scalar(select(func.max(AuditRecordRow.sequence)))
+        last = connection.scalar(select(func.max(_RECORDS.c.sequence)))
         try:
             kept = self._keeper.kept() if self._keeper else None
         except KeptHeadError:
@@ -319,13 +329,12 @@ _RECORDS, _HEADS = (cast("Table", row.__table__) for row in (AuditRecordRow, Aud
 _HEAD_LOCKED = (
     select(_HEADS.c.sequence, _HEADS.c.mac).where(_HEADS.c.head_id == _HEAD_ID).with_for_update()
 )
-_APPEND = insert(_RECORDS)
 _MOVE_HEAD = update(_HEADS).where(_HEADS.c.head_id == _HEAD_ID)
 
 
-def _select_head(session: Session) -> AuditHead | None:
-    """The head, locked and read from the database, whatever the session has seen before."""
-    row = session.connection().execute(_HEAD_LOCKED).one_or_none()
+def _select_head(connection: Connection) -> AuditHead | None:
+    """The head, locked and read from the database, whatever a session has seen before."""
+    row = connection.execute(_HEAD_LOCKED).one_or_none()
     return AuditHead(row.sequence, row.mac) if row else None
 
 

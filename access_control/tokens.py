@@ -91,20 +91,20 @@ class MachineTokens:
         if not token.startswith(PREFIX):
             return None
         now = self._clock.now()
-        with self._database.read() as session:
-            row = session.execute(_IN_FORCE, {"hash": token_hash(token), "now": now}).one_or_none()
-            if row is None:
-                return None
-            known = _machine_token(row)
-        if known.last_used_at is None or now - known.last_used_at >= _SEEN_EVERY:
+        with self._database.reading() as connection:
+            asked = {"hash": token_hash(token), "now": now}
+            row = connection.execute(_IN_FORCE, asked).one_or_none()
+        if row is None:
+            return None
+        if row.last_used_at is None or now - row.last_used_at >= _SEEN_EVERY:
             with self._database.unit_of_work() as work:
                 work.session.execute(
                     update(MachineTokenRow)
-                    .where(MachineTokenRow.token_id == known.token_id)
+                    .where(MachineTokenRow.token_id == row.token_id)
                     .values(last_used_at=now)
                 )
         return Subject(
-            SubjectKind.MACHINE, known.token_id, known.name, roles=known.roles, sites=known.sites
+            SubjectKind.MACHINE, row.token_id, row.name, roles=_roles(row), sites=_sites(row)
         )
 
     def revoke(self, token_id: str) -> None:
@@ -127,23 +127,33 @@ class MachineTokens:
 
 
 # Asked by every request that nobody remembers: made once, and without the objects of the mapper.
-_TOKENS = MachineTokenRow.__table__
-_IN_FORCE = select(_TOKENS).where(
-    _TOKENS.c.token_hash == bindparam("hash"),
-    _TOKENS.c.expires_at > bindparam("now"),
-    _TOKENS.c.revoked_at.is_(None),
+_TOKENS = MachineTokenRow.__table__.c
+_IN_FORCE = select(
+    _TOKENS.token_id, _TOKENS.name, _TOKENS.roles, _TOKENS.sites, _TOKENS.last_used_at
+).where(
+    _TOKENS.token_hash == bindparam("hash"),
+    _TOKENS.expires_at > bindparam("now"),
+    _TOKENS.revoked_at.is_(None),
 )
 
 
-def _machine_token(row: Any) -> MachineToken:
-    """Return the token in a row, be it mapped or a plain one with the same columns."""
+def _machine_token(row: MachineTokenRow) -> MachineToken:
     return MachineToken(
         token_id=row.token_id,
         name=row.name,
-        roles=frozenset(Role(role) for role in row.roles),
-        sites=None if row.sites is None else frozenset(row.sites),
+        roles=_roles(row),
+        sites=_sites(row),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
     )
+
+
+def _roles(row: Any) -> frozenset[Role]:
+    """Return the roles in a row, be it mapped or a plain one."""
+    return frozenset(Role(role) for role in row.roles)
+
+
+def _sites(row: Any) -> frozenset[str] | None:
+    return None if row.sites is None else frozenset(row.sites)

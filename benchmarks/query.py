@@ -28,8 +28,6 @@ from statistics import quantiles
 from urllib.parse import quote
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config
-from pynetdicom.association import Association
 
 from access_control.errors import SiteExistsError
 from access_control.model import Role, Site
@@ -38,7 +36,7 @@ from access_control.tokens import MachineTokens
 from benchmarks.archive_load import LoadedStudy, fill, site_id, study
 from benchmarks.databases import CLUSTERS, add_database_options, prepare, working_folder
 from benchmarks.identity_population import SITES
-from dicom_router.presentation import STUDY_ROOT_FIND
+from benchmarks.workstation import Workstation
 from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
@@ -170,12 +168,12 @@ def by_dimse(
     hub: Served, chosen: list[LoadedStudy], keys: Callable[[LoadedStudy], Keys]
 ) -> Measured:
     """Ask by C-FIND about the chosen, each site's workstation over one association."""
-    _config.LOG_HANDLER_LEVEL = "none"
     found: Measured = []
-    associations: dict[int, Association] = {}
+    stations: dict[int, Workstation] = {}
     for one in [*chosen[:_WARM], *chosen]:
-        association = associations.get(one.site_number) or _associated(hub, one.site_number)
-        associations[one.site_number] = association
+        title = f"WS{one.site_number:02}"
+        station = stations.get(one.site_number) or Workstation(hub.dicom_port, title)
+        stations[one.site_number] = station
         query = Dataset()
         query.SpecificCharacterSet = "ISO_IR 192"
         for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "StudyDate"):
@@ -183,21 +181,13 @@ def by_dimse(
         for keyword, value in ({_LEVEL: "STUDY"} | keys(one)).items():
             setattr(query, keyword, value)
         started = time.perf_counter()
-        statuses = [status.Status for status, _ in association.send_c_find(query, STUDY_ROOT_FIND)]
+        statuses = station.find(query)
         found.append((time.perf_counter() - started, len(statuses) - 1))
         assert statuses[-1] == 0, statuses[-1]
         assert len(statuses) > 1, keys(one)
-    for association in associations.values():
-        association.release()
+    for station in stations.values():
+        station.close()
     return found[_WARM:]
-
-
-def _associated(hub: Served, site_number: int) -> Association:
-    entity = AE(f"WS{site_number:02}")
-    entity.add_requested_context(STUDY_ROOT_FIND)
-    association = entity.associate("127.0.0.1", hub.dicom_port, ae_title="EIRHUB")
-    assert association.is_established
-    return association
 
 
 def by_http(

@@ -120,14 +120,21 @@ class Database:
             _prepare_sqlite(self.engine)
         self.version = DatabaseVersion(self.engine)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._writer = self.engine.execution_options(**{_WRITE: True})
+        self._writing_sessions = sessionmaker(self._writer, expire_on_commit=False)
         self._of_thread = threading.local()
 
     @contextmanager
-    def unit_of_work(self) -> Iterator[UnitOfWork]:
-        """One write transaction: committed at the end of the block, rolled back on any error."""
+    def unit_of_work(self, *, late: bool = False) -> Iterator[UnitOfWork]:
+        """One write transaction: committed at the end of the block, rolled back on any error.
+
+        A `late` one begins with its first statement, so that what is worked out before it keeps
+        nobody else from writing: SQLite lets one write at a time.
+        """
         published: set[type[Event]] = set()
-        with self._sessions() as session:
-            session.connection(execution_options={_WRITE: True})
+        with self._writing_sessions() as session:
+            if not late:
+                session.connection()
             yield UnitOfWork(session, self.clock, self._outbox, published)
             session.commit()
         if published and self.on_published is not None:
@@ -147,6 +154,16 @@ class Database:
             yield session
 
     @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One read snapshot as `read`, for questions that need no session, which costs the most."""
+        joined: Session | None = getattr(self._of_thread, "session", None)
+        if joined is not None:
+            yield joined.connection()
+            return
+        with self.engine.connect() as connection:  # whose end is a rollback
+            yield connection
+
+    @contextmanager
     def joined(self, session: Session) -> Iterator[None]:
         """Let every `read` of this thread inside the block read in `session`, this database's own.
 
@@ -163,12 +180,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection whose every transaction may write from its beginning, for the schema's own.
+        """A connection whose every transaction may write from its beginning.
 
-        What is not committed by the end of the block is rolled back.
+        For the schema's own, and for what is written all the time and needs no session. What is not
+        committed by the end of the block is rolled back.
         """
-        with self.engine.connect() as connection:
-            yield connection.execution_options(**{_WRITE: True})
+        with self._writer.connect() as connection:
+            yield connection
 
     def create_all(self) -> None:
         """Create every table of the imported packages, for tests; the product uses migrations."""

@@ -9,6 +9,7 @@ from lxml import etree
 from access_control.certificates import MachineCertificates
 from access_control.model import Subject
 from access_control.saml.assertions import Assertions
+from access_control.saml.header import carries_security
 from access_control.saml.names import WSSE
 from access_control.saml.trust import load_trust
 from access_control.tokens import MachineTokens
@@ -17,7 +18,10 @@ from hub_kernel.database import Database
 from hub_kernel.periodic_jobs import PeriodicJob
 from hub_runtime.machine_authentication import AUTHENTICATIONS, Authenticate, Environ
 
-Vouch = Callable[[etree._Element | None, Environ], Subject | None]  # noqa: SLF001 (its only name)
+Vouch = Callable[
+    [etree._Element | None, Environ, Subject | None],  # noqa: SLF001 (its only name)
+    Subject | None,
+]
 
 _PURGE_S = 600.0
 
@@ -61,7 +65,24 @@ def machine_trust(mode: str, parts: TrustParts, saml_trust: Path | None = None) 
     return MachineTrust(
         authenticate,
         certificates,
-        vouch=lambda header, environ: authenticate(environ, header),
+        vouch=vouching(authenticate),
         understood=frozenset({WSSE}),
         jobs=(PeriodicJob("assertion-purge", _PURGE_S, assertions.purge),),
     )
+
+
+def vouching(authenticate: Authenticate) -> Vouch:
+    """Return what finds the sender behind a SOAP header, by all that is shown.
+
+    Whoever was `known` before the header could be read, and shows no assertion in it, is not asked
+    for a token or a certificate once more.
+    """
+
+    def vouch(
+        header: etree._Element | None, environ: Environ, known: Subject | None
+    ) -> Subject | None:
+        if known is not None and not carries_security(header):
+            return known
+        return authenticate(environ, header)
+
+    return vouch

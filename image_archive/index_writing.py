@@ -20,6 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from hub_kernel.database import UnitOfWork
 from hub_kernel.events import Event, InstanceArchived, KeyObjectArchived, new_event
 from hub_kernel.identifiers import PatientIdentifier
+from hub_kernel.prepared import Prepared
 from image_archive.header import InstanceHeader
 from image_archive.model import (
     KEY_OBJECT_SELECTION,
@@ -29,7 +30,6 @@ from image_archive.model import (
     Receipt,
     StudyState,
 )
-from image_archive.prepared import Prepared
 from image_archive.rows import (
     instance_values,
     observed_patient,

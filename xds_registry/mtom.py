@@ -5,9 +5,10 @@ chunk of memory. `mtom_reading` reads them.
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 
 from xds_registry.errors import XdsRegistryError
 
@@ -40,8 +41,12 @@ class OutgoingPackage:
     chunks: Iterator[bytes]
 
 
-def media_type_of(content_type: str) -> tuple[str, dict[str, str]]:
-    """Return the media type and the parameters of a Content-Type header, names in lower case."""
+@lru_cache(maxsize=64)
+def media_type_of(content_type: str) -> tuple[str, Mapping[str, str]]:
+    """Return the media type and the parameters of a Content-Type header, names in lower case.
+
+    Remembered, for most requests of a peer say the same.
+    """
     message = Message()
     message["Content-Type"] = content_type.replace("\r", " ").replace("\n", " ")
     parameters = message.get_params(failobj=[])[1:]

@@ -85,7 +85,13 @@ def answer(
     try:
         run = _known(queries, query_id, return_type)
         parameters = Parameters.parse([] if element is None else _slots(element))
-        asking = Asking(viewpoint.session, viewpoint.people, viewpoint.gate, parameters)
+        asking = Asking(
+            viewpoint.session,
+            viewpoint.people,
+            viewpoint.gate,
+            parameters,
+            references=return_type == "ObjectRef",
+        )
         found = _visible(asking, run(asking))
         if return_type == "LeafClass":
             found = _named(asking, found)

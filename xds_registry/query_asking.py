@@ -47,12 +47,16 @@ _FOLDER_COLUMNS = {
 
 @dataclass
 class Asking:
-    """One query: where to look, as whom, for what."""
+    """One query: where to look, as whom, for what.
+
+    With `references` no more than a reference to each object found is answered.
+    """
 
     session: Session
     people: LinkedPeople
     gate: Gate
     parameters: Parameters
+    references: bool = False
 
     @cached_property
     def all_versions(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from xds_registry import store_reading as reading
 from xds_registry.model import DocumentEntry, Folder, RegistryObject, SubmissionSet
 from xds_registry.query_asking import Asking
+from xds_registry.store_content import entry_of, outline_of
 from xds_registry.stored_queries import (
     FIND_DOCUMENTS_FILTERS,
     GET_ALL_FILTERS,
@@ -58,13 +59,18 @@ def get_all(asking: Asking) -> list[RegistryObject]:
 
 
 def documents_of(asking: Asking, patient: str, filters: Collection[str]) -> list[DocumentEntry]:
-    """Return the documents of `patient` that pass the given parameters among `filters`."""
+    """Return the documents of `patient` that pass the given parameters among `filters`.
+
+    In outline, where references are wanted and no parameter looks at more.
+    """
     statuses = asking.statuses("$XDSDocumentEntryStatus")
     wanted, types = document_filter(asking.parameters, filters), asking.document_types
     linked = asking.linked(patient)
+    unfiltered = asking.parameters.groups.keys().isdisjoint(filters)
+    read = outline_of if asking.references and unfiltered else entry_of
     found = (
         entry
-        for entry in reading.documents_of(asking.session, linked, statuses)
+        for entry in reading.documents_of(asking.session, linked, statuses, read)
         if entry.document_type in types and wanted(entry)
     )
     return asking.versions_of_documents(found)

@@ -3,7 +3,7 @@
 Statements only; whose objects they are and who may see them is decided by the queries.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -67,13 +67,19 @@ def documents(
 
 
 def documents_of(
-    session: Session, linked: Collection[str], statuses: Collection[str]
+    session: Session,
+    linked: Collection[str],
+    statuses: Collection[str],
+    read: Callable[[Kept], DocumentEntry] = entry_of,
 ) -> list[DocumentEntry]:
-    """Return the entries under the identifiers `linked`, of any of `statuses`, oldest first."""
+    """Return the entries under the identifiers `linked`, of any of `statuses`, oldest first.
+
+    `read` may be `outline_of` for who needs no more than that.
+    """
     if not linked or not statuses:
         return []
     asked = {"linked": sorted(linked), "statuses": sorted(statuses)}
-    return _in_order(session.connection().execute(_DOCUMENTS_OF, asked).all())
+    return _in_order(session.connection().execute(_DOCUMENTS_OF, asked), read)
 
 
 def folders(
@@ -152,8 +158,10 @@ def logical_id(item: DocumentEntry | Folder) -> str:
     return item.logical_id or item.entry_uuid
 
 
-def _in_order(rows: Iterable[Kept]) -> list[DocumentEntry]:
-    found = map(entry_of, rows)
+def _in_order(
+    rows: Iterable[Kept], read: Callable[[Kept], DocumentEntry] = entry_of
+) -> list[DocumentEntry]:
+    found = map(read, rows)
     return sorted(found, key=lambda item: (item.creation_time, item.unique_id, item.version))
 
 

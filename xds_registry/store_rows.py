@@ -1,22 +1,16 @@
 """Turn values into the rows that keep them, and add these; `store_content` turns them back."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import Insert, Table, insert
+from sqlalchemy import Dialect, Table, insert
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Base
+from hub_kernel.prepared import Prepared
 from xds_registry.model import DocumentEntry, Folder, SubmissionSet, XdsAssociation
-from xds_registry.tables import (
-    DocumentEntryRow,
-    DocumentReferenceRow,
-    FolderRow,
-    SubmissionSetRow,
-    XdsAssociationRow,
-)
-from xds_registry.tables_codes import CodeIndexRow
 
 _ENTRY = TypeAdapter(DocumentEntry)
 _SUBMISSION_SET = TypeAdapter(SubmissionSet)
@@ -26,25 +20,20 @@ _ASSOCIATION = TypeAdapter(XdsAssociation)
 Row = Mapping[str, object]
 """The values of one row by column, all of them."""
 
-# Made once, and without the objects of the mapper: nobody changes a row where it was added.
-_INSERTS: Mapping[type[Base], Insert] = {
-    kind: insert(cast("Table", kind.__table__))
-    for kind in (
-        CodeIndexRow,
-        DocumentEntryRow,
-        DocumentReferenceRow,
-        FolderRow,
-        SubmissionSetRow,
-        XdsAssociationRow,
-    )
-}
-
 
 def add(session: Session, kind: type[Base], rows: Iterable[Row]) -> None:
     """Add `rows` to the table of `kind` at once, in one statement of the caller's transaction."""
-    values = [dict(row) for row in rows]
+    values = list(rows)
     if values:
-        session.connection().execute(_INSERTS[kind], values)
+        connection = session.connection()
+        _insert(kind, connection.dialect).execute(connection.connection, values)
+
+
+@lru_cache(maxsize=64)
+def _insert(kind: type[Base], dialect: Dialect) -> Prepared:
+    """Made once, and without the objects of the mapper: nobody changes a row where it was added."""
+    table = cast("Table", kind.__table__)
+    return Prepared(insert(table).inline(), dialect, [column.name for column in table.columns])
 
 
 def entry_row(entry: DocumentEntry, occurrence: int) -> Row:

@@ -268,8 +268,9 @@ class Transactor:
     def _append(self, groups: Sequence[Sequence[AuditEvent]]) -> Sequence[bool | Exception]:
         """Make the records of several readers durable at once; what spoils that, alone."""
         try:
-            with self._parts.database.unit_of_work() as work:
-                self._parts.audit.record_all(work.session, chain.from_iterable(groups))
+            with self._parts.database.writing() as connection:
+                self._parts.audit.append(connection, chain.from_iterable(groups))
+                connection.commit()
         except (DBAPIError, PoolTimeoutError, InvalidAuditEventError) as error:
             if len(groups) == 1:
                 return [error]
@@ -289,7 +290,8 @@ class Transactor:
     def _written(self, transaction: Transaction, asked: Asked) -> Answer:
         if transaction.takes_documents and self._parts.documents is not None:
             self._parts.documents.make_durable(list(asked.attachments.values()))
-        with self._parts.database.unit_of_work() as work:
+        # Metadata are read and judged by themselves before anything is asked of the registry.
+        with self._parts.database.unit_of_work(late=True) as work:
             call = Call(
                 asked.body,
                 work.session,

@@ -67,8 +67,14 @@ __all__ = [
 ]
 
 Authenticate = Callable[[Environ], Subject | None]
-Vouch = Callable[[etree._Element | None, Environ], Subject | None]  # noqa: SLF001 (its only name)
-"""Finds the sender behind the SOAP Header, None without a valid assertion."""
+Vouch = Callable[
+    [etree._Element | None, Environ, Subject | None],  # noqa: SLF001 (its only name)
+    Subject | None,
+]
+"""Finds the sender behind the SOAP Header, None where what it shows does not hold.
+
+The last is whom `Authenticate` found behind the same request without it.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +167,7 @@ class SoapEndpoint:
             with self._reception() as reception:
                 request = self._bodies.read(environ, reception)
                 message_id = request.soap.message_id
-                vouched = self._vouched(request.soap, environ, subject)
+                vouched = self._vouched(request.soap, environ, authenticated)
                 if vouched is None:
                     return self._unauthorized(environ, start_response, _NOT_VOUCHED)
                 subject = vouched
@@ -203,8 +209,10 @@ class SoapEndpoint:
             return nullcontext()
         return Reception(documents.backend, documents.most_bytes)
 
-    def _vouched(self, soap: SoapRequest, environ: Environ, subject: Subject) -> Subject | None:
-        return self._door.vouch(soap.header, environ) if self._door.vouch else subject
+    def _vouched(
+        self, soap: SoapRequest, environ: Environ, known: Subject | None
+    ) -> Subject | None:
+        return self._door.vouch(soap.header, environ, known) if self._door.vouch else known
 
     def _routed(self, request_tag: str, action: str) -> Transaction:
         """Several transactions share a payload; without an action the first of them is meant."""

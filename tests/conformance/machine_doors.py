@@ -40,6 +40,7 @@ from hub_kernel.tls import TlsFiles
 from hub_runtime.http_server import HttpServer
 from hub_runtime.identity import FhirAccess, build_identity, fhir_application
 from hub_runtime.machine_authentication import Authenticate, by_credentials
+from hub_runtime.machine_trust import vouching
 from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.index import ArchiveIndex
 from image_archive.service import ArchiveService
@@ -338,7 +339,7 @@ def open_doors(root: Path) -> Iterator[Doors]:
     parts = RegistryParts(
         database, backend, ArchiveIndex(database), patients, sites, audit, authenticate,
         sites_of, consents.refusals,
-        vouch=lambda header, environ: authenticate(environ, header),
+        vouch=vouching(authenticate),
         understood=frozenset({WSSE}),
     )  # fmt: skip
     names = RegistryNames(

@@ -57,6 +57,30 @@ def test_a_unit_of_work_that_raises_leaves_nothing(database: Database) -> None:
         assert session.scalar(select(func.count()).select_from(Probe)) == 0
 
 
+def test_a_late_unit_of_work_lets_others_write_until_its_first_statement(
+    database: Database,
+) -> None:
+    with database.unit_of_work(late=True) as late:
+        with database.unit_of_work() as other:  # two at once, and this would wait for its own end
+            other.session.add(Probe(name="a", count=1, at=NOON))
+        assert late.session.scalar(select(func.count()).select_from(Probe)) == 1
+        late.session.add(Probe(name="b", count=1, at=NOON))
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Probe)) == 2
+
+
+def test_a_question_without_a_session_is_asked_in_the_snapshot_joined(database: Database) -> None:
+    count = select(func.count()).select_from(Probe)
+    with database.read() as session, database.joined(session):
+        assert session.scalar(count) == 0
+        with database.unit_of_work() as work:
+            work.session.add(Probe(name="a", count=1, at=NOON))
+        with database.reading() as connection:
+            assert connection.scalar(count) == 0
+    with database.reading() as connection:
+        assert connection.scalar(count) == 1
+
+
 def test_a_read_never_changes_anything(database: Database) -> None:
     with database.read() as session:
         session.add(Probe(name="a", count=1, at=NOON))

@@ -64,11 +64,13 @@ def test_on_demand_documents_come_when_asked_for(ask: Ask, person: str) -> None:
     assert wire.objects(answer, "ExtrinsicObject") == [urn("on-demand")]
 
 
-def test_codes_narrow_the_answer(ask: Ask, person: str) -> None:
+@pytest.mark.parametrize(
+    ("return_type", "tag"), [("LeafClass", "ExtrinsicObject"), ("ObjectRef", "ObjectRef")]
+)
+def test_codes_narrow_the_answer(ask: Ask, person: str, return_type: str, tag: str) -> None:
     slot = ("$XDSDocumentEntryEventCodeList", f"('{CT.key}')")
-    assert wire.objects(ask(wire.FIND_DOCUMENTS, *of(person, slot)), "ExtrinsicObject") == [
-        urn("new")
-    ]
+    answer = ask(wire.FIND_DOCUMENTS, *of(person, slot), return_type=return_type)
+    assert wire.objects(answer, tag) == [urn("new")]
 
 
 def test_an_unknown_patient_is_an_empty_success(ask: Ask, person: str, hub: Hub) -> None:

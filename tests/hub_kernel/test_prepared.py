@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hub_kernel.database import Database
-from image_archive.prepared import Prepared
+from hub_kernel.prepared import Prepared
 from image_archive.tables import RECONCILIATION
 from tests.support.clock import FixedClock
 
