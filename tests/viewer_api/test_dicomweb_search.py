@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from access_control.model import Role
+from tests.support.statements import hearing
 from tests.viewer_api.region import Region
 
 STUDIES = "/dicom-web/studies"
@@ -24,22 +24,19 @@ def found(answer: TestResponse, tag: str = STUDY_UID) -> set[str]:
 
 @contextmanager
 def statements(region: Region) -> Iterator[list[str]]:
-    """Collect the SQL sent while the block runs, without BEGIN.
+    """Collect the SQL sent while the block runs, without what begins and ends transactions.
 
     The sites are left out: they are read again when a second has passed, whatever is asked.
     """
     sent: list[str] = []
 
-    def note(*arguments: object) -> None:
-        statement = str(arguments[2])
-        if not statement.startswith("BEGIN") and "FROM site" not in statement:
+    def note(statement: str) -> None:
+        asks = statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))
+        if asks and "FROM site" not in statement:
             sent.append(statement)
 
-    event.listen(region.hub.database.engine, "before_cursor_execute", note)
-    try:
+    with hearing(region.hub.database.engine, note):
         yield sent
-    finally:
-        event.remove(region.hub.database.engine, "before_cursor_execute", note)
 
 
 def test_who_may_see_the_region_finds_every_study(region: Region, radiologist: FlaskClient) -> None:

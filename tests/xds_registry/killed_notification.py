@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sqlalchemy import event, select  # noqa: E402
+from sqlalchemy import select  # noqa: E402
 
 from access_control.audit import AuditTrail  # noqa: E402
 from access_control.model import NO_REFUSALS, Role  # noqa: E402
@@ -31,6 +31,7 @@ from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
 from tests.support.kill_steps import in_child  # noqa: E402
+from tests.support.statements import listen, writes  # noqa: E402
 from tests.xds_registry.samples import LOCAL  # noqa: E402
 from tests.xds_registry.submitted import of  # noqa: E402
 from xds_registry import store  # noqa: E402
@@ -79,8 +80,8 @@ def work(number: int, cx: str, kill_at: int | None) -> None:
         if next(steps) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def writing(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
+    def heard(statement: str) -> None:
+        if writes(statement):
             step()
 
     send = Consumers.send
@@ -90,8 +91,7 @@ def work(number: int, cx: str, kill_at: int | None) -> None:
         send(*arguments)
         step()  # it has been taken, and nothing says so yet
 
-    event.listen(database.engine, "before_cursor_execute", writing)
-    event.listen(database.engine, "commit", step)
+    listen(database.engine, heard)
     Consumers.send = sending  # type: ignore[method-assign]
     if kill_at is not None:
         sent = of(cx, f"document-{number}")

@@ -16,11 +16,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sqlalchemy import event, func, select  # noqa: E402
+from sqlalchemy import func, select  # noqa: E402
 
 from hub_kernel.errors import NotFoundError  # noqa: E402
 from image_archive.backends import filesystem  # noqa: E402
 from tests.support.kill_steps import in_child  # noqa: E402
+from tests.support.statements import listen, writes  # noqa: E402
 from tests.xds_registry import provided  # noqa: E402
 from tests.xds_registry.provided import Sent, described  # noqa: E402
 from tests.xds_registry.trial import Trial, trial  # noqa: E402
@@ -68,12 +69,11 @@ def count_steps(here: Trial, kill_at: int | None) -> Callable[[], None]:
         if next(steps) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def writing(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
+    def heard(statement: str) -> None:
+        if writes(statement):
             step()
 
-    event.listen(here.database.engine, "before_cursor_execute", writing)
-    event.listen(here.database.engine, "commit", step)
+    listen(here.database.engine, heard)
     for name in ("write", "publish"):
         original = getattr(filesystem.PendingFile, name)
         setattr(filesystem.PendingFile, name, _stepping(original, step))

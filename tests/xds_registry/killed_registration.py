@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sqlalchemy import event, func, select  # noqa: E402
+from sqlalchemy import func, select  # noqa: E402
 
 from access_control.audit import AuditTrail  # noqa: E402
 from access_control.model import NO_REFUSALS  # noqa: E402
@@ -26,6 +26,7 @@ from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.service import PatientIndex  # noqa: E402
 from tests.support.kill_steps import in_child  # noqa: E402
+from tests.support.statements import listen, writes  # noqa: E402
 from xds_registry.affinity_domain import load_affinity_domain  # noqa: E402
 from xds_registry.service import Registry, RegistryNames, RegistryParts  # noqa: E402
 from xds_registry.tables import (  # noqa: E402
@@ -68,12 +69,11 @@ def register(generation: int, kill_at: int | None) -> None:
         if next(steps) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def writing(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
+    def heard(statement: str) -> None:
+        if writes(statement):
             step()
 
-    event.listen(database.engine, "before_cursor_execute", writing)
-    event.listen(database.engine, "commit", step)
+    listen(database.engine, heard)
     subscriber = registry.subscribers()[0]
     subscriber.handle(
         StudyCompleted(

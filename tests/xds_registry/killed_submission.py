@@ -14,8 +14,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sqlalchemy import event, func, select  # noqa: E402
+from sqlalchemy import func, select  # noqa: E402
 
+from tests.support.statements import listen  # noqa: E402
 from tests.xds_registry import wire  # noqa: E402
 from tests.xds_registry.samples import entry  # noqa: E402
 from tests.xds_registry.submitted import (  # noqa: E402
@@ -102,8 +103,7 @@ def in_child(number: int, kill_at: int | None) -> bool:
             with trial(ROOT, create=False) as here:
                 patient, step = here.know("P-1"), killing(kill_at)
                 engine = here.database.engine
-                event.listen(engine, "before_cursor_execute", lambda *_: step())
-                event.listen(engine, "commit", lambda *_: step())
+                listen(engine, lambda said: None if said.startswith("PRAGMA") else step())
                 send(here, replacing(patient, number))
                 step()  # the last kill point: after the commit
         except BaseException as error:  # noqa: BLE001 (a forked child must end here)

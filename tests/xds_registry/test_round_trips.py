@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
+from tests.support.statements import hearing
 from tests.xds_registry import wire
 from tests.xds_registry.registering import refused
 from tests.xds_registry.submitted import Registrar, of, request, symbolic
@@ -29,37 +28,19 @@ def person(here: Trial) -> str:
 
 @contextmanager
 def statements(here: Trial) -> Iterator[list[str]]:
-    """Collect what each statement does first, with the first table it names.
-
-    Heard where SQLite itself says it: some statements go past SQLAlchemy. The rows of
-    an INSERT are heard one by one, and told as one.
-    """
+    """Collect what each statement does first, with the first table it names."""
     said: list[str] = []
 
     def hear(statement: str) -> None:
         words = statement.replace("(", " ").replace(".", " ").replace(",", " ").split()
         tables = (one for one in words[1:] if "_" in one and one.islower())
-        told = f"{words[0]} {next(tables, '')}".strip()
         if words[0] == "BEGIN":
             said.append(statement)
-        elif words[0] in {"SELECT", "UPDATE", "DELETE"} or (
-            words[0] == "INSERT" and told not in said[-1:]
-        ):
-            said.append(told)
+        elif words[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}:
+            said.append(f"{words[0]} {next(tables, '')}".strip())
 
-    def listen(connection: Any, *_more: Any) -> None:
-        connection.set_trace_callback(hear)
-
-    def forget(connection: Any, *_more: Any) -> None:
-        connection.set_trace_callback(None)
-
-    event.listen(here.database.engine, "checkout", listen)
-    event.listen(here.database.engine, "checkin", forget)
-    try:
+    with hearing(here.database.engine, hear):
         yield said
-    finally:
-        event.remove(here.database.engine, "checkout", listen)
-        event.remove(here.database.engine, "checkin", forget)
 
 
 def test_a_query_asks_who_the_person_is_what_is_refused_and_what_there_is(
