@@ -38,6 +38,7 @@ from xds_registry.repository_intake import DocumentIntake  # noqa: E402
 from xds_registry.store_replacing import follow_up  # noqa: E402
 from xds_registry.store_rows import add, association_row  # noqa: E402
 from xds_registry.tables import StudyManifestRow, XdsAssociationRow  # noqa: E402
+from xds_registry.version_documents import is_version  # noqa: E402
 
 ROOT = Path(sys.argv[1])
 LINKED = PatientIdentifier("AP1", EAST)
@@ -147,7 +148,7 @@ def the_one(made: Parts) -> DocumentEntry:
     with made.database.read() as session:
         approved = [AvailabilityStatus.APPROVED]
         entries = store.documents_of(session, [LINKED.cx], approved)
-        (manifest,) = [one for one in entries if not is_report(one)]
+        (manifest,) = [one for one in entries if not is_report(one) and not is_version(one)]
         found = [one for one in entries if is_report(one)]
         appended = {
             one.source
