@@ -14,7 +14,8 @@ from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
 
 TRIES = 10
 CHUNK = 65_536
-GOOD: list[Fault | None] = [None] * 4  # one connection for each chunk, the first with the offer
+# A connection for the offer and one for each chunk: so each fault meets the chunk it is for.
+GOOD: list[Fault | None] = [None] * 5
 IN_THE_MIDDLE = 30_000  # of the fifth chunk of sixteen
 
 # A chunk's bytes are sent again after each of these; `half open` tells nobody but the clock.
@@ -42,11 +43,19 @@ class Asking(HubClient):
         return super()._offer(*asked)
 
 
-def client(region: Region, proxy: ChaosProxy, fault: Fault | None = None) -> Asking:
-    """A client that knows a silent line by the time alone, and has all the time otherwise."""
+def client(
+    region: Region, proxy: ChaosProxy, fault: Fault | None = None, *, staying: bool = False
+) -> Asking:
+    """A client that knows a silent line by the time alone, and has all the time otherwise.
+
+    Unless its connection is to stay, each request has one of its own.
+    """
     silence_s = 2.0 if fault and fault.kind is FaultKind.STALL else 60.0
     address = HubAddress(f"http://127.0.0.1:{proxy.port}", "sijing", region.token("sijing"))
-    return Asking(address, LineLimits(connect_s=60.0, silence_s=silence_s, chunk_bytes=CHUNK))
+    made = Asking(address, LineLimits(connect_s=60.0, silence_s=silence_s, chunk_bytes=CHUNK))
+    if not staying:
+        made._line._headers["Connection"] = "close"  # noqa: SLF001 (no gateway asks for that)
+    return made
 
 
 def carried(
@@ -80,7 +89,7 @@ def test_control_a_good_line_carries_every_byte_once(region: Region) -> None:
     line = Line()
     with proxy_of(region) as proxy:
         _, broken = carried(client(region, proxy), offer, opened, line)
-    assert (proxy.injected, proxy.connections, broken) == (0, chunks(offer), 0)
+    assert (proxy.injected, proxy.connections, broken) == (0, 1 + chunks(offer), 0)
     assert line.sent == offer.dataset_bytes
     assert_whole(region, offer, opened)
 
@@ -94,6 +103,17 @@ def test_a_fault_among_the_bytes_costs_one_chunk(region: Region, name: str) -> N
         carried(client(region, proxy, MET_WHILE_SENDING[name]), offer, opened, line)
     assert proxy.injected == 1
     # Control: it met this upload, whose bytes alone passed, and cost something but not the whole.
+    assert 0 < line.sent - offer.dataset_bytes <= CHUNK
+    assert_whole(region, offer, opened)
+
+
+def test_a_connection_that_stays_and_is_cut_costs_one_chunk(region: Region) -> None:
+    offer, opened = offer_of(big())
+    line = Line()
+    with proxy_of(region) as proxy:
+        proxy.plan([Fault(FaultKind.CUT, 5 * CHUNK)])
+        carried(client(region, proxy, staying=True), offer, opened, line)
+    assert (proxy.injected, proxy.connections) == (1, 2)
     assert 0 < line.sent - offer.dataset_bytes <= CHUNK
     assert_whole(region, offer, opened)
 
@@ -120,7 +140,7 @@ def test_a_line_that_refuses_lets_the_upload_begin_later(region: Region) -> None
         proxy.plan([Fault(FaultKind.REFUSE), Fault(FaultKind.REFUSE)])
         _, broken = carried(client(region, proxy), offer, opened, line)
     # Control: both met this upload, and each ended one attempt.
-    assert (proxy.injected, broken, proxy.connections) == (2, 2, 2 + chunks(offer))
+    assert (proxy.injected, broken, proxy.connections) == (2, 2, 3 + chunks(offer))
     assert line.sent == offer.dataset_bytes
     assert_whole(region, offer, opened)
 
