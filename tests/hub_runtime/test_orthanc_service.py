@@ -4,6 +4,7 @@ The last part runs Debian's Orthanc with `config/orthanc/` as it is, but for por
 """
 
 import json
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ from tests.support.orthanc_server import PASSWORD, Orthanc
 from tests.support.ports import free_port
 from tests.support.pushing import Sent, push
 from tests.support.tables import create_tables
-from tests.support.tools import require_orthanc_plugins
+from tests.support.tools import require_orthanc_plugins, require_tool
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "orthanc"
 STUDY = "1.2.826.0.1.3680043.10.1603.8.97"
@@ -273,6 +274,59 @@ def test_a_query_at_orthanc_is_answered_by_the_hub_for_the_site_that_asks(
         door.open()
     assert not shown
     assert status != 0
+
+
+def findscu(server: Orthanc, calling: str, model: str, *keys: str) -> tuple[int, str]:
+    """Ask with DCMTK's findscu; return its exit code and all it says."""
+    titles = ["-to", "60", "-aet", calling, "-aec", "ORTHANC"]
+    wanted = [part for key in keys for part in ("-k", key)]
+    asked = subprocess.run(
+        [require_tool("findscu"), "-v", *titles, model, *wanted, "127.0.0.1"]
+        + [str(server.dicom_port)],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return asked.returncode, (asked.stdout + asked.stderr).decode(errors="replace")
+
+
+def test_dcmtk_is_answered_as_the_site_it_calls_from_and_has_no_worklist(shimmed: Orthanc) -> None:
+    study = ("QueryRetrieveLevel=STUDY", "PatientName=wang*", "StudyInstanceUID")
+    _, told = findscu(shimmed, "QINGSHAN_CT", "-S", *study)
+    assert f"[{STUDY}.0]" in told
+    assert "Received Final Find Response (Success)" in told
+    _, told = findscu(shimmed, "BAIHE_CT", "-S", *study)
+    assert "Received Final Find Response (Success)" in told
+    assert STUDY not in told
+    _, told = findscu(shimmed, "STRANGER", "-S", *study)
+    assert "Aborted" in told
+    assert STUDY not in told
+    status, told = findscu(shimmed, "QINGSHAN_CT", "-W", "PatientName=*")
+    assert status
+    assert "No Acceptable Presentation Contexts" in told
+
+
+def test_whom_orthanc_does_not_know_it_gives_no_association_if_it_is_told_so(
+    shimmed: Orthanc, tmp_path: Path
+) -> None:
+    closed = {"DicomAlwaysAllowStore": False, "DicomAlwaysAllowEcho": False}
+    strict = Orthanc(
+        folder=tmp_path, options=shimmed.options | closed, environment=shimmed.environment
+    )
+    strict.start()
+    try:
+        assert answers(strict, "QINGSHAN_CT", 7) == [0, 0]
+        entity = AE("STRANGER")
+        entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        assert entity.associate("127.0.0.1", strict.dicom_port, ae_title="ORTHANC").is_rejected
+    finally:
+        strict.kill()
+    # Control: as it is delivered, anybody has one, and each instance is decided about.
+    entity = AE("STRANGER")
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = entity.associate("127.0.0.1", shimmed.dicom_port, ae_title="ORTHANC")
+    assert association.is_established
+    association.release()
 
 
 def test_orthancs_rest_api_opens_with_the_hubs_token_alone(shimmed: Orthanc) -> None:
