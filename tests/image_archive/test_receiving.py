@@ -16,7 +16,9 @@ from hub_kernel.errors import HubError, NotFoundError
 from hub_kernel.events import Event, InstanceArchived
 from hub_kernel.metrics import Metrics
 from image_archive.backend import ArchiveBackend
+from image_archive.backends.filesystem import FilesystemBackend
 from image_archive.errors import (
+    ArchiveBusyError,
     ConflictingInstanceError,
     ConflictingStudyError,
     UnreadableInstanceError,
@@ -293,6 +295,34 @@ def test_what_is_gone_and_nobody_has_noticed_is_taken_again(
     assert sender.send(ct_slice()) is StoreOutcome.STORED
     assert sender.send(ct_slice()) is StoreOutcome.ALREADY_STORED
     assert archive.verify(lambda done, total: None).ok
+
+
+def test_what_is_damaged_and_nobody_has_noticed_is_replaced_by_what_comes(
+    sender: Sender, archive: ArchiveService, index: ArchiveIndex, backend: FilesystemBackend
+) -> None:
+    sender.send(ct_slice())
+    before = index.instance("1.2.3.1.1.1")
+    assert before
+    file = Path(backend.path_of(before.storage_key))
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert before.condition is Condition.INTACT  # Control: the index alone would say success.
+    assert sender.send(ct_slice()) is StoreOutcome.STORED
+    assert sender.send(ct_slice()) is StoreOutcome.ALREADY_STORED
+    assert archive.verify(lambda done, total: None).ok
+
+
+def test_while_the_stored_bytes_cannot_be_read_nobody_is_told_that_they_are_there(
+    sender: Sender, backend: FilesystemBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.send(ct_slice())
+
+    def away(*_given: object, **_named: object) -> None:
+        raise ArchiveBusyError("archive: not now")
+
+    with monkeypatch.context() as while_away, pytest.raises(ArchiveBusyError):
+        while_away.setattr(backend, "open", away)
+        sender.send(ct_slice())
+    assert sender.send(ct_slice()) is StoreOutcome.ALREADY_STORED
 
 
 def test_files_are_stored_by_what_their_dataset_says(
