@@ -21,6 +21,10 @@ class UnusableBytesError(ViewerError):
     """The stored bytes do not hold what was asked for (a frame, an element); answered with 404."""
 
 
+class MediumTooLargeError(ViewerError):
+    """A study holds more than a medium takes; answered with 413 and what to do instead."""
+
+
 class RangeNotSatisfiableError(ViewerError):
     """A byte range lies outside the representation of `length` bytes; answered with 416."""
 

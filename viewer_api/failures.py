@@ -26,6 +26,7 @@ from image_archive.errors import (
 )
 from viewer_api.errors import (
     BadQueryError,
+    MediumTooLargeError,
     NotAcceptableError,
     RangeNotSatisfiableError,
     UnusableBytesError,
@@ -101,6 +102,17 @@ _FAR_TIER: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+_MEDIUM: Mapping[str, tuple[str, str]] = {
+    "zh": (
+        "此检查过大，无法制成介质",
+        "一份介质最多 {0} 个文件。请用诊断工作站或 DICOMweb 取回此检查。",
+    ),
+    "en": (
+        "This examination is too large for a medium",
+        "A medium takes {0} files at most. Fetch it with a workstation or by DICOMweb instead.",
+    ),
+}
+
 # Which of our errors is which status; anything else is a fault of the hub.
 _STATUS_OF_ERROR: dict[type[Exception], int] = {
     BadQueryError: 400,
@@ -126,6 +138,7 @@ def install_failures(app: Flask, *, machines_only: bool = False) -> None:
     app.before_request(_number)
     app.after_request(_name_number)
     app.register_error_handler(FarTierUnreachableError, _answer_far)
+    app.register_error_handler(MediumTooLargeError, _answer_medium)
     app.register_error_handler(RangeNotSatisfiableError, _answer_range)
     app.register_error_handler(HTTPException, _answer_status)
     for kind, status in _STATUS_OF_ERROR.items():
@@ -157,6 +170,11 @@ def _name_number(response: Response) -> Response:
 
 def _answer_far(_error: Exception) -> Response:
     return _answer(503, words=_FAR_TIER[asker_language()])
+
+
+def _answer_medium(error: Exception) -> Response:
+    title, advice = _MEDIUM[asker_language()]
+    return _answer(413, words=(title, advice.format(error)))
 
 
 def _answering(status: int) -> Callable[[Exception], Response]:

@@ -153,11 +153,16 @@ def _title(dataset: Dataset) -> str:
 
 
 def _status(dataset: Dataset) -> ReportStatus:
-    verified = text(dataset, "VerificationFlag").upper() == "VERIFIED"
-    partial = text(dataset, "CompletionFlag").upper() == "PARTIAL"
-    if not verified or partial or text(dataset, "PreliminaryFlag").upper() == "PRELIMINARY":
+    verified = _flag(dataset, "VerificationFlag") == "VERIFIED"
+    partial = "PARTIAL" in _flag(dataset, "CompletionFlag")
+    if not verified or partial or "PRELIMINARY" in _flag(dataset, "PreliminaryFlag"):
         return ReportStatus.PRELIMINARY
     return ReportStatus.CORRECTED if _predecessor(dataset) else ReportStatus.FINAL
+
+
+def _flag(dataset: Dataset, keyword: str) -> str:
+    """Return a flag, which has one value; several are none of the words it may be."""
+    return str(value_of(dataset, keyword) or "").strip().upper()
 
 
 def _author(dataset: Dataset) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -36,6 +37,7 @@ from image_archive.index import ArchiveIndex
 from image_archive.model import InstanceOrigin, InstanceRecord
 from image_archive.service import ArchiveService
 from tests.eir_versions.builders import image_dataset, part10, real_files
+from tests.support.dicom_judge import faults
 from tests.support.tables import create_tables
 
 ALL = (
@@ -353,3 +355,20 @@ def test_damaged_bytes_are_not_recoded(bench: Bench) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(InstanceUnavailableError):
         bench.recoded(record, IMPLICIT_VR_LITTLE_ENDIAN)
+
+
+# HTJ2K is younger than the judge: `tests/eir_versions/test_masters.py` shows it under another name.
+@pytest.mark.parametrize(
+    "syntax", [IMPLICIT_VR_LITTLE_ENDIAN, RLE, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS]
+)
+def test_a_judge_finds_no_fault_in_what_is_recoded(
+    bench: Bench, tmp_path: Path, syntax: str
+) -> None:
+    original = Path(str(get_testdata_file("CT_small.dcm")))
+    recoded = bench.recoded(bench.stored(original), syntax)
+    assert recoded.syntax == syntax
+    data = recoded.part10().getvalue()
+    assert faults(tmp_path / "recoded.dcm", data) <= faults(tmp_path / "o", original.read_bytes())
+    # The control: the judge sees what is spoilt.
+    spoilt = data.replace(b"\x08\x00\x60\x00", b"\x08\x00\x61\x00", 1)
+    assert faults(tmp_path / "spoilt.dcm", spoilt) - faults(tmp_path / "recoded.dcm", data)

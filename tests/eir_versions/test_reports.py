@@ -90,6 +90,25 @@ def test_an_unverified_report_is_for_professionals_alone(study: Hub) -> None:
     assert study.version("clinical").reports[0][1] == "preliminary"
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("VerificationFlag", ["VERIFIED", "UNVERIFIED"]),
+        ("VerificationFlag", "VERIFIED NOT"),
+        ("CompletionFlag", ["COMPLETE", "PARTIAL"]),
+        ("PreliminaryFlag", "PRELIMINARY"),
+        ("PreliminaryFlag", ["FINAL", "PRELIMINARY"]),
+    ],
+)
+def test_what_says_two_things_is_not_signed(study: Hub, keyword: str, value: object) -> None:
+    said = report(1, "draft")
+    setattr(said, keyword, value)
+    study.store(said)
+    study.complete()
+    assert public(study) == []
+    assert [how for _, how in standing(study)] == [Standing.PRELIMINARY]
+
+
 def test_a_correction_replaces_and_the_earlier_stays_readable(study: Hub) -> None:
     study.store(report(1, "old"))
     study.complete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort
 
 from access_control.model import Action
+from viewer_api.errors import MediumTooLargeError
 from viewer_api.medium_texts import texts_of
 from viewer_api.portable_media import MOST_INSTANCES, listing, zipped
 from viewer_api.security import record_access, require_study, signed_in, study_resource
@@ -22,7 +23,7 @@ def medium(study_uid: str) -> Response:
     """Send the study with its DICOMDIR as one zip; more than a medium holds is refused (413)."""
     study = require_study(study_uid, Action.VIEW_DIAGNOSTIC)
     if study.instance_count > MOST_INSTANCES:
-        abort(413)
+        raise MediumTooLargeError(str(MOST_INSTANCES))
     archive = services().archive
     found = listing(services().index.instances_of(study_uid), archive.open_instance)
     if not found.places:

@@ -22,6 +22,7 @@ from tests.viewer_api.pages.conftest import Browser, soup
 from tests.viewer_api.pages.region import CHEST_CT, EVIL_CT, REPORT, Region
 from viewer_api.dicomdir import ListedImage, dicomdir
 from viewer_api.dicomdir_records import records_of
+from viewer_api.pages import portable
 
 ZIP = f"/studies/{CHEST_CT}/medium.zip"
 
@@ -133,6 +134,16 @@ def test_other_programs_read_the_directory(
     )
     assert told.stderr == b""
     assert told.stdout.count(b"DirectoryRecordType") == 9  # patient, study, series, six images
+
+
+def test_what_no_medium_can_take_is_said_with_what_to_do_instead(
+    signed_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portable, "MOST_INSTANCES", 0)
+    for language, said in (("zh", "请用诊断工作站"), ("en", "Fetch it with a workstation")):
+        answer = signed_in("doctor").get(f"{ZIP}?lang={language}")
+        assert answer.status_code == 413
+        assert said in answer.get_data(as_text=True)
 
 
 def test_who_may_not_see_the_study_and_a_shared_link_get_no_medium(
