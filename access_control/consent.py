@@ -105,8 +105,9 @@ class Consents:
         """
         if not _SCOPE.fullmatch(scope):
             raise InvalidConsentError("scope: all, sharing or site: and the ID of a site")
-        if not reason.strip() or len(reason) > _LONGEST_REASON:
-            raise InvalidConsentError(f"reason: 1 to {_LONGEST_REASON} characters")
+        said = reason.strip()
+        if not said or len(said) > _LONGEST_REASON or not said.isprintable():
+            raise InvalidConsentError(f"reason: 1 to {_LONGEST_REASON} printable characters")
         identifiers = tuple(self._people.of_person(global_id))
         covered = {_key(identifier) for identifier in identifiers}
         if not covered:
@@ -115,7 +116,7 @@ class Consents:
             global_id=global_id,
             kind=kind.value,
             scope=scope,
-            reason=reason.strip(),
+            reason=said,
             recorded_by=by[:128],
             recorded_at=self._clock.now(),
         )

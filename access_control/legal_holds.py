@@ -222,9 +222,10 @@ def _hold(row: LegalHoldRow) -> LegalHold:
 
 
 def _checked(reason: str) -> str:
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise InvalidHoldError(f"reason: 1 to {LONGEST_REASON} characters")
-    return reason.strip()
+    said = reason.strip()
+    if not said or len(said) > LONGEST_REASON or not said.isprintable():
+        raise InvalidHoldError(f"reason: 1 to {LONGEST_REASON} printable characters")
+    return said
 
 
 def _key(identifier: PatientIdentifier) -> tuple[str, str]:

@@ -186,7 +186,7 @@ def test_a_scope_that_nothing_would_honour_is_refused(desk: Desk, scope: str) ->
         desk.says(desk.arrives(), REFUSE, scope)
 
 
-@pytest.mark.parametrize("reason", ["", "  ", "x" * 401])
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 401, "asked\0", "asked \ud800"])
 def test_a_statement_needs_a_reason(desk: Desk, reason: str) -> None:
     person = desk.person(desk.arrives())
     with pytest.raises(InvalidConsentError):

@@ -172,6 +172,7 @@ def test_a_link_is_revoked_only_under_its_own_study(
         '{"a":' * 50_000,
         '{"passcode": "123456"}',
         '{"passcode": "abc"}',
+        '{"passcode": "\\ud800\\u0000"}',
         '{"created_by": "somebody else"}',
     ],
     ids=lambda body: body[:30],

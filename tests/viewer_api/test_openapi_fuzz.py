@@ -30,9 +30,14 @@ def described(region: Region) -> Any:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", region.app)
 
 
-@pytest.fixture(scope="module")
-def token(region: Region, machine: Callable[..., FlaskClient]) -> str:
-    client = machine(Role.RADIOLOGIST, sites=("sijing",))
+# Who asks: a reader of one site, and who may do everything everywhere.
+@pytest.fixture(
+    scope="module",
+    params=["reader", pytest.param("everybody", marks=pytest.mark.long)],
+)
+def token(machine: Callable[..., FlaskClient], request: pytest.FixtureRequest) -> str:
+    reads = request.param == "reader"
+    client = machine(Role.RADIOLOGIST, sites=("sijing",)) if reads else machine(*Role)
     return str(client.environ_base["HTTP_AUTHORIZATION"])
 
 

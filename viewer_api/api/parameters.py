@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
+_UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
+
+
 def json_object() -> dict[str, Any]:
     """Return the object that the request's JSON body is.
 
     Raises:
-        BadQueryError: it is none, or is nested deeper than anything can be read.
+        BadQueryError: it is none, is nested deeper than anything can be read, or a text in it is
+            no Unicode or holds a null character, which no database keeps.
     """
     try:
         body = request.get_json(silent=True)
@@ -26,6 +30,9 @@ def json_object() -> dict[str, Any]:
         body = None
     if not isinstance(body, dict):
         raise BadQueryError("the body must be a JSON object")
+    for value in body.values():
+        if isinstance(value, str) and _UNSTORABLE.search(value):
+            raise BadQueryError("a text holds a null character or half of one")
     return body
 
 
