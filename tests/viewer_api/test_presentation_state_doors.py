@@ -21,15 +21,28 @@ from access_control.model import Role
 from eir_versions.jobs import PNG
 from eir_versions.model import RenderRequest
 from eir_versions.pixels import Window, WindowFunction
+from tests.eir_versions.builders import part10
+from tests.eir_versions.test_subtraction import angiogram as subtracted
 from tests.viewer_api.multipart import parts_of
 from tests.viewer_api.pages import quick_viewer_region as studies
 from tests.viewer_api.pages.region import Region, open_region
 from tests.viewer_api.region import web_app
 
-STUDY, OTHER = studies.PAPERS, studies.OTHER_PAPERS
+STUDY, OTHER, XA = studies.PAPERS, studies.OTHER_PAPERS, "2.25.905620"
 SLICE = f"{STUDY}.1.2"
 LUNG, BOTH, BLENDED, FOREIGN = f"{STUDY}.5.1", f"{STUDY}.5.2", f"{STUDY}.5.3", f"{OTHER}.5.1"
 PICTURE = f"/studies/{STUDY}/series/{STUDY}.1/pictures/{SLICE}/1.png"
+
+
+def angiogram(number: int, relation: str) -> bytes:
+    """Frames to be seen subtracted, in a study of their own; of DISP values they cannot be."""
+    return part10(
+        subtracted(
+            PixelIntensityRelationship=relation, StudyInstanceUID=f"{XA}{number}",
+            SeriesInstanceUID=f"{XA}{number}.1", SOPInstanceUID=f"{XA}{number}.1.1",
+            PatientID="XA9056", PatientName="Xue^Guan",
+        )
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +57,8 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         blended = studies.presentation_state(blending, 3, "FUSED", (300, 1500), (SLICE,))
         studies.store(hub, sites.get("sijing"), iter([both, blended]))
         studies.store(hub, sites.get("sijing"), studies.pet())
+        angiograms = (angiogram(number, said) for number, said in enumerate(("LOG", "DISP")))
+        studies.store(hub, sites.get("sijing"), angiograms)
         studies.store(hub, sites.get("central"), studies.other_papers())
         yield opened
 
@@ -210,6 +225,23 @@ def test_a_state_of_a_kind_that_is_not_applied_draws_nothing_and_is_named(
     assert f"state={LUNG}" in states
     pet = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
     assert "is not applied" not in pet
+
+
+def test_the_page_says_whether_pictures_are_shown_subtracted(
+    region: Region, doctor: FlaskClient
+) -> None:
+    seen = [
+        doctor.get(f"/studies/{XA}{number}/clinical?lang=en").get_data(as_text=True)
+        for number in (0, 1)
+    ]
+    assert "Shown subtracted, as the device recommends" in seen[0]
+    assert "which the hub cannot do: shown as stored." in seen[1]
+    chinese = doctor.get(f"/studies/{XA}0/clinical?lang=zh").get_data(as_text=True)
+    assert "按设备建议以减影" in chinese
+    plain = doctor.get(f"/studies/{STUDY}/clinical?lang=en").get_data(as_text=True)
+    assert "subtract" not in plain
+    native, done = (drawn(region, f"{XA}{n}.1.1", frame_number=3) for n in (1, 0))
+    assert native != done
 
 
 def test_a_pet_series_is_shown_in_suv_and_in_colour(region: Region, doctor: FlaskClient) -> None:

@@ -16,6 +16,7 @@ from viewer_api.dicomweb.located import located_state
 from viewer_api.pages.presets import Preset
 from viewer_api.pages.referenced_pictures import references
 from viewer_api.pages.slice_facts import header_of
+from viewer_api.pages.subtraction_words import subtraction_of
 from viewer_api.pages.unapplied_states import would_show
 from viewer_api.pages.words import gettext, lazy_gettext
 from viewer_api.services import services
@@ -64,7 +65,8 @@ class Looks:
 
     `suv_lacks` says what is missing of a PET series whose SUV cannot be told. `chosen` is the
     presentation state that the page begins with, None for the series as it is stored.
-    `not_applied` says what those states for its pictures would show that the hub cannot apply.
+    `not_applied` says what those states for its pictures would show that the hub cannot apply,
+    `subtraction` whether they are shown subtracted, where that is recommended.
     """
 
     states: tuple[Preset, ...] = ()
@@ -73,6 +75,7 @@ class Looks:
     suv_lacks: str = ""
     chosen: Preset | None = None
     not_applied: tuple[str, ...] = ()
+    subtraction: str = ""
 
 
 def looks_of(
@@ -108,6 +111,7 @@ def looks_of(
         suv_lacks=lacks,
         chosen=asked,
         not_applied=tuple(dict.fromkeys(_left_out(objects, shown))),
+        subtraction=subtraction_of(chosen.modality, middle),
     )
 
 
