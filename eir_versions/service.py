@@ -43,6 +43,7 @@ from hub_kernel.errors import InvalidValueError, NotFoundError
 from hub_kernel.outbox import Subscriber
 from image_archive.backend import ArchiveBackend
 from image_archive.model import InstanceRecord
+from image_archive.repairing import last_repair
 
 _MAX_VIEWPORT = 8192
 _REMEMBERED_BYTES = 64 << 20
@@ -112,7 +113,8 @@ class EirService:
             self._drawn_thumbnail,
             self._renderer.renderer_version(recipes.get(CLINICAL)),
         )
-        self._remembered = PictureMemory(_REMEMBERED_BYTES)
+        folder = parts.renditions.shared_folder
+        self._remembered = PictureMemory(_REMEMBERED_BYTES, repairs=lambda: last_repair(folder))
 
     @property
     def movies(self) -> Movies:

@@ -6,6 +6,7 @@ of itself. A copy that is not whole changes nothing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -29,6 +30,7 @@ _BROKEN = select(
     INSTANCE.c.dataset_sha256,
 ).where(INSTANCE.c.condition.in_([Condition.DAMAGED.value, Condition.MISSING.value]))
 _CHUNK_BYTES = 1_048_576
+_LAST = "last-repair"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,20 @@ def repair(
         mended = good is not None and (dry_run or _replace(database, backend, good, row))
         (repaired if mended else left).append(row.sop_instance_uid)
         progress(number, max(number, total))
+    if repaired and not dry_run:
+        (backend.shared_folder / _LAST).touch()
     return RepairReport(tuple(repaired), tuple(left))
+
+
+def last_repair(shared_folder: Path) -> int:
+    """Return another number after a repair by any process on this machine.
+
+    `shared_folder` is the backend's. Who remembers what was made of stored bytes looks at it.
+    """
+    try:
+        return (shared_folder / _LAST).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _tiers(backend: BackendWithMasters) -> list[ArchiveBackend]:

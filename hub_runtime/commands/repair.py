@@ -33,7 +33,7 @@ def repair_archive(
     """Repair what `eirhub archive verify` found damaged or missing; exit 1 if something is left.
 
     A copy counts only if it has the hash taken when the instance was received. A running hub shows
-    what is whole again without a restart, pictures that it drew before ten minutes later at most.
+    what is whole again without a restart; one on another machine within ten minutes.
     """
     progress = Progress("repairing")
     for folder in map(BackupFolder, backups):

@@ -59,6 +59,19 @@ def test_nothing_is_kept_for_longer_than_it_may_be() -> None:
     assert memory.get(FIRST) == PICTURE
 
 
+def test_a_repair_has_everything_drawn_anew(hub: Hub) -> None:
+    hub.store(slice_of(0))
+    asked = RenderRequest(UID, window=Window(100, 50))
+    whole = hub.service.rendered(asked)
+    kept = hub.parts.index.instance(UID)
+    assert kept is not None
+    hub.backend.delete(kept.storage_key)
+    assert hub.service.rendered(asked) == whole
+    (hub.backend.shared_folder / "last-repair").touch()
+    with pytest.raises(UnrenderableInstanceError):
+        hub.service.rendered(asked)
+
+
 def test_what_is_kept_is_bounded_by_its_bytes() -> None:
     memory = PictureMemory(10 * len(PICTURE.data))
     keys = [replace(FIRST, job=PictureJob(number)) for number in range(1, 12)]

@@ -18,7 +18,7 @@ from image_archive.backends.orthanc import OrthancBackend
 from image_archive.backends.s3 import S3Backend
 from image_archive.masters import BackendWithMasters
 from image_archive.model import VerifyReport
-from image_archive.repairing import RepairReport, repair
+from image_archive.repairing import RepairReport, last_repair, repair
 from image_archive.service import ArchiveService
 from image_archive.tables import INSTANCE
 from image_archive.tiering import Tiering, TierPolicy
@@ -142,10 +142,14 @@ def test_a_flipped_byte_is_found_and_repaired(world: World) -> None:
     world.flip()
     assert [one.condition.value for one in world.verify().broken] == ["damaged"]
     assert len(world.repair(world.copy, dry_run=True).repaired) == 1
+    assert last_repair(world.backend.shared_folder) == 0
     assert get(world.backend, world.key) != whole
     assert len(world.repair(world.copy).repaired) == 1
     assert get(world.backend, world.key) == whole
+    told = last_repair(world.backend.shared_folder)
+    assert told > 0, "processes that remember what they made of it are told"
     assert (world.verify().broken, world.repair(world.copy).repaired) == ((), ())
+    assert last_repair(world.backend.shared_folder) == told
 
 
 def test_what_is_missing_comes_back(world: World) -> None:
