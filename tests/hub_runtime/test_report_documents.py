@@ -225,7 +225,7 @@ def test_what_changes_between_reading_and_writing_is_not_registered(
     assert b"corrected" in clinic.data(clinic.the_one(study))
 
 
-@pytest.mark.parametrize("failing", [1, 5, 9])
+@pytest.mark.parametrize("failing", [1, 4, 7])
 def test_a_failure_at_any_write_leaves_nothing_and_is_made_good(
     clinic: Clinic, failing: int
 ) -> None:
