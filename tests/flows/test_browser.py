@@ -113,6 +113,8 @@ IS_A_PICTURE = """image => {
 @pytest.fixture(scope="module")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     with open_region(tmp_path_factory.mktemp("browser"), SHOWN) as opened:
+        # As delivered; nothing listens there, and nothing here goes there.
+        opened.hub.address.dicom_port, opened.hub.address.viewer_port = 11112, 8081
         yield opened
 
 
