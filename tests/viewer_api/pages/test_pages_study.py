@@ -10,7 +10,15 @@ import pytest
 from PIL import Image, ImageChops
 
 from tests.viewer_api.pages.conftest import Browser
-from tests.viewer_api.pages.region import CHEST_CT, EVIL_CT, EVIL_TEXT, FOREIGN, REPORT, Region
+from tests.viewer_api.pages.region import (
+    CHEST_CT,
+    EVIL_CT,
+    EVIL_TEXT,
+    FOREIGN,
+    REPORT,
+    SPINE_MR,
+    Region,
+)
 
 
 def addresses(page) -> list[str]:  # type: ignore[no-untyped-def]
@@ -130,3 +138,11 @@ def test_another_sites_study_answers_like_one_that_does_not_exist(
 @pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2.3%00", "x" * 65, "1..2", "1.2."])
 def test_what_is_no_uid_answers_404(signed_in: Callable[..., Browser], uid: str) -> None:
     assert signed_in("doctor").get(f"/studies/{uid}/clinical").status_code == 404
+
+
+@pytest.mark.parametrize(("study", "number"), [(CHEST_CT, "accession"), (SPINE_MR, "local")])
+def test_who_asks_for_a_report_is_told_a_number_that_the_examination_has(
+    signed_in: Callable[..., Browser], study: str, number: str
+) -> None:
+    page = signed_in("doctor").page(f"/studies/{study}/clinical")
+    assert f"give the {number} number below" in page.select_one("section.report").get_text()
