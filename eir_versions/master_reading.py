@@ -118,16 +118,16 @@ class _Restored(io.RawIOBase):
         self._master.close()
         super().close()
 
-    def _piece(self, most: int) -> bytes:
+    def _piece(self, most: int) -> memoryview:
         """Return up to `most` bytes from here on that lie in one piece; empty at the end."""
         before, said = self._block.before, self._block.description
         if self._at < len(before):
-            return before[self._at : self._at + most]
+            return memoryview(before)[self._at : self._at + most]
         index, inside = divmod(self._at - len(before), said.frame_bytes)
         if index < len(said.frames):
-            return self._frame(index)[inside : inside + most]
+            return memoryview(self._frame(index))[inside : inside + most]
         start = self._at - len(before) - len(said.frames) * said.frame_bytes
-        return self._block.after[start : start + most]
+        return memoryview(self._block.after)[start : start + most]
 
     def _frame(self, index: int) -> bytes:
         if self._held is None or self._held[0] != index:
