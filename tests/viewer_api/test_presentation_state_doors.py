@@ -34,13 +34,13 @@ LUNG, BOTH, BLENDED, FOREIGN = f"{STUDY}.5.1", f"{STUDY}.5.2", f"{STUDY}.5.3", f
 PICTURE = f"/studies/{STUDY}/series/{STUDY}.1/pictures/{SLICE}/1.png"
 
 
-def angiogram(number: int, relation: str) -> bytes:
+def angiogram(number: int, relation: str, center: str) -> bytes:
     """Frames to be seen subtracted, in a study of their own; of DISP values they cannot be."""
     return part10(
         subtracted(
-            PixelIntensityRelationship=relation, StudyInstanceUID=f"{XA}{number}",
-            SeriesInstanceUID=f"{XA}{number}.1", SOPInstanceUID=f"{XA}{number}.1.1",
-            PatientID="XA9056", PatientName="Xue^Guan",
+            PixelIntensityRelationship=relation, WindowCenter=center,
+            StudyInstanceUID=f"{XA}{number}", SeriesInstanceUID=f"{XA}{number}.1",
+            SOPInstanceUID=f"{XA}{number}.1.1", PatientID="XA9056", PatientName="Xue^Guan",
         )
     )  # fmt: skip
 
@@ -57,7 +57,8 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         blended = studies.presentation_state(blending, 3, "FUSED", (300, 1500), (SLICE,))
         studies.store(hub, sites.get("sijing"), iter([both, blended]))
         studies.store(hub, sites.get("sijing"), studies.pet())
-        angiograms = (angiogram(number, said) for number, said in enumerate(("LOG", "DISP")))
+        kinds = (("LOG", "0.5"), ("DISP", "0.5"), ("LOG", "2048"))
+        angiograms = (angiogram(number, *kind) for number, kind in enumerate(kinds))
         studies.store(hub, sites.get("sijing"), angiograms)
         studies.store(hub, sites.get("central"), studies.other_papers())
         yield opened
@@ -232,8 +233,10 @@ def test_the_page_says_whether_pictures_are_shown_subtracted(
 ) -> None:
     seen = [
         doctor.get(f"/studies/{XA}{number}/clinical?lang=en").get_data(as_text=True)
-        for number in (0, 1)
+        for number in (0, 1, 2)
     ]
+    # Steps from a window of the native frames would leave nothing of a difference to see.
+    assert ["More contrast" in page for page in seen] == [True, True, False]
     assert "Shown subtracted, as the device recommends" in seen[0]
     assert "which the hub cannot do: shown as stored." in seen[1]
     chinese = doctor.get(f"/studies/{XA}0/clinical?lang=zh").get_data(as_text=True)

@@ -16,7 +16,7 @@ from viewer_api.dicomweb.located import located_state
 from viewer_api.pages.presets import Preset
 from viewer_api.pages.referenced_pictures import references
 from viewer_api.pages.slice_facts import header_of
-from viewer_api.pages.subtraction_words import subtraction_of
+from viewer_api.pages.subtraction_words import Subtracted, subtraction_of
 from viewer_api.pages.unapplied_states import would_show
 from viewer_api.pages.words import gettext, lazy_gettext
 from viewer_api.services import services
@@ -75,7 +75,7 @@ class Looks:
     suv_lacks: str = ""
     chosen: Preset | None = None
     not_applied: tuple[str, ...] = ()
-    subtraction: str = ""
+    subtraction: Subtracted = Subtracted()
 
 
 def looks_of(

@@ -143,5 +143,6 @@ def _choices(
     middle = services().index.instance(uid)
     asked_state = request.args.get("state", "") if slot == "now" else ""
     looks = looks_of(series, chosen, stack, middle, asked_state)
-    windows = presets_for(chosen.modality, facts_of(middle).windows) if middle else ()
+    stored = looks.subtraction.windows(facts_of(middle).windows) if middle else ()
+    windows = presets_for(chosen.modality, stored) if middle else ()
     return (*looks.suv_windows, *windows), looks
