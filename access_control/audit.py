@@ -114,6 +114,8 @@ class AuditTrail:
             if head and (kept is None or self._leads_on(kept, head)):
                 self._keeper.keep(head)
                 return
+            if kept is None and self._has_no_head():  # only the schema has been made
+                return
         except (KeptHeadError, OSError, SQLAlchemyError) as error:
             log.error("audit head not kept", extra={"error": type(error).__qualname__})  # noqa: TRY400 (no traceback wanted)
             return
@@ -251,6 +253,10 @@ class AuditTrail:
         with self._database.read() as session:
             row = session.get(AuditHeadRow, _HEAD_ID)
             return AuditHead(row.sequence, row.mac) if row and self._is_authentic(row) else None
+
+    def _has_no_head(self) -> bool:
+        with self._database.read() as session:
+            return session.get(AuditHeadRow, _HEAD_ID) is None
 
     def _leads_on(self, kept: AuditHead, head: AuditHead) -> bool:
         with self._database.read() as session:

@@ -66,6 +66,23 @@ def test_beginning_again_changes_nothing(kept: Kept) -> None:
     assert HeadKeeper(kept.path).kept() == kept.trail.head()
 
 
+def test_a_trail_that_has_not_begun_alarms_nobody_and_one_that_was_emptied_does(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.empty()
+    kept.trail.keep_head()
+    assert "does not continue" in caplog.text
+    caplog.clear()
+    kept.path.unlink()  # as where `eirhub db upgrade` has made the tables and no hub was started
+    kept.trail.keep_head()
+    assert caplog.text == ""
+    assert not kept.path.exists()
+    kept.write(1)
+    kept.sql("UPDATE audit_head SET mac = 'forged'")
+    kept.trail.keep_head()
+    assert "does not continue" in caplog.text
+
+
 def test_an_emptied_trail_is_named_although_nothing_was_kept_since_the_start(kept: Kept) -> None:
     kept.write(3)
     kept.empty()
