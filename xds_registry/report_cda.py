@@ -6,7 +6,6 @@ The text is what its author signed, word for word; who and when stand in the hea
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from lxml import etree
 
@@ -20,7 +19,7 @@ _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_INFORMATION = {"nullFlavor": "NI"}
 
 Paragraph = tuple[str, str]
-"""What a paragraph is, which may be empty, and what it says."""
+"""The heading of a paragraph, empty where it is that of the one before, and what it says."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,21 @@ def write_cda(report: TextReport) -> bytes:
     _custodian(root, entry)
     _authenticator(root, report)
     body = _add(_add(root, "component"), "structuredBody")
-    paragraphs = report.paragraphs or [("", "")]
-    for title, under_it in groupby(paragraphs, key=lambda one: one[0]):
-        section = _add(_add(body, "component"), "section")
-        if title:
-            _add(section, "title", title)
-        text = _add(section, "text")
-        for _, said in under_it:
-            _lines(_add(text, "paragraph"), said)
+    text: etree._Element | None = None
+    for title, said in report.paragraphs or [("", "")]:
+        if title or text is None:
+            text = _section(body, title)
+        _lines(_add(text, "paragraph"), said)
     written: bytes = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
     return written
+
+
+def _section(body: etree._Element, title: str) -> etree._Element:
+    """Begin a section and return where its text goes."""
+    section = _add(_add(body, "component"), "section")
+    if title:
+        _add(section, "title", title)
+    return _add(section, "text")
 
 
 def _patient(root: etree._Element, entry: DocumentEntry) -> None:

@@ -93,7 +93,7 @@ def is_report(entry: DocumentEntry) -> bool:
 
 @dataclass(frozen=True)
 class ReportDrift:
-    """What is registered of a study's reports and what should be: None and () where it agrees."""
+    """Where what is registered of a study's reports differs from what stands (`report_drift`)."""
 
     manifest: DocumentEntry
     missing: tuple[tuple[StudyReport, DocumentEntry | None], ...]

@@ -106,7 +106,7 @@ class Clinic:
             "study_instance_uid": study,
             "accession_numbers": (),
             "patients": (PatientIdentifier(patient, EAST),),
-            "paragraphs": (("影像所见", text), ("诊断意见", "未见异常")),
+            "paragraphs": (("影像所见", text), ("", "续"), ("诊断意见", "未见异常")),
         }
         result = ReceivedResult(**{**said, **fields})  # type: ignore[arg-type]
         self.hub.eir.reports.take_result(result, lambda _session, _words: None)

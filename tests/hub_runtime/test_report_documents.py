@@ -3,6 +3,8 @@
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,15 @@ from sqlalchemy import event
 
 from eir_versions.reports.tables import EirReportRow
 from hub_kernel.events import ReportReceived, ReportsFiled, StudyCompleted
+from hub_kernel.identifiers import new_urn_uuid
 from hub_runtime.commands.registry import verified_parts
 from tests.eir_versions.documents import PDF, key_object, pdf_report, report
 from tests.eir_versions.hubs import STUDY, slice_of
 from tests.hub_runtime.filed_reports import Clinic, open_clinic
-from xds_registry import report_documents
+from xds_registry import report_documents, store
+from xds_registry.derived_submission import derived_submission
 from xds_registry.errors import ReportsChangedError
-from xds_registry.model import AssociationType, AvailabilityStatus
+from xds_registry.model import AssociationType, AvailabilityStatus, DocumentEntry
 from xds_registry.report_documents import ReportDocuments
 from xds_registry.store_replacing import deprecate
 from xds_registry.verification import register_again
@@ -52,8 +56,8 @@ def test_a_signed_result_is_appended_to_the_manifest(clinic: Clinic) -> None:
     assert (entry.sha1, entry.size) == (digest, len(data))
     root = etree.fromstring(data)
     assert [one.text for one in root.iter(f"{CDA}title")][1:] == ["影像所见", "诊断意见"]
-    (first, _) = root.iter(f"{CDA}paragraph")
-    assert "".join(first.itertext()) == "双肺清晰未见结节 <b>&"
+    sections = [["".join(p.itertext()) for p in one] for one in root.iter(f"{CDA}text")]
+    assert sections == [["双肺清晰未见结节 <b>&", "续"], ["未见异常"]]
     assert [one.get("extension") for one in root.iter(f"{CDA}id")][1] == "AP1"
     assert root.find(f"{CDA}id").get("root") == entry.unique_id
 
@@ -225,31 +229,35 @@ def test_what_changes_between_reading_and_writing_is_not_registered(
     assert b"corrected" in clinic.data(clinic.the_one(study))
 
 
-@pytest.mark.parametrize("failing", [1, 4, 7])
-def test_a_failure_at_any_write_leaves_nothing_and_is_made_good(
-    clinic: Clinic, failing: int
-) -> None:
+def test_a_failure_at_any_write_leaves_nothing_and_is_made_good(clinic: Clinic) -> None:
     study = clinic.study()
     clinic.tell(study, "first")
     before = clinic.the_one(study)
     clinic.tell(study, "second", "C", deliver=False)
+    for failing in (1, 5, 9):
+        with failing_write(clinic, failing), pytest.raises(PowerFailedError):
+            documents_of(clinic).follow(study)
+        assert clinic.entries(study) == [before]
+    clinic.deliver()
+    assert (REPLACES, before.entry_uuid) in clinic.relations(clinic.the_one(study))
+
+
+@contextmanager
+def failing_write(clinic: Clinic, number: int) -> Iterator[None]:
+    """Let that write statement of the block fail."""
     steps = iter(range(1, 1000))
 
-    def failing_at(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+    def fail(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
         writes = not statement.lstrip().upper().startswith(("SELECT", "PRAGMA"))
-        if writes and next(steps) == failing:
+        if writes and next(steps) == number:
             raise PowerFailedError
 
     engine = clinic.hub.database.engine
-    event.listen(engine, "before_cursor_execute", failing_at)
+    event.listen(engine, "before_cursor_execute", fail)
     try:
-        with pytest.raises(PowerFailedError):
-            documents_of(clinic).follow(study)
+        yield
     finally:
-        event.remove(engine, "before_cursor_execute", failing_at)
-    assert clinic.entries(study) == [before]
-    clinic.deliver()
-    assert (REPLACES, before.entry_uuid) in clinic.relations(clinic.the_one(study))
+        event.remove(engine, "before_cursor_execute", fail)
 
 
 def test_the_timeline_shows_a_report_with_its_study_alone(clinic: Clinic) -> None:
@@ -261,6 +269,22 @@ def test_the_timeline_shows_a_report_with_its_study_alone(clinic: Clinic) -> Non
     assert clinic.hub.eir.reported([study]) == {study: "current"}
     assert documents.find(entry.entry_uuid) is not None, "who has its address may read it"
     assert entry.unique_id in documents.unique_ids(person)
+    other = submit_beside(clinic, entry, clinic.manifest(study))
+    assert [one.entry for one in documents.of(person)] == [other], "what another source says"
+    clinic.tell(study, "corrected", "C")
+    assert [one.entry for one in documents.of(person)] == [other]
+
+
+def submit_beside(clinic: Clinic, entry: DocumentEntry, manifest: DocumentEntry) -> DocumentEntry:
+    """Register another source's report on the same manifest, with the hub's own slot copied."""
+    other = replace(entry, entry_uuid=new_urn_uuid(), unique_id="1.2.826.0.1.3680043.10.7.913.1")
+    repository = documents_of(clinic).repository
+    with clinic.hub.database.unit_of_work() as work:
+        (held,) = repository.find(work.session, [entry.unique_id])
+        repository.record(work.session, replace(held, unique_id=other.unique_id))
+        relations = [(APPENDS, manifest.entry_uuid)]
+        store.register(work.session, derived_submission(other, entry.type_code, relations))
+    return other
 
 
 def test_drift_is_found_and_repaired(clinic: Clinic) -> None:

@@ -9,6 +9,8 @@ from pydicom import dcmread
 
 from access_control.audit import AuditQuery
 from access_control.consent import EVERYONE, ConsentKind
+from tests.eir_versions.builders import part10
+from tests.eir_versions.documents import report
 from tests.xds_registry import imaging_wire, studies, wire
 from tests.xds_registry.districts import District, Named, running_district
 from tests.xds_registry.gateways.conftest import (
@@ -244,3 +246,33 @@ def _local(district: District, value: str):  # type: ignore[no-untyped-def]
     from hub_kernel.identifiers import PatientIdentifier
 
     return PatientIdentifier(value, district.named.authority)
+
+
+def test_a_report_of_the_other_community_is_found_and_retrieved(federated: Federated) -> None:
+    signed = report(1, "signed there")
+    signed.PatientID, signed.PatientName = "B-1", "Wang^XiaoDong=王^小东"
+    signed.StudyInstanceUID, signed.SeriesInstanceUID = STUDY, f"{STUDY}.9"
+    signed.SOPInstanceUID = f"{STUDY}.9.1"
+    federated.b.store(part10(signed))
+    federated.b.settle()
+    slots = [
+        ("$XDSDocumentEntryPatientId", f"'{federated.patient_at_a}'"),
+        ("$XDSDocumentEntryStatus", wire.APPROVED),
+        ("$XDSDocumentEntryClassCode", "('REPORTS^^1.3.6.1.4.1.19376.1.2.6.1')"),
+    ]
+    answer = wire.payload(federated.a.post("/xds/registry", wire.query(wire.FIND_DOCUMENTS, slots)))
+    (found,) = answer.iter("{*}ExtrinsicObject")
+    assert (found.get("home"), found.get("mimeType")) == (
+        federated.b.named.home_id,
+        "application/dicom",
+    )
+    (unique_id,) = [
+        one.get("value")
+        for one in found.iter("{*}ExternalIdentifier")
+        if one.get("identificationScheme") == "urn:uuid:2e82c1f6-a085-4c72-9da3-8640a32e42ab"
+    ]
+    named = federated.b.named
+    request = imaging_wire.documents((named.home_id, named.repository_id, unique_id))
+    _, parts = wire.unpack(federated.a.post("/xds/repository", request))
+    (data,) = parts.values()
+    assert dcmread(io.BytesIO(data)).SOPInstanceUID == f"{STUDY}.9.1"
