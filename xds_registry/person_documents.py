@@ -82,7 +82,7 @@ class PersonDocuments:
             return frozenset(entry.unique_id for entry in documents_of(session, linked, _EVERY))
 
     def made_of(self, study_instance_uid: str) -> list[str]:
-        """Return the uniqueIds of what the hub registers of a study: manifests and versions."""
+        """Return the uniqueIds of what the hub registers of a study, its reports included."""
         with self._database.read() as session:
             return [entry.unique_id for entry in own_documents(session, study_instance_uid)]
 

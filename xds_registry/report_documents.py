@@ -39,7 +39,7 @@ from xds_registry.repository_intake import DocumentIntake
 from xds_registry.store_reading import End, Wanted, associations_at, documents_by_uuid
 from xds_registry.store_replacing import deprecate
 from xds_registry.subscriptions_events import documents_registered
-from xds_registry.tables import DocumentEntryRow, StudyManifestRow
+from xds_registry.tables import DocumentEntryRow, RepositoryDocumentRow, StudyManifestRow
 
 _EVENTS = (ReportReceived, ReportsFiled, InstancesRejected)
 _SUBSCRIBERS = {kind: f"xds_registry.reports.{kind.__name__}" for kind in _EVENTS}
@@ -89,6 +89,12 @@ StudyReports = Callable[[Session, str], Sequence[StudyReport]]
 def is_report(entry: DocumentEntry) -> bool:
     """Tell whether the entry is a report of a study, which readers find with the study itself."""
     return entry.unique_id in {_unique_id(one) for one in _report_ids(entry)}
+
+
+def is_own_report(session: Session, unique_id: str) -> bool:
+    """Tell whether the hub registered this document as a report of a study in its archive."""
+    held = session.get(RepositoryDocumentRow, unique_id) is not None
+    return held and any(map(is_report, store.documents_by_unique_id(session, [unique_id])))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from image_archive.backends.filesystem import FilesystemBackend  # noqa: E402
 from image_archive.index import ArchiveIndex  # noqa: E402
 from patient_index.hl7v2.results import ReceivedResult  # noqa: E402
 from tests.hub_runtime.filed_reports import EAST, SENDER, open_clinic  # noqa: E402
-from tests.support.kill_steps import Step, in_child, killed_everywhere, writes_of  # noqa: E402
+from tests.support.kill_steps import Step, in_child, killed_everywhere  # noqa: E402
+from tests.support.statements import listen, writes  # noqa: E402
 from xds_registry import report_documents, store  # noqa: E402
 from xds_registry.affinity_domain import load_affinity_domain  # noqa: E402
 from xds_registry.model import AvailabilityStatus, DocumentEntry, Submission  # noqa: E402
@@ -116,7 +117,7 @@ def work(number: int, step: Step) -> None:
     """Take a correction, and register it until killed."""
     made = parts()
     correct(made, number)
-    writes_of(made.database.engine, step)
+    listen(made.database.engine, lambda statement: step() if writes(statement) else None)
     storing: Callable[[bytes], StoredBytes] = made.documents.repository.store
 
     def stored(data: bytes) -> StoredBytes:

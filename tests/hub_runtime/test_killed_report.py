@@ -1,6 +1,6 @@
 """SIGKILL at every step of registering a correction: all of it is there, or nothing.
 
-The short form is in `test_report_documents.py`: an error at steps of the same transaction.
+The short form is in `test_report_documents.py`: an error on the way.
 """
 
 import subprocess

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from xds_registry import store
 from xds_registry.errors import ErrorCode, ErrorText, XdsRefusalError
 from xds_registry.gate import HELD, Gate, ItemHeld
+from xds_registry.report_documents import is_own_report
 from xds_registry.repository import DocumentRepository, RepositoryDocument
 from xds_registry.repository_intake import DocumentIntake
 from xds_registry.responses import registry_response
@@ -33,8 +34,10 @@ REQUEST_TAG = f"{{{RMD}}}RemoveDocumentsRequest"
 _LONGEST_ID = 128
 _OWN_DOCUMENT = ErrorText(
     "this document describes a study in the archive and is kept in step with it; reject the study's"
-    " instances in the archive instead, and the document follows",
-    "该文档由影像归档中的检查自动生成并保持同步，不能单独删除；请在归档中作废相应影像，文档会随之更新",
+    " instances in the archive, or take the report back where it came from, and the document"
+    " follows",
+    "该文档由影像归档中的检查自动生成并保持同步，不能单独删除；请在归档中作废相应影像，或由来源系统撤回报告，"
+    "文档会随之更新",
 )
 
 
@@ -78,11 +81,13 @@ def remove_documents(call: Call, removal: Removal) -> Answer:
 
 
 def is_own_document(session: Session, unique_id: str) -> bool:
-    """Tell whether the hub wrote this document, manifest or version, of a study in its archive."""
+    """Tell whether the hub made this document, manifest, version or report, of a study here."""
     found = session.scalar(
         select(StudyManifestRow.unique_id).where(StudyManifestRow.unique_id == unique_id).limit(1)
     )
-    return found is not None or is_own_version(session, unique_id)
+    if found is not None:
+        return True
+    return is_own_version(session, unique_id) or is_own_report(session, unique_id)
 
 
 def _removable(session: Session, request: DocumentRequest, removal: Removal) -> RepositoryDocument:
