@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from eir_versions import reasons
 from eir_versions.encoders import decode_picture
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.jobs import PNG
@@ -64,10 +65,18 @@ def test_a_state_that_comes_later_makes_the_version_anew(hub: Hub) -> None:
 
 def test_a_state_that_cannot_be_applied_costs_no_picture(hub: Hub) -> None:
     dataset = image()
-    hub.store(dataset, state(dataset, "60", SOPClassUID=COLOUR))
+    undone = state(dataset, "60", SOPClassUID=COLOUR)
+    blending = state(dataset, "60", SOPClassUID=f"{COLOUR[:-1]}4")
+    hub.store(dataset, undone, blending)
     hub.complete()
     (picture,) = hub.version("clinical").key_pictures
     assert '"presentation_state_uid": ""' in picture.job
+    # Both are named among what the version is made of: not applied here, and never applied.
+    sources = hub.service.sources(hub.version("clinical").version_id)
+    why = {one.sop_instance_uid: one.reason for one in sources}
+    assert why[undone.SOPInstanceUID] == reasons.PRESENTATION_STATE
+    assert why[blending.SOPInstanceUID] == reasons.STATE_NOT_APPLIED
+    assert why[dataset.SOPInstanceUID] == ""
 
 
 def test_a_reader_asks_for_a_state_by_name(hub: Hub) -> None:

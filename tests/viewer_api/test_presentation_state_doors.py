@@ -21,12 +21,13 @@ from access_control.model import Role
 from eir_versions.jobs import PNG
 from eir_versions.model import RenderRequest
 from eir_versions.pixels import Window, WindowFunction
-from tests.eir_versions.builders import part10
+from tests.eir_versions.builders import item, part10
 from tests.eir_versions.test_subtraction import angiogram as subtracted
 from tests.viewer_api.multipart import parts_of
 from tests.viewer_api.pages import quick_viewer_region as studies
 from tests.viewer_api.pages.region import Region, open_region
 from tests.viewer_api.region import web_app
+from viewer_api.pages.referenced_pictures import references
 
 STUDY, OTHER, XA = studies.PAPERS, studies.OTHER_PAPERS, "2.25.905620"
 SLICE = f"{STUDY}.1.2"
@@ -226,6 +227,15 @@ def test_a_state_of_a_kind_that_is_not_applied_draws_nothing_and_is_named(
     assert f"state={LUNG}" in states
     pet = doctor.get(f"/studies/{studies.PET}/clinical?lang=en").get_data(as_text=True)
     assert "is not applied" not in pet
+
+
+@pytest.mark.parametrize("sequence", ["BlendingSequence", "AdvancedBlendingSequence"])
+def test_the_pictures_that_a_blending_state_is_for_are_found(sequence: str) -> None:
+    images = [item(ReferencedSOPInstanceUID=uid) for uid in ("1.2.3", "1.2.4")]
+    series = [item(ReferencedImageSequence=images)]
+    below = "ReferencedSeriesSequence" if sequence == "BlendingSequence" else sequence
+    state = item(**{sequence: [item(**{below: series})]})
+    assert [uid for uid, _ in references(state)] == ["1.2.3", "1.2.4"]
 
 
 def test_the_page_says_whether_pictures_are_shown_subtracted(
