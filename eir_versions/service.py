@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from typing import BinaryIO, Protocol
 
 from sqlalchemy.orm import Session
@@ -64,7 +65,8 @@ class EirParts:
 
     `instances` gives stored files, `renditions` is the archive's backend, where pictures are kept
     under `renditions/`. The pool belongs to the caller, who stops it. `texts` looks for text in
-    what the public would see. `sites_of_sender` and `report_matched` are as in `DeskParts`.
+    what the public would see. `sites_of_sender`, `report_matched` and `time_zone` are as in
+    `DeskParts`.
     """
 
     database: Database
@@ -76,6 +78,7 @@ class EirParts:
     circumstances: Circumstances = field(default_factory=NoCircumstances)
     sites_of_sender: Callable[[str], frozenset[str]] = lambda _: frozenset()
     report_matched: Callable[[Session, Report, str], None] = lambda _session, _report, _study: None
+    time_zone: tzinfo = UTC
 
 
 class EirService:
@@ -98,6 +101,7 @@ class EirService:
                 person_of=lambda patient: parts.circumstances.person_of(patient) or None,
                 sites_of_sender=parts.sites_of_sender,
                 matched=parts.report_matched,
+                time_zone=parts.time_zone,
             )
         )
         self._deriver = VersionDeriver(

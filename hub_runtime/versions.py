@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -58,6 +59,7 @@ def build_versions(parts: VersionParts) -> EirService:
         circumstances=_Circumstances(parts.identity.patients, access.consents),
         sites_of_sender=lambda sender: _sites_of(sender, parts.identity.domains, access.sites),
         report_matched=partial(_record_match, access.audit),
+        time_zone=ZoneInfo(base.settings.hub.time_zone),
     )
     return EirService(rendering, load_recipes(base.settings.eir.recipes))
 

@@ -6,6 +6,7 @@ person; until then it waits, to be looked at again whenever a study of that numb
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from typing import BinaryIO, Protocol
 
 from sqlalchemy.orm import Session
@@ -79,6 +80,7 @@ class DeskParts:
 
     `person_of` gives the global ID of an identifier, `sites_of_sender` the sites whose numbers a
     sender issues. `matched` is told, in the same transaction, that a waiting report has its study.
+    `time_zone` is that of whoever names none.
     """
 
     database: Database
@@ -89,6 +91,7 @@ class DeskParts:
     person_of: Callable[[PatientIdentifier], str | None] = lambda _: None
     sites_of_sender: Callable[[str], frozenset[str]] = lambda _: frozenset()
     matched: Callable[[Session, Report, str], None] = lambda _session, _report, _study: None
+    time_zone: tzinfo = UTC
 
 
 class ReportDesk:
@@ -167,7 +170,7 @@ class ReportDesk:
         `recorded` is called in the same transaction with what became of it: "matched", "received
         before", or "waiting" and why.
         """
-        found, pdf = report_text(result), self._kept(result.pdf)
+        found, pdf = self._placed(report_text(result)), self._kept(result.pdf)
         belonging = self._belonging(result)
         with self._parts.database.unit_of_work() as work:
             received_at = work.clock.now()
@@ -261,7 +264,14 @@ class ReportDesk:
             if error.reason in _PASSING:
                 return None
             return ReportText(key, key, "sr", ReportStatus.UNREADABLE, "", "", None, ())
-        return replace(found, source_key=key)
+        return self._placed(replace(found, source_key=key))
+
+    def _placed(self, found: ReportText) -> ReportText:
+        """Put a time that names no zone into the region's."""
+        issued = found.issued_at
+        if issued is None or issued.tzinfo is not None:
+            return found
+        return replace(found, issued_at=issued.replace(tzinfo=self._parts.time_zone))
 
     def _kept(self, pdf: bytes | None) -> StoredDocument | None:
         if pdf is None:

@@ -60,6 +60,7 @@ class ReportText:
     """What is read out of a document: title, lines, whether they were cut, a PDF if there is one.
 
     `source_key` names the document for good, `chain_key` the report of which it is one state.
+    `issued_at` is naive where the document names no time zone.
     """
 
     source_key: str

@@ -188,7 +188,7 @@ def _predecessor(dataset: Dataset) -> str:
 
 
 def _issued_at(dataset: Dataset) -> datetime | None:
-    """When it was verified, else when its content was made; UTC where no offset is given."""
+    """When it was verified, else when its content was made; naive where no offset is given."""
     verifiers = items(dataset, "VerifyingObserverSequence")
     stamps = [text(verifiers[-1], "VerificationDateTime")] if verifiers else []
     stamps.append(text(dataset, "ContentDate") + text(dataset, "ContentTime"))
@@ -202,17 +202,17 @@ def _moment(stamp: str, offset: str) -> datetime | None:
     form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits))
     try:
         made = datetime.strptime(digits, form).replace(tzinfo=_zone(zone)) if form else None
-        return made and made.astimezone(UTC)
+        return made.astimezone(UTC) if made and made.tzinfo else made
     except (ValueError, OverflowError):
         return None
 
 
-def _zone(offset: str) -> timezone:
+def _zone(offset: str) -> timezone | None:
     try:
         minutes = int(offset[1:3]) * 60 + int(offset[3:5])
         return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
     except (ValueError, IndexError):
-        return UTC
+        return None
 
 
 def _pdf(dataset: Dataset) -> bytes:

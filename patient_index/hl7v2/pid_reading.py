@@ -5,6 +5,7 @@ An empty field says nothing; so does the null value (two quotation marks).
 
 import re
 from collections.abc import Iterable
+from datetime import UTC
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
@@ -105,7 +106,7 @@ def _demographics(pid: Segment, authorities: Authorities, own: TypedIdentifier) 
         multiple_birth=YES_NO.get(pid.text(24).upper()),
         birth_order=_birth_order(pid),
         deceased=YES_NO.get(pid.text(30).upper(), True if died else None),
-        deceased_at=died.moment if died else None,
+        deceased_at=died.moment(UTC) if died else None,
         language=pid.text(15).lower()[:16],
         marital_status=pid.text(16)[:16],
     )

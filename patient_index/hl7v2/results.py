@@ -17,6 +17,7 @@ class ReceivedResult:
     `message_key` is the same for the same message sent again. `status` is the letter of table 0123
     that holds: "P" wherever a part is not final. The study is named by `study_instance_uid`, else
     by one of `accession_numbers`, the likeliest first. `paragraphs` are (what it is, what is said).
+    `issued_at` is naive where the sender named no time zone.
     """
 
     message_key: str

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 
 from patient_index.model import IdentifierKind
 
@@ -73,12 +73,11 @@ class TimeStamp:
     clock: time | None
     zone: timezone | None = None
 
-    @property
-    def moment(self) -> datetime | None:
-        """The whole as an aware time, UTC unless a zone was sent; None when it names no day."""
+    def moment(self, otherwise: tzinfo | None) -> datetime | None:
+        """Return the whole, in the zone `otherwise` where none was sent; None below a day."""
         if self.day is None:
             return None
-        return datetime.combine(self.day, self.clock or time(), self.zone or UTC)
+        return datetime.combine(self.day, self.clock or time(), self.zone or otherwise)
 
     @property
     def span(self) -> tuple[date, date]:

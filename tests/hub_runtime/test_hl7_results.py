@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from hub_runtime.bootstrap import build_hub
 from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from tests.eir_versions.builders import part10
-from tests.eir_versions.documents import PDF
+from tests.eir_versions.documents import PDF, report
 from tests.eir_versions.hubs import STUDY, slice_of
 from tests.patient_index.hl7v2.wire import Sender, connected, value
 
@@ -33,10 +34,11 @@ class Town:
     hub: Hub
     sender: Sender
 
-    def tell(self, *segments: str, control_id: str, kind: str = "ORU^R01") -> str:
+    def tell(
+        self, *segments: str, control_id: str, kind: str = "ORU^R01", sent: str = "20260301120000"
+    ) -> str:
         msh = (
-            f"MSH|^~\\&|RIS|EAST|EIRHUB|REGION|20260301120000||{kind}|{control_id}|P|2.5"
-            "||||||UNICODE UTF-8"
+            f"MSH|^~\\&|RIS|EAST|EIRHUB|REGION|{sent}||{kind}|{control_id}|P|2.5||||||UNICODE UTF-8"
         )
         answer = self.sender.ask("\r".join((msh, *segments, "")))
         deliver_all_due(self.hub.database, self.hub.base.outbox)
@@ -110,6 +112,43 @@ def test_a_final_order_with_a_preliminary_part_is_not_signed(town: Town) -> None
     parts = obx("done"), obx("not yet", "P")
     assert town.tell(PID, obr("F", 2), *parts, control_id="3") == "AA"
     assert not {"done", "not yet"} & set(town.said("public"))
+
+
+@pytest.mark.parametrize(
+    ("number", "reported", "sent", "hour"),
+    [
+        (21, "20260301090000", "20260301120000", 1),  # the region's: eight hours before UTC
+        (22, "20260301090000", "20260301120000+0900", 0),
+        (23, "20260301090000-0200", "20260301120000+0900", 11),
+        (24, "", "20260301120000+0900", 3),
+    ],
+)
+def test_a_time_is_in_its_own_zone_else_the_messages_else_the_regions(
+    town: Town, number: int, reported: str, sent: str, hour: int
+) -> None:
+    order = obr("F", number).split("|")
+    order[22] = reported
+    text = f"zone {number}"
+    assert town.tell(PID, "|".join(order), obx(text), control_id=f"z{number}", sent=sent) == "AA"
+    found = town.hub.eir.reports.standing(STUDY, [])
+    (issued,) = [one.report.issued_at for one in found if one.report.lines[0].text == text]
+    assert issued == datetime(2026, 3, 1, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("number", "offset", "hour"), [(31, "", 2), (32, "+0100", 9)])
+def test_so_is_a_documents_time(town: Town, number: int, offset: str, hour: int) -> None:
+    said = report(number, f"zone {number}")
+    if offset:
+        said.TimezoneOffsetFromUTC = offset
+    town.hub.archive.store_file(part10(said), ORIGIN)
+    town.complete()
+    found = town.hub.eir.reports.standing(STUDY, town.hub.index.instances_of(STUDY))
+    (issued,) = [
+        one.report.issued_at
+        for one in found
+        if f"zone {number}" in [line.text for line in one.report.lines]
+    ]
+    assert issued == datetime(2026, 3, 1, hour, number, tzinfo=UTC)
 
 
 def test_an_enclosed_pdf_is_kept(town: Town) -> None:

@@ -121,12 +121,14 @@ def _author(obr: Segment) -> str:
 
 
 def _issued_at(obr: Segment, header: Segment) -> datetime | None:
-    """Return when the result was reported (OBR-22), else when the message was made."""
-    for stamp in (obr.text(22), header.text(7)):
-        read = read_time_stamp(stamp)
-        if read is not None and read.moment is not None:
-            return read.moment
-    return None
+    """Return when the result was reported (OBR-22), else when the message was made.
+
+    A time without a zone is in that of MSH-7 (HL7 v2.5 2.A.77), naive where that names none either.
+    """
+    sent = read_time_stamp(header.text(7))
+    stamps = (read_time_stamp(obr.text(22)), sent)
+    moments = (stamp.moment(sent.zone if sent else None) for stamp in stamps if stamp)
+    return next((moment for moment in moments if moment is not None), None)
 
 
 def _paragraphs(observations: list[Segment]) -> Iterator[tuple[str, str]]:
