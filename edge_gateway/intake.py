@@ -9,6 +9,7 @@ other doors: the offer says so before the bytes are sent, and the dataset has to
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -23,6 +24,8 @@ from edge_gateway.errors import (
     QuotaExceededError,
     RefusedBeforeError,
     SopClassRefusedError,
+    UploadBusyError,
+    UploadGoneError,
 )
 from edge_gateway.model import HeldInstance, HubReceipt, Offer, Standing
 from edge_gateway.partials import Chunk, Held, PartialUploads, ReadableBody
@@ -92,8 +95,7 @@ class Intake:
         if settled := self._settled(offer):
             return settled
         receipt = self._archive(offer, body, address)
-        if self._parts.partials.known(offer):
-            self.withdraw(offer.site_id, upload_id(offer))
+        self._let_go(offer)
         return _standing(offer, offer.dataset_bytes, receipt)
 
     def append(self, site_id: str, name: str, chunk: Chunk, address: str) -> Standing:
@@ -134,6 +136,7 @@ class Intake:
                     StoreOutcome.ALREADY_STORED,
                     there.received_at,
                 )
+                self._let_go(offer)
                 return _standing(offer, offer.dataset_bytes, receipt)
             return None
         if reason := self._refused_before(offer):
@@ -141,6 +144,11 @@ class Intake:
         self._require_rights(offer)
         self._require_room()
         return None
+
+    def _let_go(self, offer: Offer) -> None:
+        """Forget what an earlier attempt left: a kill may come between archiving and forgetting."""
+        with suppress(UploadGoneError, UploadBusyError):
+            self.withdraw(offer.site_id, upload_id(offer))
 
     def _require_rights(self, offer: Offer) -> None:
         """Hold the offer against what the site may send, as at the DICOM door."""

@@ -31,6 +31,7 @@ from image_archive.file_meta import read_file_meta
 from image_archive.index import ArchiveIndex
 from image_archive.index_writing import Arrival, Finding
 from image_archive.model import IncomingHeader, InstanceOrigin
+from image_archive.receiving import IncomingInstance
 from image_archive.recording import ReceiptRecorder
 from image_archive.tables import QUARANTINE
 from tests.dicom_router.instances import ct
@@ -75,13 +76,7 @@ def test_what_was_just_acknowledged_is_seen_though_its_row_is_still_being_writte
         return written(recorder, arrivals)
 
     monkeypatch.setattr(ReceiptRecorder, "record_all", slowly)
-    header = IncomingHeader(
-        offer.sop_class_uid,
-        offer.sop_instance_uid,
-        offer.transfer_syntax_uid,
-        InstanceOrigin("sijing", AssigningAuthority("SIJING", "1.2.3.1"), "CT_ROOM_1", "HUB", ""),
-    )
-    with region.hub.archive.incoming(header) as incoming:
+    with _incoming(region, offer) as incoming:
         incoming.write(opened().read())
         incoming.secure()
     unseen = ArchiveIndex(region.hub.database)
@@ -101,6 +96,18 @@ def test_an_upload_goes_on_where_the_line_was_cut(region: Region) -> None:
     assert rest.sent == offer.dataset_bytes - cut.sent // 65_536 * 65_536
     with region.hub.archive.open_dataset(offer.sop_instance_uid) as stored:
         assert stored.read() == opened().read()
+    assert _unfinished(region) == []
+
+
+def test_what_was_on_its_way_a_second_time_is_let_go(region: Region) -> None:
+    offer, opened = offer_of(big())
+    with pytest.raises(LineDownError):
+        region.client().upload(offer, opened, Line(cut_after=700_000))
+    assert len(_unfinished(region)) == 1
+    with _incoming(region, offer) as incoming:  # an earlier request, of which nobody heard again
+        incoming.write(opened().read())
+        incoming.commit()
+    assert region.client().upload(offer, opened, Line()).outcome == "already_stored"
     assert _unfinished(region) == []
 
 
@@ -372,6 +379,17 @@ def test_a_hub_that_is_not_there_is_a_line_that_is_down(region: Region) -> None:
     nobody = HubClient(HubAddress("http://127.0.0.1:9", "sijing"), LineLimits(1.0, 1.0))
     with pytest.raises(LineDownError):
         nobody.upload(offer, opened, Line())
+
+
+def _incoming(region: Region, offer: Offer) -> IncomingInstance:
+    domain = AssigningAuthority("SIJING", "1.2.3.1")
+    header = IncomingHeader(
+        offer.sop_class_uid,
+        offer.sop_instance_uid,
+        offer.transfer_syntax_uid,
+        InstanceOrigin("sijing", domain, "CT_ROOM_1", "HUB", ""),
+    )
+    return region.hub.archive.incoming(header)
 
 
 def _unfinished(region: Region) -> list[Path]:
