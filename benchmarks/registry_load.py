@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.bulk_loading import BulkLoad, Rows, load
 from benchmarks.identity_population import resident
-from hub_kernel.database import Base, Database
+from hub_kernel.database import Database
 from xds_registry.model import (
     AssociationType,
     Author,
@@ -23,6 +23,13 @@ from xds_registry.model import (
 )
 from xds_registry.store_codes import code_rows
 from xds_registry.store_rows import Row, association_row, entry_row, submission_set_row
+from xds_registry.tables import (
+    DocumentEntryRow,
+    DocumentReferenceRow,
+    SubmissionSetRow,
+    XdsAssociationRow,
+)
+from xds_registry.tables_codes import CodeIndexRow
 
 DOCUMENTS_OF_PERSON = 20
 _DOCUMENTS_OF_SUBMISSION = 2
@@ -39,13 +46,13 @@ _KINDS = (
     Code("REPORTS", "1.3.6.1.4.1.19376.1.2.6.1", "Reports"),
 )
 COLUMNS = {
-    name: tuple(column.name for column in Base.metadata.tables[name].columns)
-    for name in (
-        "document_entry",
-        "document_reference",
-        "submission_set",
-        "xds_association",
-        "document_code",
+    row.__tablename__: tuple(column.name for column in row.__table__.columns)
+    for row in (
+        DocumentEntryRow,
+        DocumentReferenceRow,
+        SubmissionSetRow,
+        XdsAssociationRow,
+        CodeIndexRow,
     )
 }
 
