@@ -3,28 +3,18 @@
 The short form is in `test_report_documents.py`: an error on the way.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.killing_programs import run_program
 
 pytestmark = pytest.mark.long
 PROGRAM = Path(__file__).with_name("killed_report.py")
 
 
-def run(root: Path, *how: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), str(root), *how],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-
-
 def test_a_kill_at_any_step_registers_all_or_nothing(tmp_path: Path) -> None:
-    done = run(tmp_path)
+    done = run_program(PROGRAM, tmp_path)
     assert done.returncode == 0, done.stderr
     killed, registered = map(int, done.stdout.split())
     assert killed >= 12  # bytes, rows of document, set, entry, associations, status
@@ -32,6 +22,6 @@ def test_a_kill_at_any_step_registers_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_control_an_entry_before_its_associations_is_found_out(tmp_path: Path) -> None:
-    done = run(tmp_path, "torn")
+    done = run_program(PROGRAM, tmp_path, "torn")
     assert done.returncode != 0
     assert "torn" in done.stderr

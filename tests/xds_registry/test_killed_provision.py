@@ -1,24 +1,14 @@
 """SIGKILL at every step of ITI-41: documents and metadata are both there, or neither."""
 
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.support.killing_programs import run_program
 
 PROGRAM = Path(__file__).with_name("killed_provision.py")
 
 
-def run(root: Path, *how: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), str(root), *how],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-
-
 def test_a_kill_at_any_step_leaves_all_or_nothing_and_no_lost_bytes(tmp_path: Path) -> None:
-    done = run(tmp_path)
+    done = run_program(PROGRAM, tmp_path)
     assert done.returncode == 0, done.stderr
     killed, untouched, registered, reclaimed = map(int, done.stdout.split())
     assert killed >= 25  # begin, rows, commits, writes, flushes, renames
@@ -29,6 +19,6 @@ def test_a_kill_at_any_step_leaves_all_or_nothing_and_no_lost_bytes(tmp_path: Pa
 
 def test_registering_before_the_bytes_are_durable_is_found_out(tmp_path: Path) -> None:
     """The control: the same program with the repository's order turned round."""
-    done = run(tmp_path, "torn")
+    done = run_program(PROGRAM, tmp_path, "torn")
     assert done.returncode != 0
     assert "tore the submission" in done.stderr
