@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
@@ -111,12 +112,16 @@ class DocumentIntake:
 
 
 def _mark(session: Session, key: str, at: datetime) -> None:
-    row = session.get(RepositoryIntakeRow, key, with_for_update=True)
-    if row is None:
-        session.add(RepositoryIntakeRow(storage_key=key, begun_at=at))
-        session.flush()
-    else:
-        row.begun_at = at
+    """Let the row of `key` say `at`; another transaction may be adding or removing it just now."""
+    while (row := session.get(RepositoryIntakeRow, key, with_for_update=True)) is None:
+        try:
+            with session.begin_nested():
+                session.add(RepositoryIntakeRow(storage_key=key, begun_at=at))
+        except IntegrityError:
+            continue  # it has just been added
+        else:
+            return
+    row.begun_at = at
 
 
 def _is_named(session: Session, key: str) -> bool:
