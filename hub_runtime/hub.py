@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -133,6 +134,7 @@ class Hub:
             audit=ExchangeAudit(self.database, self.access.audit),
             may_find=SenderRights(self.access.consents, self.access.sites, self.identity.domains),
             results=self.eir.reports.take_result,
+            time_zone=ZoneInfo(self.settings.hub.time_zone),
         )
 
     def wsgi(self) -> Wsgi:

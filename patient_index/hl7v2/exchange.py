@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Literal, Protocol
 
 from sqlalchemy.orm import Session
@@ -76,7 +77,8 @@ class Discretion(Protocol):
 class Hl7Parts:
     """What the transactions work with; made and closed by whoever makes the node.
 
-    Without `results` the node takes no observation results.
+    Without `results` the node takes no observation results. `time_zone` is that of whoever names
+    none.
     """
 
     database: Database
@@ -88,6 +90,7 @@ class Hl7Parts:
     audit: ExchangeTrail
     may_find: Discretion
     results: ResultSink | None = None
+    time_zone: tzinfo = UTC
 
 
 @dataclass(frozen=True)

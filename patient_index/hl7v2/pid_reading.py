@@ -5,7 +5,8 @@ An empty field says nothing; so does the null value (two quotation marks).
 
 import re
 from collections.abc import Iterable
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
@@ -32,8 +33,10 @@ _NOT_IN_A_PN = str.maketrans("^=\n", "   ")
 _LONGEST_TEXT = 255
 
 
-def read_statement(pid: Segment, authorities: Authorities) -> PatientStatement:
+def read_statement(pid: Segment, authorities: Authorities, zone: tzinfo) -> PatientStatement:
     """Return what a PID segment says, the sender's own identifier first.
+
+    A time that names no zone is in `zone`.
 
     A newborn without a name whose mother is named, and a person whose identity is said to be
     unknown (PID-31, PID-32), are provisional.
@@ -42,7 +45,9 @@ def read_statement(pid: Segment, authorities: Authorities) -> PatientStatement:
         RefusedMessageError: names the field that breaks a rule.
     """
     identifiers = patient_identifiers(pid, 3, authorities)
-    demographics = _demographics(pid, authorities, identifiers[0])
+    demographics = replace(
+        _demographics(pid, authorities, identifiers[0]), deceased_at=_moment(pid, 29, zone)
+    )
     provisional = (
         pid.text(31).upper() == "Y"
         or pid.text(32).upper() == _ALIAS
@@ -106,7 +111,6 @@ def _demographics(pid: Segment, authorities: Authorities, own: TypedIdentifier) 
         multiple_birth=YES_NO.get(pid.text(24).upper()),
         birth_order=_birth_order(pid),
         deceased=YES_NO.get(pid.text(30).upper(), True if died else None),
-        deceased_at=died.moment(UTC) if died else None,
         language=pid.text(15).lower()[:16],
         marital_status=pid.text(16)[:16],
     )
@@ -140,6 +144,12 @@ def _time_stamp(pid: Segment, number: int) -> TimeStamp | None:
             "invalid-value", pid.place(number), came=text, allowed="YYYY[MM[DD[HH[MM[SS]]]]][±ZZZZ]"
         )
     return found
+
+
+def _moment(pid: Segment, number: int, zone: tzinfo) -> datetime | None:
+    stamp = _time_stamp(pid, number)
+    moment = stamp.moment(zone) if stamp else None
+    return moment and moment.astimezone(UTC)
 
 
 def _sex(pid: Segment) -> str:

@@ -1,7 +1,7 @@
 """A person as a PID segment (HL7 v2.5 3.4.2; ITI TF-2 3.9.4.2 and 3.21.4.2)."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC
+from datetime import tzinfo
 
 from hub_kernel.identifiers import PatientIdentifier
 from hub_kernel.person_names import PersonName
@@ -30,8 +30,9 @@ def pdq_person(
     sequence: int,
     identifiers: Iterable[TypedIdentifier],
     person: Demographics,
+    zone: tzinfo,
 ) -> None:
-    """Add the PID of a PDQ answer."""
+    """Add the PID of a PDQ answer, its moments in `zone`."""
     fields: Mapping[int, str] = {
         1: str(sequence),
         3: writer.repetitions(cx(writer, identifier) for identifier in identifiers),
@@ -49,9 +50,7 @@ def pdq_person(
         ),
         24: _YES_NO[person.multiple_birth],
         25: str(person.birth_order or ""),
-        29: person.deceased_at.astimezone(UTC).strftime("%Y%m%d%H%M%S+0000")
-        if person.deceased_at
-        else "",
+        29: f"{person.deceased_at.astimezone(zone):%Y%m%d%H%M%S%z}" if person.deceased_at else "",
         30: _YES_NO[person.deceased],
     }
     last = max(number for number, text in fields.items() if text)

@@ -11,7 +11,7 @@ import pytest
 from access_control.audit import AuditQuery
 from access_control.model import Site
 from hub_kernel.events import StudyCompleted, new_event
-from hub_kernel.identifiers import AssigningAuthority
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.settings import Settings
 from hub_kernel.tasks import deliver_all_due
 from hub_runtime.bootstrap import build_hub
@@ -133,6 +133,14 @@ def test_a_time_is_in_its_own_zone_else_the_messages_else_the_regions(
     found = town.hub.eir.reports.standing(STUDY, [])
     (issued,) = [one.report.issued_at for one in found if one.report.lines[0].text == text]
     assert issued == datetime(2026, 3, 1, hour, tzinfo=UTC)
+
+
+def test_so_is_a_time_of_death(town: Town) -> None:
+    pid = f"PID|1||P9^^^EAST||亡^九||19400101|M{'|' * 21}20260301090000|Y"
+    assert town.tell(pid, "PV1||O", control_id="died", kind="ADT^A04") == "AA"
+    person = town.hub.identity.lookup.person_of(PatientIdentifier("P9", EAST))
+    assert person is not None
+    assert person.demographics.deceased_at == datetime(2026, 3, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("number", "offset", "hour"), [(31, "", 2), (32, "+0100", 9)])

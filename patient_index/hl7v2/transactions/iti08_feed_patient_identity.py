@@ -8,6 +8,7 @@ nothing twice.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import tzinfo
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,7 @@ from patient_index.hl7v2.identifiers import Authorities, patient_identifiers
 from patient_index.hl7v2.pid_reading import read_statement
 from patient_index.hl7v2.problems import Location, RefusedMessageError
 from patient_index.hl7v2.reading import Hl7Message, Segment
+from patient_index.hl7v2.values import read_time_stamp
 from patient_index.hl7v2.writing import AnswerWriter
 from patient_index.model import Decided, FeedOutcome, Ignored, MergeOutcome
 
@@ -58,7 +60,7 @@ _INSTEAD: Mapping[str, str] = {
 def register_patient(message: Hl7Message, asking: Asking, writer: AnswerWriter) -> Done:
     """A01, A04, A05, A28: somebody is admitted, registered or added."""
     pid = message.required("PID")
-    statement = read_statement(pid, _authorities(asking))
+    statement = read_statement(pid, _authorities(asking), _time_zone(message, asking))
     with _refusals_at(pid):
         outcome = asking.parts.feed.register(statement, asking.message_key, _recorded(asking))
     return _accepted(outcome, writer)
@@ -67,7 +69,7 @@ def register_patient(message: Hl7Message, asking: Asking, writer: AnswerWriter) 
 def update_patient(message: Hl7Message, asking: Asking, writer: AnswerWriter) -> Done:
     """A08, A31: what is known of somebody changes; who was not known yet is registered."""
     pid = message.required("PID")
-    statement = read_statement(pid, _authorities(asking))
+    statement = read_statement(pid, _authorities(asking), _time_zone(message, asking))
     with _refusals_at(pid):
         outcome = asking.parts.feed.update(statement, asking.message_key, _recorded(asking))
     return _accepted(outcome, writer)
@@ -113,6 +115,12 @@ def _registered(outcome: FeedOutcome) -> Done:
 
 def _authorities(asking: Asking) -> Authorities:
     return Authorities(asking.parts.domains, asking.sender)
+
+
+def _time_zone(message: Hl7Message, asking: Asking) -> tzinfo:
+    """Return the zone of times that name none: that of MSH-7 (HL7 v2.5 2.A.77), else the hub's."""
+    sent = read_time_stamp(message.header.text(7))
+    return (sent and sent.zone) or asking.parts.time_zone
 
 
 def pairs_of(message: Hl7Message) -> Iterator[tuple[Segment, Segment]]:

@@ -125,7 +125,8 @@ def query_demographics(message: Hl7Message, asking: Asking, writer: AnswerWriter
     answer = _answer(message, qpd, criteria, wanted, asking) if criteria else _Answer(())
     add_query_answer(writer, qpd, "OK" if answer.rows else "NF")
     for sequence, row in enumerate(answer.rows, start=1):
-        pdq_person(writer, sequence, row.identifiers, row.person.demographics)
+        person, zone = row.person.demographics, asking.parts.time_zone
+        pdq_person(writer, sequence, row.identifiers, person, zone)
     if answer.next_cursor is not None:
         writer.add("DSC", {1: writer.value(pointer_to(qpd, answer.next_cursor)), 2: "I"})
     found = tuple(row.person.global_id for row in answer.rows)

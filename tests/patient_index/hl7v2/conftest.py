@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.orm import Session
@@ -85,6 +86,7 @@ def build_region(
         lookup=lookup,
         audit=audit,
         may_find=may_find,
+        time_zone=ZoneInfo("Asia/Shanghai"),
     )
     service = Hl7Service(parts, peers=peers)
     return Region(patients, directory, service, lookup, parts, audited, listeners, refusing)

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime
+
 import pytest
 from stdnum.cn import ric
 
 from patient_index.candidates import RESIDENTS
 from tests.patient_index.hl7v2.conftest import CARDS, WEST, Region
-from tests.patient_index.hl7v2.messages import WANG, adt, merge, pix
+from tests.patient_index.hl7v2.messages import WANG, adt, merge, pdq, pix
 from tests.patient_index.hl7v2.wire import Sender, count, refusal, repetitions, value
 
 
@@ -54,6 +56,29 @@ def test_a_chinese_record_is_kept_whole(sender: Sender, region: Region) -> None:
     assert person.name.dicom == "Wang^Xiaodong=王^小东"
     assert person.sex == "M"
     assert {one.identifier.issuer.oid for one in person.cards} == {RESIDENTS.oid}
+
+
+@pytest.mark.parametrize(
+    ("died", "sent", "hour", "told"),
+    [
+        ("202603012100", "20260302080000", 13, "20260301210000+0800"),
+        ("202603012100", "20260302080000+0900", 12, "20260301200000+0800"),
+        ("202603012100+0000", "20260302080000+0900", 21, "20260302050000+0800"),
+    ],
+)
+def test_a_time_of_death_is_in_its_own_zone_else_the_messages_else_the_regions(
+    sender: Sender, region: Region, died: str, sent: str, hour: int, told: str
+) -> None:
+    pid = f"1^^^EAST||{WANG}||19400312|M{'|' * 21}{died}"
+    assert value(sender.ask(adt(pid, sent=sent)), "MSA.1") == "AA"
+    person = region.whole_person("1").demographics
+    assert (person.deceased, person.deceased_at) == (True, datetime(2026, 3, 1, hour, tzinfo=UTC))
+    assert value(sender.ask(pdq("@PID.5.1^王")), "PID.29") == told
+
+
+def test_a_day_of_death_stays_that_day(sender: Sender) -> None:
+    sender.ask(adt(f"1^^^EAST||{WANG}||19400312|M{'|' * 21}20260301|Y"))
+    assert value(sender.ask(pdq("@PID.5.1^王")), "PID.29") == "20260301000000+0800"
 
 
 def test_gbk_labelled_as_utf_8_is_taken_but_its_name_is_not_trusted(
