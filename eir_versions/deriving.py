@@ -177,7 +177,8 @@ class VersionDeriver:
         with self._parts.database.read() as session:
             current = current_version(session, uid, recipe.name)
         generation = max(generation, current.generation if current else 0)
-        if is_up_to_date(current, generation, renderer.inputs_sha256(contents, recipe)):
+        now = renderer.inputs_sha256(contents.whose_as(current), recipe)
+        if is_up_to_date(current, generation, now):
             return False
         draft = replace(
             renderer.draft(contents, recipe, generation, current),

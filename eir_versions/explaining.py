@@ -109,7 +109,7 @@ def _version_findings(renderer: StudyRenderer, asked: Explained) -> Iterator[Fin
     if version.renderer_version != renderer.renderer_version(recipe):
         yield Finding(FindingKind.RENDERER_CHANGED)
     contents = asked.contents
-    now = renderer.inputs_sha256(contents, recipe) if contents else ""
+    now = renderer.inputs_sha256(contents.whose_as(version), recipe) if contents else ""
     if now != version.inputs_sha256:
         yield Finding(FindingKind.INPUTS_CHANGED)
 

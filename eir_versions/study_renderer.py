@@ -75,6 +75,15 @@ class StudyContents:
     withheld: bool = False
     reports: tuple[ShownReport, ...] = ()
 
+    def whose_as(self, version: Version | None) -> "StudyContents":
+        """Return the study with nobody's name if nobody was known when `version` was made.
+
+        Such a version says nothing of whose the study is, and stays true of whoever it turns out to
+        be: a link that comes late makes no version anew.
+        """
+        made_for_nobody = version is not None and not version.global_id
+        return replace(self, global_id="") if made_for_nobody else self
+
     def reports_for(self, recipe: str) -> tuple[ShownReport, ...]:
         """Return the reports that a version shows; the public one those in force alone."""
         if recipe != PUBLIC:

@@ -113,8 +113,9 @@ def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.store(slice_of(0))
-    hub.complete()
     identifier = patient(hub)
+    hub.people.persons[identifier.value] = "P1"
+    hub.complete()
     before = versions(hub)
     changed = {"identifier": identifier, "global_id": "P2"}
     told(hub, LinkChanged, **changed)
@@ -127,13 +128,32 @@ def test_a_merge_gives_the_versions_to_the_other_person_and_draws_nothing_again(
         assert earlier is not None
         assert (now.global_id, now.cause) == ("P2", "LinkChanged")
         assert [one.sha256 for one in now.pictures] == [one.sha256 for one in earlier.pictures]
-    del hub.people.persons[identifier.value]
-    told(hub, LinkChanged, identifier=identifier, global_id="")
-    assert hub.version("public").global_id == "", "and back, when the merge is taken back"
+    hub.people.persons[identifier.value] = "P1"
+    told(hub, LinkChanged, identifier=identifier, global_id="P1")
+    assert hub.version("public").global_id == "P1", "and back, when the merge is taken back"
     assert len(history(hub, "public")) == 3
     hub.store(slice_of(1))
     with pytest.raises(NotImplementedError):  # the control: a new slice has to be drawn
         hub.complete(generation=2)
+
+
+def test_a_link_that_comes_late_makes_no_version_anew(hub: Hub) -> None:
+    hub.store(slice_of(0))
+    hub.complete()
+    identifier, before = patient(hub), versions(hub)
+    hub.people.persons[identifier.value] = "P1"
+    changed = {"identifier": identifier, "global_id": "P1"}
+    told(hub, LinkChanged, **changed)
+    told(hub, ReportReceived, study_instance_uid=STUDY, report_id="of another study")
+    assert versions(hub) == before
+    for name in NAMES:
+        found = hub.service.explain(hub.version(name))
+        assert found.proved, found.findings
+    hub.people.refusing.add(identifier.value)
+    told(hub, LinkChanged, **changed)
+    public = hub.version("public")
+    assert (public.pictures, public.global_id) == ((), "P1"), "the control: this person refuses"
+    assert versions(hub)["clinical"] == before["clinical"]
 
 
 def _not_drawn(*_asked: object) -> None:
