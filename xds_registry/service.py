@@ -217,7 +217,7 @@ class Registry:
         followed_by: list[Callable[[str], object]] = []
         if self._names.version_documents:
             registered += self.versions.subscribers()
-            followed_by.append(self.versions.register)
+            followed_by.append(self.versions.follow)
         if self.reports is not None:
             filed = (self._repository, self.intake, self._domain, self.reports)
             reports = ReportDocuments(self._parts.database, *filed)

@@ -1,20 +1,20 @@
-"""Find where archive, index, manifest, entry, rendition and report no longer agree (RAD TF-3 4.68).
+"""Find where archive, index, manifest, entry, version and report no longer agree (RAD TF-3 4.68).
 
-Nothing here changes anything but `register_again`. It may run beside a hub at work: a study that is
-still arriving, or that changes while it is compared, is left to the next run.
+Nothing here changes anything. It may run beside a hub at work: a study that is still arriving, or
+that changes while it is compared, is left to the next run.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from hub_kernel.database import Database
 from hub_kernel.errors import NotFoundError
-from hub_kernel.events import ReportsFiled, StudyCompleted, new_event
+from hub_kernel.events import StudyCompleted, VersionRendered
 from hub_kernel.outbox_tables import PENDING, OutboxDelivery, OutboxEvent
 from image_archive.backend import ArchiveBackend
 from image_archive.index import ArchiveIndex
@@ -43,8 +43,10 @@ from xds_registry.tables import (
 )
 from xds_registry.tables_refused import RefusedDocumentRow
 from xds_registry.tables_repository import RepositoryIntakeRow
-from xds_registry.verification_findings import REPORT_DRIFTS, Drift, DriftKind, RegistryReport
+from xds_registry.verification_findings import Drift, DriftKind, RegistryReport
+from xds_registry.version_documents import StandingVersions, version_drift
 
+_VERSION_EVENTS = (StudyCompleted.__name__, VersionRendered.__name__)
 _BATCH = 500
 _CHUNK_BYTES = 1024 * 1024
 
@@ -64,7 +66,7 @@ class LedgerPicture:
 class VerifiedParts:
     """What is compared; `pictures` yields the whole version ledger, `picture_count` its length.
 
-    `reports` gives those that should be documents; it is None where none are registered.
+    `reports` and `versions` give those that should be documents; None where none are registered.
     """
 
     database: Database
@@ -74,6 +76,7 @@ class VerifiedParts:
     pictures: Callable[[], Iterable[LedgerPicture]] = tuple
     picture_count: Callable[[], int] = int
     reports: StudyReports | None = None
+    versions: StandingVersions | None = None
 
 
 class RegistryVerification:
@@ -87,7 +90,8 @@ class RegistryVerification:
         self._progress = progress
         self._done = {"studies": 0, "entries": 0, "documents": 0, "pictures": 0}
         self._total = 0
-        self._waiting = 0
+        self._waiting: set[str] = set()
+        self._named: set[str] = set()
 
     def run(self) -> RegistryReport:
         """Compare and return what was found; `progress` is called with (done, in all)."""
@@ -103,7 +107,7 @@ class RegistryVerification:
             *self._associations(),
             *self._pictures(),
         )
-        return RegistryReport(**self._done, waiting=self._waiting, drifts=drifts)
+        return RegistryReport(**self._done, waiting=len(self._waiting), drifts=drifts)
 
     def _step(self, what: str) -> None:
         self._done[what] += 1
@@ -126,7 +130,11 @@ class RegistryVerification:
             before.generation,
             before.state,
         )
-        return found if same else []
+        if not found or not same:
+            return []
+        # What was being registered while it was read is found no more.
+        again = set(self._study_drifts(before))
+        return [one for one in found if one in again]
 
     def _study_drifts(self, study: StudyRecord) -> Iterator[Drift]:
         uid = study.study_instance_uid
@@ -140,19 +148,20 @@ class RegistryVerification:
             ).all()
             entries = documents_by_uuid(session, [row.entry_uuid for row in rows])
             latest = max((row.generation for row in rows), default=0)
-            owed = _owed(session, uid, SUBSCRIBER)
+            owed = _owed(session, uid, OutboxDelivery.subscriber == SUBSCRIBER)
         approved = [one for one in entries if one.status == AvailabilityStatus.APPROVED]
         expected = {
             one.sop_instance_uid for one in without_rejected(self._parts.backend, instances)
         }
         if expected and latest < study.generation:
             if owed == PENDING:
-                self._waiting += 1
+                self._waiting.add(uid)
             else:
                 yield Drift(DriftKind.MANIFEST_MISSING, uid, owed and f"its event is {owed}")
             return
         yield from self._manifest_drifts(uid, approved, expected)
         yield from self._report_drifts(uid)
+        yield from self._version_drifts(uid)
 
     def _report_drifts(self, uid: str) -> Iterator[Drift]:
         """Compare the reports that stand with what is appended to the manifest in force."""
@@ -162,14 +171,36 @@ class RegistryVerification:
             found = report_drift(session, uid, self._parts.reports)
             if found is None or found.is_none:
                 return
-            owed = _owed(session, uid, SUBSCRIBER, *REPORT_SUBSCRIBERS)
+            who = (SUBSCRIBER, *REPORT_SUBSCRIBERS)
+            owed = _owed(session, uid, OutboxDelivery.subscriber.in_(who))
         if owed == PENDING:
-            self._waiting += 1
+            self._waiting.add(uid)
             return
         for report, _ in found.missing:
             yield Drift(DriftKind.REPORT_MISSING, uid, f"report {report.report_id}")
         for entry in found.left:
             yield Drift(DriftKind.REPORT_LEFT, uid, f"entry {entry.entry_uuid}")
+
+    def _version_drifts(self, uid: str) -> Iterator[Drift]:
+        """Compare the versions in force with those registered for the manifest in force."""
+        if self._parts.versions is None:
+            return
+        with self._parts.database.read() as session:
+            found = version_drift(session, uid, self._parts.versions)
+            if found.is_none and not found.behind:
+                return
+            owed = _owed(session, uid, OutboxEvent.kind.in_(_VERSION_EVENTS))
+        self._named.update(entry.entry_uuid for _, entry in found.wrong)
+        if owed == PENDING:
+            self._waiting.add(uid)
+            return
+        for version in (*found.missing, *(found.behind if owed else ())):
+            detail = f"{version.recipe} version {version.version_id}"
+            yield Drift(DriftKind.VERSION_MISSING, uid, detail)
+        for entry in found.left:
+            yield Drift(DriftKind.VERSION_LEFT, uid, f"entry {entry.entry_uuid}")
+        for _, entry in found.wrong:
+            yield Drift(DriftKind.VERSION_DISAGREES, uid, f"entry {entry.entry_uuid}")
 
     def _manifest_drifts(
         self, uid: str, approved: list[DocumentEntry], expected: set[str]
@@ -218,6 +249,8 @@ class RegistryVerification:
         ours = entry.repository_unique_id == self._parts.repository_unique_id
         if not ours or entry.document_type != DocumentType.STABLE:
             return
+        if entry.entry_uuid in self._named:
+            return  # that is said of its study
         if held is None:
             detail = f"document {entry.unique_id}"
             yield Drift(DriftKind.ENTRY_WITHOUT_DOCUMENT, entry.entry_uuid, detail)
@@ -301,46 +334,12 @@ class RegistryVerification:
         return size, sha1.hexdigest(), sha256.hexdigest()
 
 
-def register_again(parts: VerifiedParts, drifts: Iterable[Drift]) -> int:
-    """Publish the completion of every study without its manifest once more; return how many.
-
-    Of a study whose reports are not registered as they stand, that they are on record. Safe to
-    repeat: who registers and who renders does nothing for what is there.
-    """
-    published = 0
-    found = list(drifts)
-    for uid in dict.fromkeys(one.subject for one in found if one.kind in REPORT_DRIFTS):
-        with parts.database.unit_of_work() as work:
-            work.publish(new_event(ReportsFiled, work.clock, study_instance_uid=uid))
-        published += 1
-    for drift in found:
-        if drift.kind is not DriftKind.MANIFEST_MISSING:
-            continue
-        study = parts.index.study(drift.subject, with_rejected=True)
-        if study is None or study.state is not StudyState.COMPLETE:
-            continue
-        with parts.database.unit_of_work() as work:
-            completed = new_event(
-                StudyCompleted,
-                work.clock,
-                study_instance_uid=study.study_instance_uid,
-                site_id=study.site_id,
-                generation=study.generation,
-            )
-            # The same moment gives the same manifest, byte for byte.
-            at = study.completed_at or completed.occurred_at
-            work.publish(replace(completed, occurred_at=at))
-        published += 1
-    return published
-
-
-def _owed(session: Session, study_uid: str, *subscribers: str) -> str:
-    """Return the state of what these subscribers are owed of the study, empty where it is none."""
+def _owed(session: Session, study_uid: str, what: ColumnElement[bool]) -> str:
+    """Return the state of what is owed because of the study, empty where nothing is."""
     states = session.scalars(
         select(OutboxDelivery.state)
         .join(OutboxEvent)
-        .where(OutboxDelivery.subscriber.in_(subscribers))
-        .where(OutboxEvent.payload.contains(f'"{study_uid}"'))
+        .where(what, OutboxEvent.payload.contains(f'"{study_uid}"'))
     ).all()
     return PENDING if PENDING in states else next(iter(states), "")
 

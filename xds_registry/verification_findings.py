@@ -19,6 +19,9 @@ class DriftKind(StrEnum):
     MANIFEST_CONTENTS = "manifest_contents"
     REPORT_MISSING = "report_missing"
     REPORT_LEFT = "report_left"
+    VERSION_MISSING = "version_missing"
+    VERSION_LEFT = "version_left"
+    VERSION_DISAGREES = "version_disagrees"
     ENTRY_WITHOUT_DOCUMENT = "entry_without_document"
     ENTRY_DISAGREES = "entry_disagrees"
     DOCUMENT_WITHOUT_ENTRY = "document_without_entry"
@@ -31,6 +34,14 @@ class DriftKind(StrEnum):
 
 
 REPORT_DRIFTS = frozenset({DriftKind.REPORT_MISSING, DriftKind.REPORT_LEFT})
+COMPLETION_DRIFTS = frozenset(
+    {
+        DriftKind.MANIFEST_MISSING,
+        DriftKind.VERSION_MISSING,
+        DriftKind.VERSION_LEFT,
+        DriftKind.VERSION_DISAGREES,
+    }
+)
 
 _WORDS = {
     DriftKind.INSTANCE_LOST: ("the archive has lost the bytes of instance", _RESEND),
@@ -62,6 +73,19 @@ _WORDS = {
     ),
     DriftKind.REPORT_LEFT: (
         "a report that is no longer in force is still approved for study",
+        _LOOK,
+    ),
+    DriftKind.VERSION_MISSING: (
+        "a version in force is not registered beside the manifest of study",
+        "if its hub did not register versions before, `eirhub registry register-versions`;"
+        f" else {_LOOK}",
+    ),
+    DriftKind.VERSION_LEFT: (
+        "a version that is no longer in force is still approved for study",
+        _LOOK,
+    ),
+    DriftKind.VERSION_DISAGREES: (
+        "hash, size or place of a registered version are not the ledger's, of study",
         _LOOK,
     ),
     DriftKind.ENTRY_WITHOUT_DOCUMENT: (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
@@ -21,6 +21,7 @@ from hub_kernel.events import VersionRendered
 from hub_kernel.outbox import Subscriber
 from xds_registry import store
 from xds_registry.derived_submission import Relation, derived_submissions
+from xds_registry.errors import DocumentCorruptError
 from xds_registry.model import (
     AssociationType,
     AvailabilityStatus,
@@ -31,6 +32,8 @@ from xds_registry.model import (
 from xds_registry.repository import DocumentRepository, RepositoryDocument, StoredBytes
 from xds_registry.store_content import entry_of
 from xds_registry.store_reading import documents, documents_by_uuid
+from xds_registry.store_replacing import deprecate
+from xds_registry.store_rows import entry_row
 from xds_registry.subscriptions_events import documents_registered
 from xds_registry.tables import (
     DocumentEntryRow,
@@ -97,6 +100,51 @@ def is_version(entry: DocumentEntry) -> bool:
 
 
 @dataclass(frozen=True)
+class VersionDrift:
+    """Where what is registered of a study's versions differs from the ledger (`version_drift`)."""
+
+    missing: tuple[StandingVersion, ...]
+    left: tuple[DocumentEntry, ...]
+    wrong: tuple[tuple[StandingVersion, DocumentEntry], ...]
+    behind: tuple[StandingVersion, ...]
+
+    @property
+    def is_none(self) -> bool:
+        """Whether everything agrees that is of the same generation."""
+        return not self.missing and not self.left and not self.wrong
+
+
+def version_drift(
+    session: Session, study_instance_uid: str, standing: StandingVersions, *, lock: bool = False
+) -> VersionDrift:
+    """Compare the versions of a study that are in force with those registered, one by one.
+
+    `missing` are in force without an approved entry, `left` are approved entries of what is in
+    force no more, and `wrong` approved ones of another hash, size or place than the ledger's
+    description. `behind` are of a former generation: what follows them is still to be rendered.
+    What waits for its manifest, and what it will replace, is none of them. With `lock` nobody else
+    registers versions of this manifest before the transaction ends.
+    """
+    found = _manifest(session, study_instance_uid, lock=lock)
+    generation = found[1] if found else 0
+    in_force = [one for one in standing(session, study_instance_uid) if one.document_key]
+    approved = {one.entry_uuid: one for one in _approved(session, study_instance_uid)}
+    due = {_entry_uuid(one): one for one in in_force if one.generation == generation}
+    coming = {one.recipe for one in in_force if one.generation > generation}
+    agreed = [(due[uuid], entry) for uuid, entry in approved.items() if uuid in due]
+    return VersionDrift(
+        missing=tuple(one for uuid, one in due.items() if uuid not in approved),
+        left=tuple(
+            entry
+            for uuid, entry in approved.items()
+            if uuid not in due and entry.format_code.code not in coming
+        ),
+        wrong=_wrong(session, agreed),
+        behind=tuple(one for one in in_force if one.generation < generation),
+    )
+
+
+@dataclass(frozen=True)
 class VersionDocuments:
     """Registers the description of every version of this archive's studies that is in force."""
 
@@ -141,6 +189,45 @@ class VersionDocuments:
             store.register(work.session, submission)
             work.publish(documents_registered(submission, work.clock))
         return len(known)
+
+    def follow(self, study_instance_uid: str) -> None:
+        """Register as `register` does, and put right what is registered otherwise than in force.
+
+        Raises:
+            DocumentCorruptError: the description of a version is lost or has changed.
+        """
+        self.register(study_instance_uid)
+        with self.database.read() as session:
+            found = version_drift(session, study_instance_uid, self.standing)
+        if found.is_none:
+            return
+        with self.database.unit_of_work() as work:
+            found = version_drift(work.session, study_instance_uid, self.standing, lock=True)
+            deprecate(work.session, {one.entry_uuid for one in found.left})
+            deprecated = {_entry_uuid(one): one for one in found.missing}
+            known = documents_by_uuid(work.session, deprecated)
+            again = [(deprecated[entry.entry_uuid], entry) for entry in known]
+            for version, entry in (*found.wrong, *again):
+                self._put_right(work.session, version, entry)
+
+    def _put_right(self, session: Session, version: StandingVersion, entry: DocumentEntry) -> None:
+        """Approve the entry of a version, with hash, size and place of its description."""
+        stored = self.repository.described(version.document_key)
+        if not version.document_key.endswith(stored.sha256):
+            raise DocumentCorruptError(f"description {version.document_key} has changed")
+        document = RepositoryDocument(entry.unique_id, MEDIA_TYPE, stored)
+        for known in self.repository.find(session, [entry.unique_id]):
+            self.repository.forget(session, known)
+            session.flush()
+        self.repository.record(session, document)
+        right = replace(
+            entry, sha1=stored.sha1, size=stored.size, status=AvailabilityStatus.APPROVED
+        )
+        session.execute(
+            update(DocumentEntryRow)
+            .where(DocumentEntryRow.entry_uuid == entry.entry_uuid)
+            .values(status=right.status, content=entry_row(right, 0)["content"])
+        )
 
     def _told(self, rendered: VersionRendered) -> None:
         self.register(rendered.study_instance_uid)
@@ -201,16 +288,45 @@ def _manifest(session: Session, study_uid: str, *, lock: bool) -> tuple[Document
 
 def _in_force(session: Session, manifest: DocumentEntry) -> dict[str, DocumentEntry]:
     """Return the versions of the manifest that are in force, by their format."""
-    made_of_it = select(XdsAssociationRow.source).where(
-        XdsAssociationRow.target == manifest.entry_uuid,
-        XdsAssociationRow.association_type == AssociationType.TRANSFORMS,
+    found = _transformations(session, XdsAssociationRow.target == manifest.entry_uuid)
+    return {one.format_code.key: one for one in found}
+
+
+def _approved(session: Session, study_uid: str) -> list[DocumentEntry]:
+    """Return the approved versions of any manifest of a study."""
+    manifests = select(StudyManifestRow.entry_uuid).where(
+        StudyManifestRow.study_instance_uid == study_uid
+    )
+    return _transformations(session, XdsAssociationRow.target.in_(manifests))
+
+
+def _transformations(session: Session, of: ColumnElement[bool]) -> list[DocumentEntry]:
+    sources = select(XdsAssociationRow.source).where(
+        of, XdsAssociationRow.association_type == AssociationType.TRANSFORMS
     )
     found = documents(
         session,
-        DocumentEntryRow.entry_uuid.in_(made_of_it),
+        DocumentEntryRow.entry_uuid.in_(sources),
         DocumentEntryRow.status == AvailabilityStatus.APPROVED,
     )
-    return {one.format_code.key: one for one in found if is_version(one)}
+    return [one for one in found if is_version(one)]
+
+
+def _wrong(
+    session: Session, pairs: Sequence[tuple[StandingVersion, DocumentEntry]]
+) -> tuple[tuple[StandingVersion, DocumentEntry], ...]:
+    names = [entry.unique_id for _, entry in pairs]
+    if not names:
+        return ()
+    rows = session.scalars(
+        select(RepositoryDocumentRow).where(RepositoryDocumentRow.unique_id.in_(names))
+    )
+    held = {row.unique_id: (row.storage_key, row.sha1, row.size) for row in rows}
+    return tuple(
+        (version, entry)
+        for version, entry in pairs
+        if held.get(entry.unique_id) != (version.document_key, entry.sha1, entry.size)
+    )
 
 
 def _entry_uuid(version: StandingVersion) -> str:

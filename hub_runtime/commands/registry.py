@@ -15,13 +15,9 @@ from hub_runtime.hub import Hub
 from hub_runtime.options import Progress, answer, json_option, with_settings
 from xds_registry.errors import DocumentCorruptError
 from xds_registry.tables import DocumentEntryRow
-from xds_registry.verification import (
-    LedgerPicture,
-    RegistryVerification,
-    VerifiedParts,
-    register_again,
-)
+from xds_registry.verification import LedgerPicture, RegistryVerification, VerifiedParts
 from xds_registry.verification_findings import Drift, RegistryReport
+from xds_registry.verification_repair import register_again
 
 _PICTURES_PER_QUERY = 500
 _STUDIES_PER_QUERY = 500
@@ -36,12 +32,12 @@ def registry() -> None:
 @click.option(
     "--repair",
     is_flag=True,
-    help="Have manifests and reports that are missing registered once more.",
+    help="Have manifests, versions and reports registered once more as they stand.",
 )
 @json_option
 @with_settings
 def verify_registry(settings: Settings, *, repair: bool, as_json: bool) -> None:
-    """Compare archive, index, manifests, entries and renditions; exit 1 and name each drift."""
+    """Compare archive, index, manifests, entries, versions, reports; exit 1 and name each drift."""
     progress = Progress("verifying")
     with opened_hub(settings) as hub:
         parts = verified_parts(hub)
@@ -127,6 +123,7 @@ def retry_notifications(
 
 def verified_parts(hub: Hub) -> VerifiedParts:
     """Return what of `hub` is compared with each other."""
+    versions = hub.registry.versions if hub.settings.registry.version_documents else None
     return VerifiedParts(
         hub.database,
         hub.base.backend,
@@ -135,6 +132,7 @@ def verified_parts(hub: Hub) -> VerifiedParts:
         lambda: _pictures(hub.database),
         lambda: _count(hub.database, EirVersionPictureRow),
         hub.registry.reports,
+        versions.standing if versions else None,
     )
 
 
@@ -153,7 +151,8 @@ def _words(report: RegistryReport, again: int) -> Iterator[str]:
         f"{report.pictures} pictures compared, {len(report.drifts)} drifts"
     )
     if report.waiting:
-        yield f"{report.waiting} studies wait for a manifest or a report; the task engine owes it"
+        owed = "a manifest, a version or a report; the task engine owes it"
+        yield f"{report.waiting} studies wait for {owed}"
     yield from (f"  {drift.what}: {drift.remedy}" for drift in report.drifts)
     if again:
         yield f"{again} studies will be registered by the running hub; verify again afterwards"

@@ -25,7 +25,7 @@ from xds_registry import store
 from xds_registry.model import AssociationType, AvailabilityStatus, DocumentEntry
 from xds_registry.report_documents import is_report
 from xds_registry.verification import RegistryVerification
-from xds_registry.verification_findings import Drift
+from xds_registry.verification_findings import Drift, RegistryReport
 
 EAST = AssigningAuthority("EAST", "1.2.826.0.1.3680043.10.1717.913")
 ORIGIN = InstanceOrigin("east", EAST, "EASTCT", "EIRHUB", "127.0.0.1")
@@ -67,7 +67,7 @@ class Clinic:
         dataset.StudyInstanceUID = study
         self.hub.archive.store_file(part10(dataset), ORIGIN)
 
-    def complete(self, study: str) -> None:
+    def complete(self, study: str, *, deliver: bool = True) -> None:
         """Wait until the study has gone quiet, and deliver what follows."""
 
         def is_complete() -> bool:
@@ -76,7 +76,8 @@ class Clinic:
             return held is not None and held.state is StudyState.COMPLETE
 
         eventually(is_complete)
-        self.deliver()
+        if deliver:
+            self.deliver()
 
     def complete_again(self, study: str, generation: int) -> None:
         """Deliver a late copy of a completion."""
@@ -169,8 +170,11 @@ class Clinic:
         assert opened.media_type == entry.mime_type
         return b"".join(opened.chunks())
 
+    def verify(self) -> RegistryReport:
+        return RegistryVerification(verified_parts(self.hub), lambda _d, _t: None).run()
+
     def drifts(self) -> tuple[Drift, ...]:
-        return RegistryVerification(verified_parts(self.hub), lambda _d, _t: None).run().drifts
+        return self.verify().drifts
 
     def token(self, name: str, sites: frozenset[str] | None) -> str:
         clock = self.hub.base.clock

@@ -25,8 +25,8 @@ from xds_registry.report_documents import ReportDocuments
 from xds_registry.repository import DocumentRepository
 from xds_registry.store_replacing import deprecate
 from xds_registry.transactions.iti86_remove_documents import is_own_document
-from xds_registry.verification import register_again
 from xds_registry.verification_findings import DriftKind
+from xds_registry.verification_repair import register_again
 
 APPENDS, REPLACES = AssociationType.APPENDS, AssociationType.REPLACES
 CDA = "{urn:hl7-org:v3}"

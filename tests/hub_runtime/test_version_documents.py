@@ -24,6 +24,7 @@ from hub_kernel.settings import Settings
 from hub_kernel.tasks import deliver_all_due
 from hub_runtime.bootstrap import build_hub
 from hub_runtime.cli import main
+from hub_runtime.commands.registry import verified_parts
 from hub_runtime.hub import Hub
 from image_archive.model import InstanceOrigin
 from tests.eir_versions.builders import part10
@@ -33,7 +34,7 @@ from tests.support.tables import create_tables
 from tests.xds_registry import wire
 from xds_registry import store
 from xds_registry.model import AssociationType, AvailabilityStatus, DocumentEntry
-from xds_registry.verification import RegistryVerification, VerifiedParts
+from xds_registry.verification import RegistryVerification
 from xds_registry.version_documents import is_version
 
 EAST = AssigningAuthority("EAST", "1.2.826.0.1.3680043.10.1717.912")
@@ -164,10 +165,7 @@ def refuse(hub: Hub) -> None:
 
 
 def drifts(hub: Hub) -> tuple[object, ...]:
-    parts = VerifiedParts(
-        hub.database, hub.base.backend, hub.index, hub.settings.registry.repository_unique_id
-    )
-    return tuple(RegistryVerification(parts, lambda _done, _total: None).run().drifts)
+    return tuple(RegistryVerification(verified_parts(hub), lambda _done, _total: None).run().drifts)
 
 
 def tell_again(hub: Hub, entry_uuid: str) -> None:

@@ -21,13 +21,9 @@ from xds_registry.tables import (
     StudyManifestRow,
     XdsAssociationRow,
 )
-from xds_registry.verification import (
-    LedgerPicture,
-    RegistryVerification,
-    VerifiedParts,
-    register_again,
-)
+from xds_registry.verification import LedgerPicture, RegistryVerification, VerifiedParts
 from xds_registry.verification_findings import Drift, DriftKind, RegistryReport
+from xds_registry.verification_repair import register_again
 
 STUDY_UID, OTHER_UID = "1.2.3.4", "1.2.3.5"
 PDF = {"mime_type": "application/pdf"}
