@@ -26,7 +26,7 @@ from eir_versions.rendering import FrameRequest, render_frame
 from eir_versions.transforms import pixel_spacing
 
 SEGMENT_FRAMES = 32
-MOVIE_REVISION = 2
+MOVIE_REVISION = 3
 """Counts up whenever the bytes of a movie change for the same instance."""
 
 _USUAL_MS, _SHORTEST_MS, _LONGEST_MS = 40.0, 4.0, 4000.0

@@ -196,9 +196,12 @@ class DecoderPool:
         """Return the head of what a child of another kind answers; raises as `picture` does."""
         return self._run(source, request)[0]
 
-    def steps(self, source: BinaryIO, job: PictureJob) -> tuple[str, ...]:
-        """Return what the job does to the pixels, step by step; raises as `picture` does."""
-        head, _ = self._run(source, {"operation": "steps", "job": job_to_json(job)})
+    def steps(
+        self, source: BinaryIO, job: PictureJob, presentation: BinaryIO | None = None
+    ) -> tuple[str, ...]:
+        """Return what `picture` does with the same arguments, step by step; raises as it does."""
+        request = {"operation": "steps", "job": job_to_json(job)}
+        head, _ = self._run(source, request, presentation)
         with _answers_checked():
             return steps_of(head)
 

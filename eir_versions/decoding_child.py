@@ -87,7 +87,7 @@ def _answer(request: dict[str, Any], sources: list[BinaryIO], operations: Operat
         for source in sources:
             source.seek(0)
         if len(sources) > 1:
-            return _presented_picture(sources[0], sources[1], request)
+            return _presented(sources[0], sources[1], request)
         return operations[request["operation"]](sources[0], request)
     except UnrenderableInstanceError as error:
         return {"error": error.reason}, b""
@@ -104,11 +104,13 @@ def _picture(source: BinaryIO, request: dict[str, Any]) -> _Answer:
     return picture_head(picture), picture.data
 
 
-def _presented_picture(
-    source: BinaryIO, presentation: BinaryIO, request: dict[str, Any]
-) -> _Answer:
-    state = open_presentation_state(presentation)
-    picture = make_picture(open_instance(source), job_from_json(request["job"]), state)
+def _presented(source: BinaryIO, presentation: BinaryIO, request: dict[str, Any]) -> _Answer:
+    """A picture, or the steps to it, as a presentation state has it."""
+    state, instance = open_presentation_state(presentation), open_instance(source)
+    job = job_from_json(request["job"])
+    if request["operation"] == "steps":
+        return {"steps": pipeline_steps(instance, job, state)}, b""
+    picture = make_picture(instance, job, state)
     return picture_head(picture), picture.data
 
 

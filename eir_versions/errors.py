@@ -1,5 +1,6 @@
 """What eir_versions refuses or cannot do."""
 
+from eir_versions import reasons
 from hub_kernel.errors import ConfigurationError, HubError
 
 
@@ -16,6 +17,14 @@ class UnrenderableInstanceError(EirError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"unrenderable: {reason}")
         self.reason = reason
+
+
+class StateNotPossibleError(UnrenderableInstanceError):
+    """A presentation state asks for what is not done; `why` says for what, in words."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(reasons.STATE_NOT_POSSIBLE)
+        self.why = why
 
 
 class FrameNotFoundError(EirError):

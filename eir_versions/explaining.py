@@ -6,13 +6,15 @@ its inputs, its recipe and this renderer give.
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from eir_versions import reasons
 from eir_versions.errors import FrameNotFoundError, UnrenderableInstanceError
 from eir_versions.jobs import PictureJob
-from eir_versions.model import Version, VersionPicture, VersionSource
+from eir_versions.model import PictureKind, Version, VersionPicture, VersionSource
 from eir_versions.recipes import Recipe
 from eir_versions.series_rendering import picture_inputs
 from eir_versions.study_renderer import StudyContents, StudyRenderer
@@ -20,6 +22,7 @@ from eir_versions.wire import job_from_json
 from image_archive.errors import UnreadableInstanceError
 from image_archive.reading import skip_file_meta
 
+_STATE_UNDONE = frozenset({reasons.PRESENTATION_STATE, reasons.STATE_NOT_POSSIBLE})
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -92,7 +95,8 @@ class Explained:
 def explain(renderer: StudyRenderer, asked: Explained) -> Explanation:
     """Return the version with every claim of the ledger tried."""
     version = asked.version
-    pictures = tuple(_picture(renderer, one) for one in version.pictures)
+    undone = [one.sop_instance_uid for one in asked.sources if one.reason in _STATE_UNDONE]
+    pictures = tuple(_picture(renderer, one, undone) for one in version.pictures)
     findings = [
         *_version_findings(renderer, asked),
         *_source_findings(renderer, asked.sources),
@@ -145,7 +149,9 @@ def _picture_findings(
                 yield Finding(FindingKind.ABOVE_CEILING, picture.picture_id)
 
 
-def _picture(renderer: StudyRenderer, picture: VersionPicture) -> ExplainedPicture:
+def _picture(
+    renderer: StudyRenderer, picture: VersionPicture, undone: Sequence[str]
+) -> ExplainedPicture:
     job = _job(picture)
     if job is None:
         return ExplainedPicture(picture, (), None, "")
@@ -154,7 +160,22 @@ def _picture(renderer: StudyRenderer, picture: VersionPicture) -> ExplainedPictu
         again = renderer.draw(picture.sop_instance_uid, job).sha256
     except (UnrenderableInstanceError, FrameNotFoundError):
         return ExplainedPicture(picture, (), job.ratio_ceiling, "")
+    if picture.kind is PictureKind.KEY and not job.presentation_state_uid:
+        steps = (*_undone(renderer, picture.sop_instance_uid, job, undone), *steps)
     return ExplainedPicture(picture, steps, job.ratio_ceiling, again)
+
+
+def _undone(
+    renderer: StudyRenderer, sop_instance_uid: str, job: PictureJob, states: Sequence[str]
+) -> Iterator[str]:
+    """Yield why a picture is drawn without those of the states that are for it."""
+    for uid in states:
+        with suppress(UnrenderableInstanceError):
+            (why, *more) = renderer.steps(
+                sop_instance_uid, replace(job, presentation_state_uid=uid)
+            )
+            if not more:
+                yield why
 
 
 def _job(picture: VersionPicture) -> PictureJob | None:

@@ -35,6 +35,7 @@ class PictureJob:
     no reduction. `in_suv` says that the window is in SUVbw; `palette` names a well-known palette
     (`PALETTES`) for a grayscale image. `presentation_state_uid` names the state that the picture is
     to be drawn with; who draws has to bring it.
+    `native` shows an image that recommends subtraction as it is.
     `figures` has the figures of fidelity worked out where no ceiling asks for them.
     """
 
@@ -55,6 +56,7 @@ class PictureJob:
     palette: str = ""
     presentation_state_uid: str = ""
     figures: bool = False
+    native: bool = False
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,7 @@ class RenderRequest:
     `viewport` is (width, height) to fit into, never an enlargement; None keeps the true size.
     `presentation_state_uid` names a softcopy presentation state of the same study to apply.
     `in_suv` says that the window is in SUVbw, `palette` names one of `jobs.PALETTES`.
+    `native` leaves out the subtraction that an image recommends.
     With `ratio_ceiling` the quality rises, to PNG in the end, until a JPEG compresses no further.
     """
 
@@ -148,3 +149,4 @@ class RenderRequest:
     in_suv: bool = False
     palette: str = ""
     ratio_ceiling: float | None = None
+    native: bool = False

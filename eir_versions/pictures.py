@@ -83,7 +83,12 @@ def _presented(instance: InstanceFile, job: PictureJob, state: PresentationState
 
 def _request(job: PictureJob) -> FrameRequest:
     return FrameRequest(
-        job.frame_number, job.window, job.overlays, in_suv=job.in_suv, palette=job.palette
+        job.frame_number,
+        job.window,
+        job.overlays,
+        in_suv=job.in_suv,
+        palette=job.palette,
+        native=job.native,
     )
 
 
@@ -92,7 +97,8 @@ def _is_reducible(instance: InstanceFile, job: PictureJob) -> bool:
     scopes = frame_scopes(instance.dataset, job.frame_number - 1, "FrameDisplayShutterSequence")
     placed = job.overlays or job.masks or any("ShutterShape" in scope for scope in scopes)
     has_palette = "RedPaletteColorLookupTableDescriptor" in instance.dataset
-    masked = recommended(instance.dataset, instance.header, job.frame_number) is not None
+    header, number = instance.header, job.frame_number
+    masked = not job.native and recommended(instance.dataset, header, number) is not None
     return job.reduced and not placed and not has_palette and not masked
 
 

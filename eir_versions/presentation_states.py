@@ -4,12 +4,15 @@ What the state says replaces what the image says: a step that it leaves out is n
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from eir_versions import reasons
-from eir_versions.errors import UnrenderableInstanceError
+from eir_versions.angiography_states import ANGIOGRAPHY, AngiographyState
+from eir_versions.display_shutters import shutter_of
+from eir_versions.errors import StateNotPossibleError, UnrenderableInstanceError
 from eir_versions.headers import integer, items, numbers, text, value_of
 from eir_versions.instance_file import UNREADABLE, InstanceFile, open_body
 from eir_versions.mask_module import Native, Subtraction, stated
@@ -21,6 +24,7 @@ from eir_versions.pixels import (
     LookupTable,
     Overlay,
     Rescale,
+    Shutter,
     Turn,
     Window,
 )
@@ -37,7 +41,7 @@ from eir_versions.transforms import (
 GRAYSCALE = "1.2.840.10008.5.1.4.1.1.11.1"
 COLOUR = "1.2.840.10008.5.1.4.1.1.11.2"
 PSEUDO_COLOUR = "1.2.840.10008.5.1.4.1.1.11.3"
-APPLICABLE = frozenset({GRAYSCALE, COLOUR, PSEUDO_COLOUR})
+APPLICABLE = frozenset({GRAYSCALE, COLOUR, PSEUDO_COLOUR, ANGIOGRAPHY})
 _EVERY_STATE = "1.2.840.10008.5.1.4.1.1.11."
 _WHITE = 255
 _MOST_REFERENCES = 20_000
@@ -105,8 +109,8 @@ def open_presentation_state(source: BinaryIO) -> PresentationState:
 def is_left_out(sop_class_uid: str) -> bool:
     """Return whether it is a presentation state of a kind that the hub does not apply.
 
-    Blending, angiography, volumes, a Modality LUT by place: said so wherever its pictures are shown
-    as stored, never drawn in part.
+    Blending, volumes, a Modality LUT by place: said so wherever its pictures are shown as stored,
+    never drawn in part.
     """
     return sop_class_uid.startswith(_EVERY_STATE) and sop_class_uid not in APPLICABLE
 
@@ -116,7 +120,8 @@ class FramePresentation:
     """A presentation state as it holds for one frame of one image.
 
     Raises:
-        UnrenderableInstanceError: presentation_state, when it is not for this frame or cannot be.
+        UnrenderableInstanceError: presentation_state, when it is not for this frame or cannot be;
+            state_not_possible, as `StateNotPossibleError`, when it asks for what is not done.
     """
 
     state: PresentationState
@@ -131,9 +136,10 @@ class FramePresentation:
             and self.frame_number in (item.frame_numbers or (self.frame_number,))
             for item in self.state.references
         )
-        cannot = isinstance(self._stated(), Native)
-        if not named or cannot or is_gray == (self.state.kind == COLOUR):
+        if not named or is_gray == (self.state.kind == COLOUR):
             raise UnrenderableInstanceError(reasons.PRESENTATION_STATE)
+        if isinstance(self._stated, Native):
+            raise StateNotPossibleError(self._stated.why)
 
     @property
     def _image_uid(self) -> str:
@@ -154,9 +160,14 @@ class FramePresentation:
         )
 
     def subtraction(self) -> Subtraction | None:
-        """Return which frames are subtracted (C.11.13), None without a Mask Module."""
-        found = self._stated()
-        return None if isinstance(found, Native) else found
+        """Return which frames are subtracted (C.11.13, C.11.19), None where none are."""
+        return None if isinstance(self._stated, Native) else self._stated
+
+    def shutter(self, frame: FrameWords) -> Shutter | None:
+        """Return what hides parts of the frame (C.11.12, C.11.20)."""
+        is_angiography = self.state.kind == ANGIOGRAPHY
+        scope = self._angiography.shutter_scope() if is_angiography else self.state.dataset
+        return shutter_of(scope, frame)
 
     def overlays(self, frame: FrameWords) -> tuple[Overlay, ...]:
         """Return the planes that the state activates; its own hide those of the image's group."""
@@ -217,8 +228,20 @@ class FramePresentation:
     def _chosen(self, keyword: str) -> list[Dataset]:
         return self.state.chosen(keyword, self._image_uid, self.frame_number)
 
+    @cached_property
     def _stated(self) -> Subtraction | Native | None:
+        if self.state.kind == ANGIOGRAPHY:
+            return self._angiography.subtraction()
         return stated(self.state.dataset, self.instance.header, self.frame_number)
+
+    @property
+    def _angiography(self) -> AngiographyState:
+        return AngiographyState(
+            self.state.dataset,
+            self.instance,
+            self.frame_number,
+            lambda keyword, frame: self.state.chosen(keyword, self._image_uid, frame),
+        )
 
     def _modality(self) -> LookupTable | Rescale | None:
         dataset = self.state.dataset

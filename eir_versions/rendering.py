@@ -9,7 +9,7 @@ import numpy as np
 from eir_versions import reasons
 from eir_versions.codecs import DecodedFrame, decode_frame
 from eir_versions.colour_profiles import profile_of, to_srgb
-from eir_versions.display_shutters import frame_shutter, shutter_of
+from eir_versions.display_shutters import frame_shutter
 from eir_versions.errors import UnrenderableInstanceError
 from eir_versions.instance_file import InstanceFile
 from eir_versions.mask_module import Subtraction, recommended
@@ -49,7 +49,8 @@ class FrameRequest:
     `halvings` gives it at a half, a quarter, … of its size; overlays and shutters fit the whole
     size only. `in_suv` says that the window is in SUVbw. `palette` is a name of `jobs.PALETTES`,
     for grayscale images that are read in colour. `presentation` replaces what the image says about
-    itself; it decides about overlays on its own.
+    itself; it decides about overlays on its own. `native` leaves out the subtraction that the image
+    recommends.
     """
 
     frame_number: int = 1
@@ -59,6 +60,7 @@ class FrameRequest:
     in_suv: bool = False
     palette: str = ""
     presentation: PresentationState | None = None
+    native: bool = False
 
 
 def render_frame(instance: InstanceFile, request: FrameRequest) -> PictureArray:
@@ -119,7 +121,7 @@ def _presented(
     else:
         picture = _colour(instance, decoded)
     picture = to_srgb(picture, profile_of(state.dataset) or profile_of(instance.dataset))
-    picture = apply_shutter(picture, shutter_of(state.dataset, frame))
+    picture = apply_shutter(picture, presentation.shutter(frame))
     return burn_overlays(picture, presentation.overlays(frame))
 
 
@@ -130,7 +132,7 @@ def _picture(instance: InstanceFile, decoded: DecodedFrame, request: FrameReques
     index, window = request.frame_number - 1, window_of(instance, request)
     asked = well_known_palette(request.palette) if request.palette else None
     subtraction = recommended(dataset, header, request.frame_number)
-    if isinstance(subtraction, Subtraction):
+    if isinstance(subtraction, Subtraction) and not request.native:
         transform = difference_transform(dataset, header, index, window)
         return _gray(_drawing(decoded, instance, subtraction), transform, asked)
     transform = grayscale_transform(dataset, header, index, window)

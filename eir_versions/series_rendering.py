@@ -48,13 +48,13 @@ class Findings:
     `selected` are the frames that a key object selection names, by instance; where it names no
     frame of an instance, its first. `earlier` are pictures that need not be drawn again. `states`
     are the presentation states to draw key pictures with, the first that is for a frame; `undone`
-    those among them that a picture had to be drawn without.
+    those among them that a picture had to be drawn without, and why.
     """
 
     selected: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     earlier: Mapping[PictureKey, VersionPicture] = field(default_factory=dict)
     states: tuple[tuple[str, PresentedImages], ...] = ()
-    undone: set[str] = field(default_factory=set)
+    undone: dict[str, str] = field(default_factory=dict)
     pictures: list[VersionPicture] = field(default_factory=list)
     sources: dict[str, VersionSource] = field(default_factory=dict)
     key_count: int = 0
@@ -70,8 +70,9 @@ class Findings:
 
     def name_undone(self) -> None:
         """Give the states that could not be applied that reason, once all series are noted."""
-        for uid in self.undone & self.sources.keys():
-            self.sources[uid] = replace(self.sources[uid], reason=reasons.PRESENTATION_STATE)
+        for uid, reason in self.undone.items():
+            if uid in self.sources:
+                self.sources[uid] = replace(self.sources[uid], reason=reason)
 
     def state_for(self, place: Slice) -> str:
         """Return the presentation state that a frame is to be drawn with, empty without one."""
@@ -165,27 +166,31 @@ class SeriesRendering:
             plain = replace(job, frame_number=candidate.frame_number)
             stated = replace(plain, presentation_state_uid=state)
             # A state that cannot be applied must not cost the picture: it is drawn without.
-            for frame_job in (stated, plain) if state else (plain,):
-                if self._drawn(candidate, frame_job, kind):
-                    self._findings.undone |= {state} if frame_job is not stated else set()
-                    return candidate
+            why = self._refused(candidate, stated, kind)
+            if not why:
+                return candidate
+            if state and not self._refused(candidate, plain, kind):
+                self._findings.undone[state] = why
+                return candidate
         return None
 
-    def _drawn(self, candidate: Slice, job: PictureJob, kind: PictureKind) -> bool:
+    def _refused(self, candidate: Slice, job: PictureJob, kind: PictureKind) -> str:
+        """Draw and keep the picture; return why there is none, empty when there is one."""
         image = candidate.instance
         try:
             job = replace(job, masks=self._allowance.masks(candidate))
             if self._kept(candidate, job, kind):
-                return True
+                return ""
             picture = self._renderer.draw(image.sop_instance_uid, job)
         except UnrenderableInstanceError as error:
-            self._note(image, error.reason)
+            why = error.reason
         except FrameNotFoundError:
-            self._note(image, reasons.NO_SUCH_FRAME)
+            why = reasons.NO_SUCH_FRAME
         else:
             self._keep(candidate, job, picture, kind)
-            return True
-        return False
+            return ""
+        self._note(image, why)
+        return why
 
     def _kept(self, drawn: Slice, job: PictureJob, kind: PictureKind) -> bool:
         """Take over the very same picture of the version before, if its bytes are still there."""

@@ -262,6 +262,7 @@ class EirService:
             palette=request.palette,
             presentation_state_uid=request.presentation_state_uid,
             ratio_ceiling=request.ratio_ceiling,
+            native=request.native,
             measured=False,
         )
         state = self._instance(job.presentation_state_uid) if job.presentation_state_uid else None

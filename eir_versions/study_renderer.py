@@ -31,7 +31,7 @@ from hub_kernel.errors import NotFoundError
 from image_archive.backend import ArchiveBackend
 from image_archive.model import KEY_OBJECT_SELECTION, InstanceRecord, SeriesRecord, StudyRecord
 
-RENDERER_REVISION = 4
+RENDERER_REVISION = 5
 BY_RULE = "rule"
 _LIBRARIES = (
     "numpy",
@@ -214,15 +214,18 @@ class StudyRenderer:
         """
         with ExitStack() as stack:
             source = stack.enter_context(self.opened_pixels(sop_instance_uid, storage_key))
-            if not job.presentation_state_uid:
-                return self._parts.pool.picture(source, job)
-            state = stack.enter_context(self.opened(job.presentation_state_uid))
-            return self._parts.pool.picture(source, job, state)
+            return self._parts.pool.picture(source, job, self._state(stack, job))
 
     def steps(self, sop_instance_uid: str, job: PictureJob) -> tuple[str, ...]:
         """Return what a job does to the pixels, step by step; raises as `draw` does."""
-        with self.opened_pixels(sop_instance_uid) as source:
-            return self._parts.pool.steps(source, job)
+        with ExitStack() as stack:
+            source = stack.enter_context(self.opened_pixels(sop_instance_uid))
+            return self._parts.pool.steps(source, job, self._state(stack, job))
+
+    def _state(self, stack: ExitStack, job: PictureJob) -> BinaryIO | None:
+        """The file of the presentation state that a job names, for as long as `stack` is open."""
+        uid = job.presentation_state_uid
+        return stack.enter_context(self.opened(uid)) if uid else None
 
     def facts(self, sop_instance_uid: str) -> InstanceFacts:
         """Return what the instance's own header says; raises as `draw` does."""

@@ -1,6 +1,6 @@
 """One frame less its mask: frames decoded, averaged, shifted, subtracted (PS3.4 N.2.1.2)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from eir_versions.instance_file import InstanceFile
 from eir_versions.mask_module import Subtraction
 from eir_versions.pixels import (
     GrayscaleTransform,
+    LookupTable,
     PixelsError,
+    Rescale,
     Window,
     render_grayscale,
     window_of_range,
@@ -33,18 +35,19 @@ def render_subtracted(
         PixelsError: frames are of different sizes.
         UnrenderableInstanceError: one of the other frames cannot be decoded.
     """
-    layout, modality = instance.header.layout, transform.modality
-    first = modality_values(decoded.values, layout, modality)
-    others = [_modality_values(instance, one, transform) for one in subtraction.contrast[1:]]
-    contrast, mask = mean_of([first, *others]), _mask(instance, subtraction, transform)
+    layout = instance.header.layout
+    steps = _Steps(instance, subtraction, transform.modality)
+    number, *more = subtraction.contrast
+    first = modality_values(decoded.values, layout, steps.of(number))
+    contrast, mask = mean_of([first, *map(steps.values, more)]), _mask(steps)
     if contrast.shape != mask.shape:
         raise PixelsError("frames of different sizes")
-    values = difference(contrast, mask)
+    values = difference(contrast, mask, subtraction.visible)
     padding = padding_mask(decoded.values, transform.padding)
     if padding is not None:
         values = np.where(padding, 0, values)
     voi = transform.voi if transform.voi is not None else _around_nothing(values)
-    signed = format_of_difference(layout, *modality_range(layout, modality))
+    signed = format_of_difference(layout, *steps.range())
     after = replace(transform, modality=None, padding=None, voi=voi)
     picture = render_grayscale(values, signed, after)
     if padding is not None:
@@ -52,25 +55,37 @@ def render_subtracted(
     return picture
 
 
-def _mask(
-    instance: InstanceFile, subtraction: Subtraction, transform: GrayscaleTransform
-) -> RealArray:
+@dataclass(frozen=True)
+class _Steps:
+    """How single frames become the values that are subtracted."""
+
+    instance: InstanceFile
+    subtraction: Subtraction
+    modality: LookupTable | Rescale | None
+
+    def of(self, frame_number: int) -> LookupTable | Rescale | None:
+        return self.subtraction.tables.get(frame_number, self.modality)
+
+    def values(self, frame_number: int) -> RealArray:
+        stored = decode_frame(self.instance, frame_number).values
+        return modality_values(stored, self.instance.header.layout, self.of(frame_number))
+
+    def range(self) -> tuple[float, float]:
+        frames = {*self.subtraction.mask, *self.subtraction.contrast}
+        ends = [modality_range(self.instance.header.layout, self.of(one)) for one in frames]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _mask(steps: _Steps) -> RealArray:
     """The mask of a frame; the next frame of a movie has the same one."""
-    key = subtraction.mask, subtraction.shift, transform.modality
-    found = instance.averaged_masks.get(key)
+    numbers, shift, known = steps.subtraction.mask, steps.subtraction.shift, steps.instance
+    key = numbers, shift, tuple(map(steps.of, numbers))
+    found = known.averaged_masks.get(key)
     if found is None:
-        frames = [_modality_values(instance, one, transform) for one in subtraction.mask]
-        found = shifted(mean_of(frames), *subtraction.shift)
-        instance.averaged_masks.clear()
-        instance.averaged_masks[key] = found
+        found = shifted(mean_of([steps.values(one) for one in numbers]), *shift)
+        known.averaged_masks.clear()
+        known.averaged_masks[key] = found
     return found
-
-
-def _modality_values(
-    instance: InstanceFile, frame_number: int, transform: GrayscaleTransform
-) -> RealArray:
-    values = decode_frame(instance, frame_number).values
-    return modality_values(values, instance.header.layout, transform.modality)
 
 
 def _around_nothing(values: RealArray) -> Window:

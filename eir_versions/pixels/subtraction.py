@@ -40,9 +40,12 @@ def shifted(mask: RealArray, down: float, left: float) -> RealArray:
     return moved
 
 
-def difference(contrast: RealArray, mask: RealArray) -> RealArray:
-    """Return contrast minus mask, signed: 0 where they are equal."""
-    found: RealArray = contrast.astype(np.float64) - mask.astype(np.float64)
+def difference(contrast: RealArray, mask: RealArray, visible: float = 0.0) -> RealArray:
+    """Return contrast minus mask, signed: 0 where they are equal.
+
+    A share `visible` of the mask, 0 to 1, is not subtracted (Mask Visibility, C.8.19.7.1).
+    """
+    found: RealArray = contrast.astype(np.float64) - (1.0 - visible) * mask.astype(np.float64)
     return found
 
 

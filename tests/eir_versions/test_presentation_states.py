@@ -346,7 +346,7 @@ def test_a_state_for_another_frame_gives_no_picture(pool: DecoderPool) -> None:
     assert shown(pool, dataset, state, PictureJob(2, media_type=PNG)).shape == (8, 8)
 
 
-@pytest.mark.parametrize("kind", range(4, 13))
+@pytest.mark.parametrize("kind", [4, *range(6, 13)])
 def test_a_state_of_a_kind_that_is_not_applied_says_so(pool: DecoderPool, kind: int) -> None:
     dataset = image()
     state = presentation_state(dataset, f"1.2.840.10008.5.1.4.1.1.11.{kind}")

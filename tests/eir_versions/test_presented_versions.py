@@ -7,13 +7,16 @@ from pydicom.dataset import Dataset
 from eir_versions import reasons
 from eir_versions.encoders import decode_picture
 from eir_versions.errors import UnrenderableInstanceError
+from eir_versions.explaining import Explanation
 from eir_versions.jobs import PNG
-from eir_versions.model import RenderRequest
-from eir_versions.presentation_states import COLOUR
+from eir_versions.model import PictureKind, RenderRequest
+from eir_versions.presentation_states import ANGIOGRAPHY, COLOUR
 from hub_kernel.errors import NotFoundError
 from tests.eir_versions.builders import image_dataset, item, presentation_state
 from tests.eir_versions.hubs import STUDY, Hub
+from tests.eir_versions.test_subtraction import WINDOW, angiogram
 
+CANARY = "QXZ089JVKW"
 VALUES = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8)
 
 
@@ -77,6 +80,79 @@ def test_a_state_that_cannot_be_applied_costs_no_picture(hub: Hub) -> None:
     assert why[undone.SOPInstanceUID] == reasons.PRESENTATION_STATE
     assert why[blending.SOPInstanceUID] == reasons.STATE_NOT_APPLIED
     assert why[dataset.SOPInstanceUID] == ""
+
+
+def angiogram_state(of: Dataset, *said: Dataset, **attributes: object) -> Dataset:
+    """What a device showed: the first frame subtracted, a person's name written over it."""
+    label = item(
+        UnformattedTextValue=CANARY,
+        AnchorPointAnnotationUnits="PIXEL",
+        AnchorPoint=[1.0, 1.0],
+        AnchorPointVisibility="N",
+    )
+    return presentation_state(
+        of,
+        ANGIOGRAPHY,
+        RecommendedViewingMode="SUB",
+        MaskSubtractionSequence=list(said) or [item(MaskOperation="AVG_SUB", MaskFrameNumbers=[1])],
+        SoftcopyVOILUTSequence=[item(**WINDOW)],
+        GraphicAnnotationSequence=[item(GraphicLayer="A", TextObjectSequence=[label])],
+        ContentLabel=CANARY,
+        ContentDescription=CANARY,
+        **attributes,
+    )
+
+
+def key_steps(found: Explanation, frame: int) -> tuple[str, ...]:
+    keys = [one for one in found.pictures if one.picture.kind is PictureKind.KEY]
+    return next(one.steps for one in keys if one.picture.frame_number == frame)
+
+
+def test_an_angiogram_is_shown_as_the_device_showed_it_and_every_step_is_named(hub: Hub) -> None:
+    dataset = angiogram(StudyInstanceUID=STUDY)
+    made = angiogram_state(dataset)
+    hub.store(dataset, made)
+    hub.complete()
+    found = hub.service.explain(hub.version("clinical"))
+    assert found.proved, found.findings
+    told = key_steps(found, 3)
+    assert f"as presentation state {made.SOPInstanceUID} has it, whatever the image says" in told
+    assert "mask: frame 1 subtracted from frame 3" in told
+    assert "0 graphics and 1 texts drawn" in told
+
+
+def test_why_a_state_was_not_applied_is_said_beside_the_picture(hub: Hub) -> None:
+    dataset = angiogram(StudyInstanceUID=STUDY)
+    undone = angiogram_state(dataset, item(MaskOperation="AVG_SUB", MaskFrameNumbers=[9]))
+    hub.store(dataset, undone)
+    hub.complete()
+    version = hub.version("clinical")
+    why = {one.sop_instance_uid: one.reason for one in hub.service.sources(version.version_id)}
+    assert why[undone.SOPInstanceUID] == reasons.STATE_NOT_POSSIBLE
+    found = hub.service.explain(version)
+    assert found.proved, found.findings
+    told = key_steps(found, 3)
+    uid = undone.SOPInstanceUID
+    assert told[0] == (
+        f"presentation state {uid} is not applied: a frame that it takes does not exist"
+    )
+    assert "mask: frame 1 subtracted from frame 3" in told, "as the image itself asks"
+
+
+def test_what_a_state_writes_over_a_picture_never_reaches_the_public(hub: Hub) -> None:
+    dataset = angiogram(StudyInstanceUID=STUDY)
+    hub.store(dataset)
+    hub.complete()
+    before = [one.sha256 for one in hub.version("public").pictures]
+    seen = [one.sha256 for one in keys(hub)]
+    hub.store(angiogram_state(dataset))
+    hub.complete(generation=2)
+    public = hub.version("public")
+    assert before
+    assert [one.sha256 for one in public.pictures] == before
+    assert [one.sha256 for one in keys(hub)] != seen, "the control: the ward sees the text"
+    for one in public.pictures:
+        assert CANARY.encode() not in hub.service.picture_bytes(one) + one.job.encode()
 
 
 def test_a_reader_asks_for_a_state_by_name(hub: Hub) -> None:

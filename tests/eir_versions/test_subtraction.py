@@ -88,6 +88,19 @@ def test_the_mask_lies_at_an_interval_of_time(offset: int | None, mask: int) -> 
     assert np.array_equal(drawn(angiogram(said)), expected)
 
 
+@pytest.mark.parametrize(
+    ("frame", "offset", "mask"), [(3, 1, 2), (4, 1, 1), (4, None, 1), (5, -1, 2)]
+)
+def test_reversed_each_frame_further_on_has_its_mask_one_further_back(
+    frame: int, offset: int | None, mask: int
+) -> None:
+    """PS3.3 C.7.6.10.1.1: mask = (first contrast frame - TID Offset) - (frame - first)."""
+    said = {"MaskOperation": "REV_TID", "MaskFrameNumbers": None, "TIDOffset": offset}
+    dataset = angiogram(said | {"ApplicableFrameRange": [3, 5]})
+    expected = through_window(VALUES[frame - 1] - VALUES[mask - 1])
+    assert np.array_equal(drawn(dataset, frame), expected)
+
+
 def test_a_shift_moves_the_mask_down_and_to_the_left() -> None:
     down, left = VALUES[0][[0, *range(11)]], VALUES[0][:, [*range(1, 16), 15]]
     for shift, mask in (
@@ -120,6 +133,7 @@ def test_each_range_of_frames_has_its_own_mask() -> None:
     ("operation", "attributes", "why"),
     [
         ({"MaskOperation": "REV_TID"}, {}, "mask operation REV_TID is not applied"),
+        ({"MaskOperation": "REV_TID", "ApplicableFrameRange": [1, 5]}, {}, "does not exist"),
         ({"MaskOperation": "NONE"}, {}, "mask operation NONE is not applied"),
         ({"MaskOperation": "TID", "ContrastFrameAveraging": 2}, {}, "TID of means of 2 frames"),
         ({"MaskOperation": "TID", "TIDOffset": 3}, {}, "a frame that it takes does not exist"),
@@ -169,6 +183,17 @@ def test_a_window_of_the_native_frames_gives_way_to_one_around_no_difference(
     assert np.array_equal(drawn(dataset), expected)
     assert drawn(dataset, 1).min() == drawn(dataset, 1).max() == 127, "no difference is grey"
     assert "VOI: 0 in the middle of the frame's differences" in steps(dataset)
+
+
+def test_a_reader_may_ask_for_the_frame_as_it_is() -> None:
+    dataset = angiogram()
+    expected = through_window(VALUES[2] - 1000)
+    assert np.array_equal(drawn(dataset, native=True, window=Window(1000.5, 257)), expected)
+    told = pipeline_steps(opened(part10(dataset)), PictureJob(3, native=True))
+    assert "mask subtraction is recommended but not done: asked for as it is" in told
+    small = make_picture(opened(part10(dataset)), PictureJob(3, box=(8, 6), native=True))
+    plain = make_picture(opened(part10(plain_of(dataset))), PictureJob(3, box=(8, 6)))
+    assert small.data == plain.data
 
 
 def test_padding_stays_black_and_takes_no_part() -> None:
@@ -236,7 +261,7 @@ def test_a_state_whose_mask_cannot_be_applied_gives_no_picture(operation: dict[s
     dataset = plain()
     with pytest.raises(UnrenderableInstanceError) as caught:
         presented(dataset, state_of(dataset, operation))
-    assert caught.value.reason == reasons.PRESENTATION_STATE
+    assert caught.value.reason == reasons.STATE_NOT_POSSIBLE
 
 
 def test_a_child_draws_the_same_for_whoever_asks(pool: DecoderPool) -> None:

@@ -255,6 +255,12 @@ def test_the_page_says_whether_pictures_are_shown_subtracted(
     assert "subtract" not in plain
     native, done = (drawn(region, f"{XA}{n}.1.1", frame_number=3) for n in (1, 0))
     assert native != done
+    # What is subtracted may be seen as it is, and the choice is there where there is one.
+    assert ["native:" in page for page in seen] == [True, False, True]
+    assert "不减影" in chinese
+    asked = f"/studies/{XA}0/series/{XA}0.1/pictures/{XA}0.1.1/3.png"
+    assert doctor.get(asked).data == done
+    assert doctor.get(asked, query_string={"native": "1"}).data == native
 
 
 def test_a_pet_series_is_shown_in_suv_and_in_colour(region: Region, doctor: FlaskClient) -> None:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from viewer_api.pages.stacks import Stack
     from viewer_api.pages.words import LazyText
 
-# They begin the value of a window that is a presentation state or in SUV, as the script knows it.
+# They begin the value of a window that is a presentation state, in SUV or of pictures that are not
+# subtracted, as the script knows it.
 STATE = "state:"
 SUV = "suv:"
+NATIVE = "native:"
 MOST_STATES = 20
 _LONGEST_LABEL = 40
 # Upper ends of the SUV windows; all begin at 0, so that no uptake is no light.
@@ -76,6 +78,11 @@ class Looks:
     chosen: Preset | None = None
     not_applied: tuple[str, ...] = ()
     subtraction: Subtracted = Subtracted()
+
+    @property
+    def native(self) -> tuple[Preset, ...]:
+        """The choice to see what is shown subtracted as it is."""
+        return (Preset(gettext("Without subtraction"), NATIVE),) if self.subtraction.done else ()
 
 
 def looks_of(

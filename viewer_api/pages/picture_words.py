@@ -33,6 +33,9 @@ _WHAT: Mapping[str, LazyText] = {
     reasons.STATE_NOT_APPLIED: lazy_gettext(
         "The hub does not apply presentation states of this kind."
     ),
+    reasons.STATE_NOT_POSSIBLE: lazy_gettext(
+        "The presentation state asks for what the hub cannot do."
+    ),
     reasons.NO_SUV: lazy_gettext("No SUV can be told of this picture."),
     reasons.NOT_STORED: lazy_gettext("The picture is not in the archive at present."),
 }
@@ -49,6 +52,7 @@ _ADVICE: Mapping[str, LazyText] = {
     reasons.NOT_STORED: _ENGINEER,
     reasons.PRESENTATION_STATE: _AS_STORED,
     reasons.STATE_NOT_APPLIED: _AS_STORED,
+    reasons.STATE_NOT_POSSIBLE: _AS_STORED,
     reasons.NO_SUV: _AS_STORED,
 }
 

@@ -42,7 +42,8 @@ _REFERENCE_QUALITY = 95
 def lossless(study: str, series: str, instance: str, frame: int) -> Response:
     """Answer one frame as PNG; `window` replaces the stored one, with `suv=1` in SUVbw.
 
-    `palette` shows grey in colour, `state` as a presentation state has it.
+    `palette` shows grey in colour, `state` as a presentation state has it, `native=1` without the
+    subtraction that the device recommends.
     """
     found = located_instance(study, series, instance, Action.VIEW_CLINICAL)
     return _answer(found, _request(found, frame, PNG))
@@ -80,6 +81,7 @@ def _request(
         ratio_ceiling=ceiling,
         presentation_state_uid=_state(found.study_instance_uid),
         in_suv=request.args.get("suv", "") == "1",
+        native=request.args.get("native", "") == "1",
         palette=request.args.get("palette", ""),
     )
 

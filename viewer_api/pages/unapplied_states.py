@@ -16,7 +16,6 @@ _REFORMATION = lazy_gettext("reformation in another plane")
 _VOLUME = lazy_gettext("volume rendering")
 _WOULD: Mapping[str, LazyText] = {
     "4": lazy_gettext("blending of two series"),
-    "5": lazy_gettext("angiography as the device showed it"),
     "6": _REFORMATION,
     "7": _REFORMATION,
     "8": lazy_gettext("blending of several series"),

@@ -145,4 +145,4 @@ def _choices(
     looks = looks_of(series, chosen, stack, middle, asked_state)
     stored = looks.subtraction.windows(facts_of(middle).windows) if middle else ()
     windows = presets_for(chosen.modality, stored) if middle else ()
-    return (*looks.suv_windows, *windows), looks
+    return (*looks.suv_windows, *looks.native, *windows), looks

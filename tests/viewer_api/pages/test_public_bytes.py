@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from pydicom.dataset import Dataset
 from werkzeug.test import TestResponse
 
 from access_control.shared_links import ShareRequest
 from image_archive.model import InstanceOrigin
+from tests.eir_versions.builders import item, part10, presentation_state
 from tests.support.canaries import Canaries, planted_object
 from tests.viewer_api.pages.conftest import Browser
 from tests.viewer_api.pages.region import PASSWORD, Region, settle
@@ -29,8 +31,41 @@ def canaries(region: Region) -> Canaries:
     part = planted.word("BodyPartExamined")
     data = planted_object(planted, STUDY, BodyPartExamined=part)
     region.hub.archive.store_file(data, origin)
+    region.hub.archive.store_file(part10(written_over(planted)), origin)
     settle(region.hub, [STUDY])
     return planted
+
+
+def written_over(planted: Canaries) -> Dataset:
+    """A presentation state that labels the picture, and writes on it, what nobody else may see."""
+    planted.object = "state"
+    text = item(
+        UnformattedTextValue=planted.word("text on the picture"),
+        AnchorPointAnnotationUnits="PIXEL",
+        AnchorPoint=[9.0, 9.0],
+        AnchorPointVisibility="N",
+    )
+    known = planted.planted
+    picture = item(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2",
+        SOPInstanceUID=f"{STUDY}.1.1",
+        StudyInstanceUID=STUDY,
+        SeriesInstanceUID=f"{STUDY}.1",
+        PatientID=known["PatientID"],
+        PatientName=f"{known['PatientName']}^{known['PatientName given']}",
+    )
+    state = presentation_state(
+        picture,
+        SOPInstanceUID=f"{STUDY}.2.1",
+        SeriesInstanceUID=f"{STUDY}.2",
+        IssuerOfPatientID=known["IssuerOfPatientID"],
+        ContentLabel=planted.word("label"),
+        ContentDescription=planted.word("description"),
+        ContentCreatorName=planted.word("creator"),
+        GraphicAnnotationSequence=[item(GraphicLayer="A", TextObjectSequence=[text])],
+    )
+    planted.object = ""
+    return state
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +127,7 @@ def test_the_same_search_finds_them_where_a_radiologist_looks(
     told = reader.get(f"{base}/metadata").data
     stored = reader.get(f"{base}/series/{STUDY}.1/instances/{STUDY}.1.1").data
     assert len(canaries.found_in(told)) >= 32
+    assert {"state label", "state text on the picture"} <= canaries.found_in(told)
     assert len(canaries.found_in(told + stored)) >= 70
     page = reader.follow(f"/studies/{STUDY}").data
     assert canaries.found_in(page)
