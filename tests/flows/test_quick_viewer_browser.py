@@ -435,6 +435,7 @@ def test_without_script_the_stack_is_stepped_through_by_links(
     page = context.new_page()
     page.goto(clinical(studies.SCROLL_CT, frame=7, prior=studies.PRIOR_CT, prior_frame=3))
     page.click("[data-slot=now] a[data-do=next]")
+    page.wait_for_url("**frame=8**", wait_until="load")
     assert "/8 /" not in page.content()
     assert page.inner_text("[data-slot=now] [data-position]") == f"8 / {SLICES}"
     assert page.inner_text("[data-slot=prior] [data-position]") == f"3 / {studies.PRIOR_SLICES}"

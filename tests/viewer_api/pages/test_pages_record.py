@@ -94,11 +94,11 @@ def counted(region: Region) -> Iterator[list[str]]:
     asking = threading.get_ident()
 
     def note(_connection, _cursor, statement: str, *_rest: object) -> None:  # type: ignore[no-untyped-def]
-        # The sites are read again when a second has passed, whatever is asked;
-        # what the hub's other threads ask meanwhile is not the page's.
-        if threading.get_ident() != asking:
+        # The sites are read again when a second has passed, and a session is seen once a minute,
+        # whatever is asked; what the hub's other threads ask meanwhile is not the page's.
+        if threading.get_ident() != asking or "FROM site" in statement:
             return
-        if not statement.startswith("BEGIN") and "FROM site" not in statement:
+        if not statement.startswith(("BEGIN", "UPDATE user_session")):
             statements.append(statement)
 
     event.listen(region.database.engine, "before_cursor_execute", note)
