@@ -14,7 +14,9 @@ from lxml import etree
 
 from access_control.atna_codes import (
     APPLICATION,
+    BREAK_GLASS,
     DESTINATION,
+    END_BREAK_GLASS,
     EVENT_TYPES,
     IHE,
     LAUNCHER,
@@ -35,6 +37,7 @@ from access_control.audit_message import OUTCOME_INDICATORS, AuditObject, AuditR
 from access_control.model import SubjectKind
 
 _APPLICATION_EVENTS = frozenset({START_APPLICATION, STOP_APPLICATION})
+_ABOUT_NOTHING = EVENT_TYPES.keys() - {BREAK_GLASS, END_BREAK_GLASS}
 _SIGN_IN_EVENTS = frozenset({"sign_in", "sign_out"})
 _APPLICATION_SERVER: Coded = ("4", "DCM", "Application Server process or thread")
 _STORED_QUERY_ID = re.compile(r'\bid="(urn:uuid:[0-9a-fA-F-]{36})"')
@@ -195,7 +198,7 @@ def _audit_source(root: etree._Element, source: AuditSource) -> None:
 
 def _objects(record: AuditRecord, source: AuditSource) -> list[etree._Element]:
     """What the event is about: the resource, the query, and what else the door named."""
-    if record.action in EVENT_TYPES and not record.transaction:
+    if record.action in _ABOUT_NOTHING and not record.transaction:
         return []  # sign-in, start and stop, refused associations: no participant objects
     found = []
     if record.resource_id or not record.transaction:

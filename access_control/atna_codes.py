@@ -18,6 +18,7 @@ APPLICATION: Coded = ("110150", "DCM", "Application")
 LAUNCHER: Coded = ("110151", "DCM", "Application Launcher")
 
 START_APPLICATION, STOP_APPLICATION = "start_application", "stop_application"
+BREAK_GLASS, END_BREAK_GLASS = "break_glass", "end_break_glass"
 _CODE_IN_TEXT = re.compile(r"\b(?:ITI|RAD)-[0-9]{1,3}\b")
 
 
@@ -121,6 +122,9 @@ EVENT_CODES: Mapping[str, tuple[str, str, str]] = {
     "inspect_refused": ("110103", "DICOM Instances Accessed", "R"),
     "clear_pictures": ("110103", "DICOM Instances Accessed", "U"),
     "hold_record": ("110110", "Patient Record", "U"),
+    BREAK_GLASS: ("110113", "Security Alert", "E"),
+    END_BREAK_GLASS: ("110113", "Security Alert", "E"),
+    "review_break_glass": ("110101", "Audit Log Used", "R"),
     "delete_study": ("110105", "DICOM Study Deleted", "D"),
     "deidentify": (_EXPORT, "Export", "R"),
     "associate": ("110113", "Security Alert", "E"),
@@ -137,6 +141,8 @@ EVENT_TYPES: Mapping[str, Coded] = {
     "sign_out": ("110123", "DCM", "Logout"),
     "associate": ("110126", "DCM", "Node Authentication"),
     "manage_certificate": ("110129", "DCM", "Security Configuration"),
+    BREAK_GLASS: ("110127", "DCM", "Emergency Override Started"),
+    END_BREAK_GLASS: ("110138", "DCM", "Emergency Override Stopped"),
 }
 
 # What a feed did to a patient record, by the word the feed wrote beside its transaction.

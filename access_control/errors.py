@@ -24,6 +24,8 @@ InvalidValueError
 ├── InvalidLinkError
 ├── InvalidConsentError
 ├── InvalidHoldError
+├── InvalidBreakGlassError
+│   └── TooManyOpenError         a reader holds too many records open in emergency
 └── InvalidAuditEventError
 ```
 """
@@ -138,3 +140,11 @@ class InvalidAuditEventError(InvalidValueError):
 
 class InvalidHoldError(InvalidValueError):
     """A legal hold without a reason, or one that cannot be placed now; the message says which."""
+
+
+class InvalidBreakGlassError(InvalidValueError):
+    """A record cannot be opened in emergency, or reviewed, like this; the message says why."""
+
+
+class TooManyOpenError(InvalidBreakGlassError):
+    """The reader holds as many records open in emergency as anybody may; ending one makes room."""

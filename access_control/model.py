@@ -47,6 +47,8 @@ class Action(StrEnum):
     CLEAR_PICTURES = "clear_pictures"
     DEIDENTIFY = "deidentify"
     HOLD_RECORD = "hold_record"
+    BREAK_GLASS = "break_glass"
+    REVIEW_BREAK_GLASS = "review_break_glass"
 
 
 class Purpose(StrEnum):
@@ -118,7 +120,8 @@ class Resource:
     `origin_site_id` is the one site where the study was made; rights over a site's own studies
     need it and are refused without it. A search names no `resource_id`; its answers must then be
     narrowed to the subject's sites, and to whom it is bound to. `refusals` are those of the person
-    concerned, `identifiers` the numbers that person is known by.
+    concerned, `identifiers` the numbers that person is known by. `glass_broken` says that the one
+    who asks has opened that person's record in an emergency that has not ended.
     """
 
     kind: str
@@ -127,6 +130,7 @@ class Resource:
     origin_site_id: str = ""
     refusals: Refusals = NO_REFUSALS
     identifiers: frozenset[PatientIdentifier] = frozenset()
+    glass_broken: bool = False
 
 
 @dataclass(frozen=True)

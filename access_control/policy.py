@@ -29,6 +29,8 @@ class Scope(StrEnum):
     REGION = "region"  # the right cannot be narrowed to a site, so only who has the region has it
     ITSELF = "itself"  # a site acting for itself and no other
     BOUND = "bound"  # the one study a link was made for
+    ANYBODY = "anybody"  # a signed-in person who works somewhere, about whomever
+    GLASS = "glass"  # the person whose record the subject has opened in an emergency
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,16 @@ class Grant:
     actions: tuple[Action, ...]
 
 
-# The rights. No row names BREAK_GLASS: without reason, end and review it would be a back door.
+# Looking, and nothing that hands the person's data on or changes them.
+_SEEN_IN_EMERGENCY = (
+    Action.VIEW_RECORD,
+    Action.VIEW_DIAGNOSTIC,
+    Action.VIEW_CLINICAL,
+    Action.RETRIEVE_DOCUMENT,
+    Action.QUERY,
+)
+
+# The rights. A broken glass has a reason, an end and a review: see `access_control.break_glass`.
 GRANTS: tuple[Grant, ...] = (
     Grant(
         Role.RADIOLOGIST,
@@ -126,6 +137,11 @@ GRANTS: tuple[Grant, ...] = (
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.ITSELF, (Action.STORE,)),
     Grant(SubjectKind.SITE, Purpose.TREATMENT, Scope.SEARCH, (Action.QUERY,)),
     Grant(SubjectKind.LINK, Purpose.PATIENT, Scope.BOUND, (Action.VIEW_PUBLIC,)),
+    Grant(Role.RADIOLOGIST, Purpose.BREAK_GLASS, Scope.ANYBODY, (Action.BREAK_GLASS,)),
+    Grant(Role.CLINICIAN, Purpose.BREAK_GLASS, Scope.ANYBODY, (Action.BREAK_GLASS,)),
+    Grant(Role.RADIOLOGIST, Purpose.BREAK_GLASS, Scope.GLASS, _SEEN_IN_EMERGENCY),
+    Grant(Role.CLINICIAN, Purpose.BREAK_GLASS, Scope.GLASS, _SEEN_IN_EMERGENCY),
+    Grant(Role.AUDITOR, Purpose.AUDIT, Scope.REGION, (Action.REVIEW_BREAK_GLASS,)),
 )
 
 # Rights of these roles cannot be narrowed to sites; accounts with both are refused when made.
@@ -144,6 +160,7 @@ BEYOND_CONSENT: frozenset[Action] = frozenset(
         Action.VIEW_OPERATIONS,
         Action.OPERATE,
         Action.VIEW_AUDIT,
+        Action.REVIEW_BREAK_GLASS,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,
         Action.SUBMIT_DOCUMENTS,
@@ -264,6 +281,15 @@ def _bound(subject: Subject, resource: Resource) -> bool:
     )
 
 
+def _anybody(subject: Subject, _resource: Resource) -> bool:
+    """Say whether somebody signed in works anywhere at all; a machine has no emergencies."""
+    return subject.kind is SubjectKind.USER and (subject.sites is None or bool(subject.sites))
+
+
+def _glass(subject: Subject, resource: Resource) -> bool:
+    return _anybody(subject, resource) and resource.glass_broken
+
+
 _ROWS = _by_action_and_purpose()
 _REACHES: Mapping[Scope, Callable[[Subject, Resource], bool]] = {
     Scope.RELATION: _relation,
@@ -273,4 +299,6 @@ _REACHES: Mapping[Scope, Callable[[Subject, Resource], bool]] = {
     Scope.REGION: _region,
     Scope.ITSELF: _itself,
     Scope.BOUND: _bound,
+    Scope.ANYBODY: _anybody,
+    Scope.GLASS: _glass,
 }

@@ -47,10 +47,8 @@ class Metrics:
         self.quota_used = self._gauge(
             "site_quota_used", "Share that a site has used of its fullest quota", "site"
         )
-        self.conflicts = self._gauge(
-            "conflicts_open", "Cases at the conflict desk that wait for a person", "reason"
-        )
         self.outbox = self._gauge("outbox_deliveries", "Deliveries owed to subscribers", "state")
+        self._count_desks()
         self._count_forwarding()
 
     def exposition(self) -> bytes:
@@ -59,6 +57,14 @@ class Metrics:
         Those of other processes have a label `process`; theirs begin at 0 when one is replaced.
         """
         return generate_latest(_Together(self.registry, self.elsewhere()))
+
+    def _count_desks(self) -> None:
+        self.conflicts = self._gauge(
+            "conflicts_open", "Cases at the conflict desk that wait for a person", "reason"
+        )
+        self.emergencies = self._gauge(
+            "emergency_accesses_unreviewed", "Emergency accesses that wait for a reviewer"
+        )
 
     def _count_forwarding(self) -> None:
         self.forwarded = self._counter(

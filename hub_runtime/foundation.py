@@ -7,6 +7,7 @@ from pathlib import Path
 
 from access_control.accounts import Accounts
 from access_control.audit import AuditTrail, HeadKeeper
+from access_control.break_glass import BreakGlass
 from access_control.consent import Consents
 from access_control.health_links import HealthLinks
 from access_control.legal_holds import LegalHolds
@@ -63,6 +64,7 @@ class Access:
     consents: Consents
     same_person: SamePerson
     holds: LegalHolds
+    break_glass: BreakGlass
     audit: AuditTrail
 
 
@@ -114,6 +116,7 @@ def access_parts(base: Foundation) -> Access:
         consents=Consents(base.database, base.clock, same_person),
         same_person=same_person,
         holds=LegalHolds(base.database, base.clock, same_person),
+        break_glass=BreakGlass(base.database, base.clock),
         audit=AuditTrail(
             base.database,
             base.clock,

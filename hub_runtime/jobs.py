@@ -8,6 +8,7 @@ from hub_kernel.tasks import TaskEngine, ThreadTaskEngine
 from hub_runtime.adopting import adoption_jobs
 from hub_runtime.archive_room import ArchiveRoom
 from hub_runtime.atna_shipping import ShippingParts, shipping_jobs
+from hub_runtime.break_glass_watch import break_glass_jobs
 from hub_runtime.compacting import compaction_jobs
 from hub_runtime.conflict_room import site_jobs
 from hub_runtime.hub import Hub
@@ -37,6 +38,7 @@ def periodic_jobs(hub: Hub) -> list[PeriodicJob]:
         PeriodicJob("session-purge", 600.0, hub.access.sessions.purge),
         PeriodicJob("link-purge", 600.0, hub.access.links.purge),
         *machine_jobs(hub),
+        *break_glass_jobs(hub),
         *site_jobs(hub),
         StudyDeletion(hub).job(),
         *compaction_jobs(hub),

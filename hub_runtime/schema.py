@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import access_control.tables
+import access_control.tables_break_glass
 import access_control.tables_consent
 import access_control.tables_holds
 import access_control.tables_trust

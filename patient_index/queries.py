@@ -46,11 +46,15 @@ OBSERVATIONS_READ = 32
 
 @dataclass(frozen=True)
 class Search:
-    """A question typed by a person; `issuers` limits it to people known there, `None` to nobody."""
+    """A question typed by a person; `issuers` limits it to people known there, `None` to nobody.
+
+    With `by_number_alone` nobody is found by a name.
+    """
 
     text: str
     issuers: frozenset[AssigningAuthority] | None
     limit: int
+    by_number_alone: bool = False
 
 
 def current_links(as_of: datetime | None = None) -> Subquery:
@@ -217,7 +221,7 @@ def search(session: Session, asked: Search) -> list[Person]:
     text = findable(asked.text.strip())
     if not text or asked.limit < 1:
         return []
-    matches = _matches(text)
+    matches = union_all(*_numbered(text)).subquery() if asked.by_number_alone else _matches(text)
     links = current_links()
     found = (
         select(links.c.global_id)
@@ -282,8 +286,17 @@ _LONGEST_QUESTION = 64
 
 def _matches(text: str) -> Subquery:
     """Identifiers that match, with a rank: 0 for what was meant exactly, 3 for a beginning."""
+    named = _name_matches(text)
+    return union_all(select(named.c.identifier_id, named.c.rank), *_numbered(text)).subquery()
+
+
+def _numbered(text: str) -> tuple[Select[int, int], ...]:
+    """Identifiers that this whole number names: of a site, of a card, of a resident, global."""
     spellings = {text, text.upper(), normal_spelling(text)}
-    by_value = select(KnownIdentifier.id, literal(0)).where(KnownIdentifier.value.in_(spellings))
+    rank = literal(0).label("rank")
+    by_value = select(KnownIdentifier.id.label("identifier_id"), rank).where(
+        KnownIdentifier.value.in_(spellings)
+    )
     by_number = (
         select(IdentityEvidence.identifier_id, literal(0))
         .join(IdentityNumberRow, IdentityNumberRow.id == IdentityEvidence.number_id)
@@ -296,11 +309,7 @@ def _matches(text: str) -> Subquery:
     by_card = select(ClaimedIdentifier.identifier_id, literal(0)).where(
         ClaimedIdentifier.value.in_(spellings)
     )
-    named = _name_matches(text)
-    wanted = union_all(
-        select(named.c.identifier_id, named.c.rank), by_value, by_number, by_card, by_global_id
-    )
-    return wanted.subquery()
+    return by_value, by_number, by_card, by_global_id
 
 
 def _name_matches(text: str) -> Subquery:

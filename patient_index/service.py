@@ -117,6 +117,15 @@ class PatientIndex:
         with self.database.read() as session:
             return queries.search(session, queries.Search(text, issuers, limit))
 
+    def numbered(self, number: str, *, limit: int) -> list[Person]:
+        """Return up to `limit` people whom any site, card or the index knows by this very number.
+
+        Nobody is found by a name or by a part of a number.
+        """
+        with self.database.read() as session:
+            asked = queries.Search(number, None, limit, by_number_alone=True)
+            return queries.search(session, asked)
+
     def global_identifier(self, global_id: str) -> PatientIdentifier:
         """Return the global ID as an identifier of the affinity domain."""
         return PatientIdentifier(global_id, self.issuer)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from access_control.model import Action, Purpose, Resource
+from image_archive.query import IndexQuery, Level
 from viewer_api.security import permitted, record_access, require
+from viewer_api.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from patient_index.model import Person
 
 MOST_NAMED = 50
+_MOST_BY_NUMBER = 31
+_NUMBER_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{1,63}")
 _NOBODY_IN_PARTICULAR = Resource("patient")
 
 
@@ -36,3 +41,24 @@ def shown(people: Sequence[Person], action: Action = Action.FIND_PATIENT) -> Non
     record_access(
         str(action), "success", _NOBODY_IN_PARTICULAR, detail=f"{len(people)} shown {named}".strip()
     )
+
+
+def by_accession_number(number: str, site_ids: frozenset[str] | None) -> list[Person]:
+    """Return whose examinations of these sites have this accession number; None is every site."""
+    if not _NUMBER_LIKE.fullmatch(number):
+        return []
+    answer = services().index.find(
+        IndexQuery(
+            level=Level.STUDY,
+            matches={"AccessionNumber": number},
+            site_ids=site_ids,
+            limit=_MOST_BY_NUMBER,
+        )
+    )
+    persons: dict[str, Person] = {}
+    for match in answer.matches:
+        global_id = services().patients.resolve(match.study.patient) if match.study else None
+        person = services().patients.person(global_id) if global_id else None
+        if person is not None:
+            persons[person.global_id] = person
+    return list(persons.values())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from access_control.accounts import Accounts
     from access_control.audit import AuditTrail
+    from access_control.break_glass import BreakGlass
     from access_control.certificates import MachineCertificates
     from access_control.consent import Consents
     from access_control.health_links import HealthLinks
@@ -91,6 +92,7 @@ class ViewerServices:
     consents: Consents
     same_person: SamePerson
     holds: LegalHolds
+    break_glass: BreakGlass
     audit: AuditTrail
     metrics: Metrics
     clock: Clock

@@ -16,6 +16,7 @@ from access_control.model import (
     SubjectKind,
 )
 from access_control.policy import BEYOND_CONSENT, decide
+from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 
 A, B = "sijing", "jiuting"
 HERE, BOTH, NOWHERE = frozenset({A}), frozenset({A, B}), frozenset[str]()
@@ -32,6 +33,8 @@ SITUATIONS: dict[str, tuple[frozenset[str] | None, Resource]] = {
     "search": (HERE, Resource("study")),
     "search region": (None, Resource("study")),
     "search nowhere": (NOWHERE, Resource("study")),
+    "glass": (HERE, Resource("study", STUDY, frozenset({B}), B, glass_broken=True)),
+    "glass nowhere": (NOWHERE, Resource("study", STUDY, frozenset({B}), B, glass_broken=True)),
 }
 
 RELATION = {"own", "known", "region", "search region"}
@@ -39,6 +42,8 @@ SEARCH = RELATION | {"search"}
 ORIGIN = {"own", "region", "search region"}
 COVERED = {"own", "region", "unplaced", "search", "search region"}
 REGION = {"region", "search region"}
+GLASS = {"glass"}
+ANYBODY = SITUATIONS.keys() - {"nowhere", "search nowhere", "glass nowhere"}
 NEVER: set[str] = set()
 
 # role, purpose, actions → situations in which they are allowed; what is not written is refused
@@ -84,6 +89,19 @@ EXPECTED_OF_ROLES: list[tuple[str, str, str, set[str]]] = [
     ("registrar", "operations", "hold_record", RELATION),
     ("document_source", "treatment", "submit_documents", RELATION),
     ("edge", "treatment", "store", ORIGIN),
+    ("auditor", "audit", "review_break_glass", REGION),
+    *(
+        (role, "break_glass", action, where)
+        for role in ("radiologist", "clinician")
+        for action, where in (
+            ("break_glass", ANYBODY),
+            ("view_record", GLASS),
+            ("view_diagnostic", GLASS),
+            ("view_clinical", GLASS),
+            ("retrieve_document", GLASS),
+            ("query", GLASS),
+        )
+    ),
 ]
 
 # the same for what is no person and no machine; the site asks as `sijing`
@@ -110,6 +128,7 @@ def test_a_role_may_exactly_what_the_table_says(
     sites, resource = SITUATIONS[situation]
     for action, purpose in product(Action, Purpose):
         expected = situation in _OF_ROLE.get((role.value, action.value, purpose.value), NEVER)
+        expected &= purpose is not Purpose.BREAK_GLASS or kind is SubjectKind.USER
         decision = decide(_subject(kind, frozenset({role}), sites), action, resource, purpose)
         assert decision.allowed is expected, (action, purpose, decision.rule)
         assert decision.rule
@@ -153,10 +172,36 @@ def test_no_role_at_all_may_nothing() -> None:
         assert not decide(subject, action, resource, purpose).allowed
 
 
-def test_nobody_may_anything_by_breaking_the_glass_as_long_as_nobody_reviews_it() -> None:
+def test_nobody_sees_anything_for_an_emergency_before_the_glass_is_broken() -> None:
     for (sites, resource), action in product(SITUATIONS.values(), Action):
         subject = _subject(SubjectKind.USER, ALL_ROLES, sites)
-        assert not decide(subject, action, resource, Purpose.BREAK_GLASS).allowed
+        unbroken = replace(resource, glass_broken=False)
+        allowed = decide(subject, action, unbroken, Purpose.BREAK_GLASS).allowed
+        assert not allowed or action is Action.BREAK_GLASS
+
+
+def test_a_broken_glass_gives_nothing_to_whoever_asks_for_another_purpose() -> None:
+    for action, purpose in product(Action, set(Purpose) - {Purpose.BREAK_GLASS}):
+        sites, broken = SITUATIONS["glass"]
+        subject = _subject(SubjectKind.USER, ALL_ROLES - {Role.AUDITOR}, sites)
+        unbroken = replace(broken, glass_broken=False)
+        assert decide(subject, action, broken, purpose) == decide(
+            subject, action, unbroken, purpose
+        )
+
+
+def test_what_is_bound_to_a_person_or_a_purpose_stays_so_in_an_emergency() -> None:
+    sites, broken = SITUATIONS["glass"]
+    for_treatment = replace(
+        _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), sites), purpose=Purpose.TREATMENT
+    )
+    asked = (Action.VIEW_CLINICAL, broken, Purpose.BREAK_GLASS)
+    assert decide(for_treatment, *asked).rule == "other-purpose"
+    somebody = PatientIdentifier("1", AssigningAuthority("SIJING", "1.2.3"))
+    bound = replace(for_treatment, purpose=None, bound_patient=somebody)
+    assert decide(bound, *asked).rule == "other-person"
+    theirs = replace(broken, identifiers=frozenset({somebody}))
+    assert decide(bound, Action.VIEW_CLINICAL, theirs, Purpose.BREAK_GLASS).allowed
 
 
 def test_the_anonymous_subject_may_nothing() -> None:
@@ -267,7 +312,7 @@ def test_who_refuses_everyone_is_shown_to_nobody_whatever_their_rights(subject: 
     for action, purpose in product(Action, Purpose):
         before = decide(subject, action, THE_STUDY, purpose)
         ruled = _ruled(subject, Refusals(everyone=True), action, purpose)
-        if action in BEYOND_CONSENT or not before.allowed:
+        if action in BEYOND_CONSENT or not before.allowed or purpose is Purpose.BREAK_GLASS:
             assert ruled == ("" if before.allowed else before.rule)
         else:
             assert ruled == "consent-refused"
@@ -288,6 +333,7 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
         Action.VIEW_OPERATIONS,
         Action.OPERATE,
         Action.VIEW_AUDIT,
+        Action.REVIEW_BREAK_GLASS,
         Action.REVIEW_IDENTITY,
         Action.MANAGE_CONSENT,
         Action.SUBMIT_DOCUMENTS,
@@ -300,9 +346,13 @@ def test_what_a_refusal_does_not_stop_is_exactly_this() -> None:
 
 def test_a_refusal_has_no_word_in_breaking_the_glass() -> None:
     doctor = _subject(SubjectKind.USER, frozenset({Role.CLINICIAN}), HERE)
-    refused = Refusals(everyone=True)
-    # The table gives nobody that right yet: so it is the right that is missing, not the consent.
-    assert _ruled(doctor, refused, Action.VIEW_RECORD, Purpose.BREAK_GLASS) == "no-right"
+    broken = SITUATIONS["glass"][1]
+    for refusals in (Refusals(everyone=True), Refusals(site_ids=frozenset({A, B}))):
+        refused = replace(broken, refusals=refusals)
+        assert decide(doctor, Action.VIEW_RECORD, refused, Purpose.BREAK_GLASS).allowed
+        closed = replace(refused, glass_broken=False)
+        assert not decide(doctor, Action.VIEW_RECORD, closed, Purpose.BREAK_GLASS).allowed
+        assert not decide(doctor, Action.SHARE, refused, Purpose.BREAK_GLASS).allowed
 
 
 def test_who_refuses_sharing_is_opened_by_no_link_and_treated_as_before() -> None:

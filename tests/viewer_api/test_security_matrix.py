@@ -17,7 +17,7 @@ from access_control.audit import AuditQuery, AuditRecord
 from access_control.model import Action, Purpose, Role, Subject, SubjectKind
 from access_control.policy import decide
 from access_control.shared_links import ShareRequest
-from tests.viewer_api.region import Region, Shown
+from tests.viewer_api.region import Region, Shown, emergency
 from viewer_api.security.resources import study_resource
 
 # What answers without sign-in, one by one; nothing of a patient may be in these answers.
@@ -48,6 +48,7 @@ OF_WHO_RUNS_THE_HUB = {
 }
 # What a link opens and nothing else does.
 OF_A_LINK = {"shared.exam", "shared.picture", "access_log.by_link"}
+_PASSWORD = "Correct-horse-7-battery"
 PICTURES = {"image/jpeg", "image/png", "multipart/related", "application/octet-stream"}
 
 
@@ -102,6 +103,7 @@ def values_of(target: Target, picture_id: str) -> dict[str, str | int]:
         "decision_id": 1,
         "message_id": 1,
         "refusal_id": 1,
+        "glass_id": 1,
         "destination": "nowhere",
         "row_id": 1,
         "act": "retry",
@@ -219,6 +221,41 @@ def test_in_scope_a_role_sees_only_what_the_policy_grants(
         opened += answer.status_code == 200
     # The control: a walk that opens nothing would prove nothing.
     assert opened >= (20 if role in {Role.RADIOLOGIST, Role.CLINICIAN} else 3)
+
+
+@pytest.fixture(scope="module")
+def outsider(region: Region) -> FlaskClient:
+    """A radiologist, signed in, of the central hospital, where 王小东 is not known."""
+    accounts = region.hub.access.accounts
+    accounts.add_user("outsider", _PASSWORD, [Role.RADIOLOGIST], ("central",), "outsider")
+    client = region.client()
+    subject = accounts.authenticate("outsider", _PASSWORD, "127.0.0.1")
+    client.set_cookie("eirhub_session", region.hub.access.sessions.start(subject))
+    return client
+
+
+def test_an_emergency_about_somebody_else_shows_nothing_of_the_person(
+    region: Region, target: Target, outsider: FlaskClient
+) -> None:
+    with emergency(region, "outsider", region.us_colour):
+        for rule, what, send in requests_of(region, target):
+            answer = send(outsider)
+            assert_nothing_shown(answer, what, target)
+            if rule.arguments & {"study", "study_uid", "series", "instance", "global_id"}:
+                # What would change something lacks the form's token.
+                assert answer.status_code == (404 if what.startswith("GET") else 403), what
+
+
+def test_an_emergency_shows_what_may_be_looked_at_and_shares_nothing(
+    region: Region, target: Target, outsider: FlaskClient
+) -> None:
+    opened = set()
+    with emergency(region, "outsider", region.ct):
+        for rule, what, send in requests_of(region, target):
+            if what.startswith("GET") and send(outsider).status_code == 200:
+                opened.add(rule.endpoint)
+    assert {"record.page", "study.clinical", "dicomweb_metadata.study_metadata"} <= opened
+    assert not [one for one in opened if one.startswith(("sharing.", "api_links.", "consents."))]
 
 
 def _person_of(target: Target) -> Target:

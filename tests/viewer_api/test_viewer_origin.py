@@ -17,7 +17,7 @@ from access_control.model import Role
 from access_control.viewer_grants import ViewerGrants
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from tests.support.clock import FixedClock
-from tests.viewer_api.region import Region, Shown
+from tests.viewer_api.region import Region, Shown, emergency
 from viewer_api.viewer_origin import ViewerFiles, create_viewer_app, installed_viewer
 from viewer_api.viewer_origin.files import VIEWER_VERSION, content_policy
 from viewer_api.viewer_origin.lean_metadata import without_unread
@@ -306,6 +306,19 @@ def test_who_may_not_see_the_study_or_has_no_session_is_not_let_in(
     stranger = signed_in(region, "viewer-stranger", ("jiuting",))
     assert stranger.get(f"/studies/{region.us_colour.study}/viewer").status_code == 404
     assert radiologist.get(f"/studies/{region.ct.study}/viewer").status_code == 404
+
+
+def test_in_an_emergency_the_one_person_is_shown_with_every_prior(
+    region: Region, viewer: FlaskClient
+) -> None:
+    outsider = signed_in(region, "viewer-outsider", ("central",))
+    assert outsider.get(f"/studies/{region.ct.study}/viewer").status_code == 404
+    with emergency(region, "viewer-outsider", region.ct):
+        root = opened(outsider, viewer, region.ct)
+        found = viewer.get(f"{root}/studies").get_json()
+        studies = {one["0020000D"]["Value"][0] for one in found}
+        assert studies == {region.ct.study, region.mr_multiframe.study}
+    assert viewer.get(f"{root}/studies").get_json() == []
 
 
 @pytest.mark.parametrize("token", ["", "guessed", "A" * 200, "A" * 5000, "\xff"])

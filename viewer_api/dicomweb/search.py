@@ -19,10 +19,11 @@ from viewer_api.dicomweb.instance_metadata import encoded
 from viewer_api.dicomweb.located import dicomweb_root
 from viewer_api.dicomweb.metadata import json_response
 from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
-from viewer_api.dicomweb.scope import narrowed, reach_of
+from viewer_api.dicomweb.scope import Reach, narrowed, reach_of
 from viewer_api.security import (
     current_subject,
     identifiers_searched,
+    opened_in_emergency,
     require,
     require_study,
     signed_in,
@@ -143,12 +144,20 @@ def _query(level: Level, asked: SearchParameters) -> IndexQuery:
 
 def _visible(query: IndexQuery) -> tuple[Sequence[IndexMatch], bool]:
     """Return the page of matches the asker may see, and whether there are more."""
-    reach = reach_of(current_subject(), services().sites.all())
+    reach = _reach()
     if reach is None and not services().consents.somebody_refuses():
         answer = services().index.find(query)
         return answer.matches, answer.truncated
     found = narrowed(services().database, reach, query, _with_study, _withheld)
     return found.rows, found.more
+
+
+def _reach() -> Reach | None:
+    """Return where the asker's rights hold; None is everywhere, as for one person in emergency."""
+    person = Resource("study", identifiers=identifiers_searched() or frozenset())
+    if opened_in_emergency(Action.QUERY, person):
+        return None
+    return reach_of(current_subject(), services().sites.all())
 
 
 def _withheld(studies: Sequence[StudyRecord]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template, request
 
-from access_control.model import Action
+from access_control.model import Action, Purpose
 from viewer_api import accesses, identity_desk
 from viewer_api.pages.language import day, local_time
 from viewer_api.pages.people import site_book
@@ -52,6 +52,9 @@ DEEDS: Mapping[str, LazyText] = {
     "feed_patient": lazy_gettext("sent who you are: names and numbers"),
     "receive_report": lazy_gettext("sent a report of your examination"),
     "find_patient": lazy_gettext("asked for your names and numbers"),
+    "break_glass": lazy_gettext("opened your record in an emergency"),
+    "end_break_glass": lazy_gettext("closed your record again after an emergency"),
+    "review_break_glass": lazy_gettext("checked why your record was opened in an emergency"),
 }
 _FOUND = lazy_gettext("searched for people and saw your name and numbers")
 
@@ -59,6 +62,8 @@ _FOUND = lazy_gettext("searched for people and saw your name and numbers")
 @dataclass(frozen=True)
 class AccessLine:
     """One access in words, or several alike in a row. `refused` says that nothing was shown.
+
+    `emergency` says that nothing but an emergency allowed it.
 
     `at` is the latest of them, `since` the earliest.
     """
@@ -72,6 +77,7 @@ class AccessLine:
     about: str
     refused: bool
     address: str
+    emergency: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def days(found: Iterable[Access], book: SiteBook, *, addresses: bool = True) -> 
 
 
 def _likeness(line: AccessLine) -> tuple[object, ...]:
-    return line.who, line.role, line.deed, line.about, line.refused, line.address
+    return line.who, line.role, line.deed, line.about, line.refused, line.address, line.emergency
 
 
 def _together(alike: Sequence[AccessLine]) -> AccessLine:
@@ -144,6 +150,7 @@ def _line(access: Access, book: SiteBook, *, addresses: bool) -> AccessLine:
         about=_about(access.study) if access.study else "",
         refused=record.outcome != "success",
         address=record.address if addresses else "",
+        emergency=record.purpose == Purpose.BREAK_GLASS,
     )
 
 

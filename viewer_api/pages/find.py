@@ -5,14 +5,12 @@ The page and the rows fetched while typing are the same template, so both show t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template, request
 
-from image_archive.query import IndexQuery, Level
-from viewer_api.found_people import require_search, shown
+from viewer_api.found_people import by_accession_number, require_search, shown
 from viewer_api.pages.people import PersonLine, SiteBook, person_lines, site_book
 from viewer_api.security import current_subject, shown_persons, signed_in
 from viewer_api.services import services
@@ -24,7 +22,6 @@ blueprint = Blueprint("find", __name__)
 
 _MOST_ROWS = 30
 _LONGEST_QUESTION = 128
-_NUMBER_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{1,63}")
 
 
 @dataclass(frozen=True)
@@ -70,24 +67,4 @@ def _persons(question: str, book: SiteBook) -> list[Person]:
     """Persons the reader may see, whom the index or an accession number leads to."""
     issuers = book.authorities_of(current_subject())
     found = services().patients.search(question, issuers=issuers, limit=_MOST_ROWS + 1)
-    if found or not _NUMBER_LIKE.fullmatch(question):
-        return list(found)
-    return _persons_by_accession(question)
-
-
-def _persons_by_accession(number: str) -> list[Person]:
-    answer = services().index.find(
-        IndexQuery(
-            level=Level.STUDY,
-            matches={"AccessionNumber": number},
-            site_ids=current_subject().sites,
-            limit=_MOST_ROWS + 1,
-        )
-    )
-    persons: dict[str, Person] = {}
-    for match in answer.matches:
-        global_id = services().patients.resolve(match.study.patient) if match.study else None
-        person = services().patients.person(global_id) if global_id else None
-        if person is not None:
-            persons[person.global_id] = person
-    return list(persons.values())
+    return list(found) or by_accession_number(question, current_subject().sites)

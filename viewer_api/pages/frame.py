@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 
 from access_control.model import Role, SubjectKind
-from viewer_api import burned_in_desk, conflict_desk
+from viewer_api import break_glass_desk, burned_in_desk, conflict_desk
 from viewer_api.language import asker_language
 from viewer_api.pages import language, vocabulary
 from viewer_api.pages.assets import asset_url
 from viewer_api.pages.words import lazy_gettext
-from viewer_api.security import current_subject, signed_in, viewer_root
+from viewer_api.security import broken_glass, current_subject, signed_in, viewer_root
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -31,16 +31,19 @@ blueprint = Blueprint("frame", __name__)
 # The order decides: who has several roles lands on the first page of this list.
 _MENU = (
     ("find.page", lazy_gettext("Find a person"), {Role.RADIOLOGIST, Role.CLINICIAN}),
+    ("break_glass.page", lazy_gettext("Emergency access"), {Role.RADIOLOGIST, Role.CLINICIAN}),
     ("arrivals.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN}),
     ("edge.page", lazy_gettext("Has it arrived?"), {Role.TECHNICIAN, Role.ENGINEER, Role.MANAGER}),
     ("region.page", lazy_gettext("Region at a glance"), {Role.ENGINEER, Role.MANAGER}),
     ("trail.page", lazy_gettext("Who saw what"), {Role.AUDITOR}),
+    ("break_glass_review.page", lazy_gettext("Emergency accesses"), {Role.AUDITOR}),
     ("identity_review.page", lazy_gettext("Review desk"), {Role.REGISTRAR}),
     ("conflicts.page", lazy_gettext("Conflict desk"), {Role.REGISTRAR, Role.ENGINEER}),
     ("burned_in.page", lazy_gettext("Text in pictures"), {Role.REGISTRAR}),
 )
 
 _WAITING: Mapping[str, Callable[[], int]] = {
+    "break_glass_review.page": break_glass_desk.waiting_count,
     "conflicts.page": conflict_desk.waiting_count,
     "burned_in.page": burned_in_desk.waiting_count,
 }
@@ -107,9 +110,13 @@ def menu(subject: Subject) -> list[MenuEntry]:
     return [
         MenuEntry(url_for(endpoint), str(word), request.endpoint == endpoint, _badge(endpoint))
         for endpoint, word, roles in _MENU
-        # The gateway has one page of its own, and none of the hub's.
-        if subject.roles & roles and endpoint in current_app.view_functions
+        if subject.roles & roles and _has(endpoint)
     ]
+
+
+def _has(endpoint: str) -> bool:
+    """Say whether this application has the page: a gateway has one, and none of the hub's."""
+    return endpoint in current_app.view_functions
 
 
 def _badge(endpoint: str) -> int:
@@ -129,9 +136,11 @@ def _common() -> dict[str, Any]:
     person = subject.kind is SubjectKind.USER
     return {
         "asset": asset_url,
+        "broken_glass": broken_glass(),
         "hub_name": hub_name(),
         "lang": language.language_code(),
         "language_links": _links("lang", language.LANGUAGE_NAMES, asker_language()),
+        "may_break_glass": _has("break_glass.page") and break_glass_desk.may_open(),
         "menu": menu(subject) if person else [],
         "reader": subject if person else None,
         "reader_roles": [str(vocabulary.ROLE_WORDS[str(role)]) for role in sorted(subject.roles)],

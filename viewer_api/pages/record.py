@@ -15,7 +15,14 @@ from viewer_api.pages.document_words import DocumentCard, document_card, is_mani
 from viewer_api.pages.people import PersonLine, SiteBook, person_line, site_book
 from viewer_api.pages.vocabulary import DISCIPLINE_WORDS, disciplines_of
 from viewer_api.pages.words import gettext
-from viewer_api.security import permitted, person_resource, refuse, require, signed_in
+from viewer_api.security import (
+    broken_glass,
+    permitted,
+    person_resource,
+    refuse,
+    require,
+    signed_in,
+)
 from viewer_api.services import services
 
 if TYPE_CHECKING:
@@ -142,7 +149,8 @@ def page(global_id: str) -> str:
         ]
     record = _record(line, studies, documents, book)
     if services().registry.elsewhere.has_communities:
-        record = replace(record, asks_elsewhere=permitted(Action.RETRIEVE_DOCUMENT, resource))
+        may = permitted(Action.RETRIEVE_DOCUMENT, resource) and not broken_glass()
+        record = replace(record, asks_elsewhere=may)
     return render_template("record.html", record=record)
 
 

@@ -28,6 +28,9 @@ _OUTCOMES = {
     "failure": lazy_gettext("Failed"),
 }
 ACTION_WORDS = {
+    "break_glass": lazy_gettext("Opened a record in emergency"),
+    "end_break_glass": lazy_gettext("Emergency access ended"),
+    "review_break_glass": lazy_gettext("Reviewed an emergency access"),
     "associate": lazy_gettext("DICOM connection"),
     "correct_message": lazy_gettext("Corrected a message"),
     "decide_identity": lazy_gettext("Changed who a person is"),

@@ -4,12 +4,14 @@ Pages and endpoints use what is named here and nothing below it:
 
 * `signed_in` and `open_to_everyone` mark a view. A view without a mark needs a signed-in reader.
 * `current_subject`, `permitted`, `require`, `record_access` ask the one decision and write the
-  audit record.
+  audit record. `broken_glass` says whether an emergency allowed it.
 * `study_resource`, `person_resource`, `require_study` say what a decision is about.
 * `csrf_token`, `set_session_cookie`, `clear_session_cookie`, `safe_next` serve the pages.
 """
 
 from viewer_api.security.access import (
+    broken_glass,
+    opened_in_emergency,
     permitted,
     record_access,
     refuse,
@@ -50,6 +52,7 @@ __all__ = [
     "SESSION_COOKIE",
     "SIGN_IN_PATH",
     "believes_no_cookie",
+    "broken_glass",
     "clear_named_cookie",
     "clear_session_cookie",
     "csrf_token",
@@ -60,6 +63,7 @@ __all__ = [
     "known_sites",
     "named_cookie",
     "open_to_everyone",
+    "opened_in_emergency",
     "permitted",
     "person_resource",
     "public_root",

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NoReturn, cast
 
-from flask import abort, current_app, request
+from flask import abort, current_app, g, request
 
 from access_control.audit import AuditEvent
 from access_control.model import Action, Purpose, Resource, Subject, SubjectKind
 from access_control.policy import decide
+from viewer_api.security.emergencies import glass_broken
 from viewer_api.security.subjects import current_subject
 from viewer_api.services import services
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from flask import Flask
     from sqlalchemy.orm import Session
+
+    from access_control.break_glass import BrokenGlass
 
 Outcome = Literal["success", "refused", "failure"]
 
@@ -48,7 +51,9 @@ def install_access(app: Flask) -> None:
 
 def permitted(action: Action, resource: Resource, purpose: Purpose = Purpose.TREATMENT) -> bool:
     """Say whether the current subject may; nothing is recorded. For menus and result lists."""
-    return decide(current_subject(), action, resource, purpose).allowed
+    if decide(current_subject(), action, resource, purpose).allowed:
+        return True
+    return purpose is Purpose.TREATMENT and opened_in_emergency(action, resource) is not None
 
 
 def require(
@@ -62,17 +67,30 @@ def require(
 
     Otherwise the refusal is on record and the request ends with 404.
     """
-    subject = current_subject()
-    decision = decide(subject, action, resource, purpose)
+    decision = decide(current_subject(), action, resource, purpose)
     if not decision.allowed:
-        refuse(action, resource, detail=decision.rule)
-    if action in _ONE_ACCESS_MANY_REQUESTS and _recent().is_on_record(
-        _key(subject, action, resource), services().clock.now()
-    ):
+        emergency = purpose is Purpose.TREATMENT
+        g.broken_glass = opened_in_emergency(action, resource) if emergency else None
+        if g.broken_glass is None:
+            refuse(action, resource, detail=decision.rule)
+    key = _key(current_subject(), action, resource)
+    if action in _ONE_ACCESS_MANY_REQUESTS and _recent().is_on_record(key, services().clock.now()):
         return
     record_access(str(action), "success", resource, detail=detail)
     if action in _ONE_ACCESS_MANY_REQUESTS:
-        _recent().put_on_record(_key(subject, action, resource), services().clock.now())
+        _recent().put_on_record(key, services().clock.now())
+
+
+def broken_glass() -> BrokenGlass | None:
+    """Return the emergency that this request was allowed by; None where it needed none."""
+    return cast("BrokenGlass | None", g.get("broken_glass"))
+
+
+def opened_in_emergency(action: Action, resource: Resource) -> BrokenGlass | None:
+    """Return the subject's emergency that lets them do `action` on `resource`, if there is one."""
+    opened = replace(resource, glass_broken=True)
+    allowed = decide(current_subject(), action, opened, Purpose.BREAK_GLASS).allowed
+    return glass_broken(resource.identifiers) if allowed else None
 
 
 def refuse(action: Action, resource: Resource, *, detail: str = "") -> NoReturn:
@@ -92,7 +110,7 @@ def record_access(
     """Write one audit record about the current subject.
 
     With `session` it is part of that transaction; else it is durable on return. `detail` must
-    not name a patient.
+    not name a patient. The purpose is an emergency where the request was allowed by one.
     """
     event = AuditEvent(
         action=action,
@@ -102,6 +120,7 @@ def record_access(
         resource_id=resource.resource_id,
         address=request.remote_addr or "",
         detail=detail,
+        purpose=Purpose.BREAK_GLASS if broken_glass() else None,
     )
     if session is not None:
         services().audit.record(session, event)
@@ -110,10 +129,11 @@ def record_access(
         services().audit.record(work.session, event)
 
 
-_AccessKey = tuple[SubjectKind, str, str, str, str, str]
+_AccessKey = tuple[SubjectKind, str, str, str, str, str, int | None]
 
 
 def _key(subject: Subject, action: Action, resource: Resource) -> _AccessKey:
+    glass = broken_glass()
     return (
         subject.kind,
         subject.subject_id,
@@ -121,6 +141,7 @@ def _key(subject: Subject, action: Action, resource: Resource) -> _AccessKey:
         str(action),
         resource.kind,
         resource.resource_id,
+        glass.glass_id if glass else None,
     )
 
 

@@ -105,6 +105,7 @@ def shown_persons(persons: Collection[Person], action: Action = Action.VIEW_RECO
                 resource_id=person.global_id,
                 site_ids=known_sites(person.identifiers),
                 refusals=refusals.get(person.identifiers[0], NO_REFUSALS),
+                identifiers=frozenset(person.identifiers),
             ),
         )
     ]

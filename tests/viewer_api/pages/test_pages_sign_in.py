@@ -11,12 +11,12 @@ from tests.viewer_api.pages.region import Region
 @pytest.mark.parametrize(
     ("username", "menu"),
     [
-        ("doctor", ["/patients"]),
-        ("reader", ["/patients"]),
+        ("doctor", ["/patients", "/emergency"]),
+        ("reader", ["/patients", "/emergency"]),
         ("tech", ["/arrivals"]),
         ("engineer", ["/region", "/conflicts"]),
         ("boss", ["/region"]),
-        ("auditor", ["/audit"]),
+        ("auditor", ["/audit", "/audit/emergencies"]),
     ],
 )
 def test_each_role_lands_on_its_page_and_its_menu_holds_nothing_else(

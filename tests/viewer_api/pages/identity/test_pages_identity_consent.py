@@ -69,6 +69,7 @@ class Walk:
             "decision_id": 1,
             "message_id": 1,
             "refusal_id": 1,
+            "glass_id": 1,
             "site_id": "sijing",
             "destination": "nowhere",
             "row_id": 1,
