@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
 from viewer_api.dicomweb.located import dicomweb_root, located, located_instance
 from viewer_api.dicomweb.media_types import DICOM_JSON, choose
+from viewer_api.dicomweb.multipart import Part, multipart_response
+from viewer_api.dicomweb.native_model import DICOM_XML, native_xml
 from viewer_api.dicomweb.ready_metadata import metadata_lines
 from viewer_api.dicomweb.retrieve import accepted_by_asker
 from viewer_api.security import signed_in
@@ -18,12 +21,13 @@ from viewer_api.services import services
 if TYPE_CHECKING:
     from image_archive.backend import ArchiveBackend
     from image_archive.model import InstanceRecord, StudyRecord
+    from viewer_api.dicomweb.json_model import Json
 
 blueprint = Blueprint("dicomweb_metadata", __name__, url_prefix="/dicom-web")
 
 # Instances whose metadata goes out in one piece.
 _TOGETHER = 64
-_JSON_TYPES = (DICOM_JSON, "application/json")
+_OFFERED = (DICOM_JSON, DICOM_XML, "application/json")
 
 
 @blueprint.get("/studies/<uid:study>/metadata")
@@ -50,19 +54,34 @@ def instance_metadata(study: str, series: str, instance: str) -> Response:
     return _answer(record, [located_instance(study, series, instance)])
 
 
-def json_response(body: bytes | Iterator[bytes]) -> Response:
-    """Return `body` as DICOM JSON, or as plain JSON to who accepts only that.
+def attributes_response(
+    as_json: Callable[[], bytes | Iterator[bytes]], objects: Callable[[], Iterable[Json]]
+) -> Response:
+    """Return datasets as one DICOM JSON array, or as parts of XML (PS3.18 8.7.3.2).
+
+    `as_json` gives the whole array, `objects` its datasets one by one; the other is not asked.
+    Whoever accepts only plain JSON gets that. No part at all is 204.
 
     Raises:
-        NotAcceptableError: neither is accepted.
+        NotAcceptableError: none of them is accepted.
     """
-    media_type = choose(accepted_by_asker(), _JSON_TYPES)
-    return Response(body, content_type=f"{media_type}; charset=utf-8")
+    media_type = choose(accepted_by_asker(), _OFFERED)
+    if media_type != DICOM_XML:
+        return Response(as_json(), content_type=f"{media_type}; charset=utf-8")
+    parts = (Part(DICOM_XML, [native_xml(one)]) for one in objects())
+    first = next(parts, None)
+    if first is None:
+        return Response(status=204)
+    return multipart_response(DICOM_XML, chain([first], parts))
 
 
 def _answer(study: StudyRecord | None, instances: list[InstanceRecord]) -> Response:
     backend = services().archive.backend
-    return json_response(_streamed(backend, study, instances, dicomweb_root()))
+    root = dicomweb_root()
+    return attributes_response(
+        lambda: _streamed(backend, study, instances, root),
+        lambda: map(json.loads, metadata_lines(backend, study, instances, root)),
+    )
 
 
 def _streamed(

@@ -17,7 +17,7 @@ from image_archive.query import IndexMatch, IndexQuery, Level
 from viewer_api.dicomweb.attributes import match_address, match_json
 from viewer_api.dicomweb.instance_metadata import encoded
 from viewer_api.dicomweb.located import dicomweb_root
-from viewer_api.dicomweb.metadata import json_response
+from viewer_api.dicomweb.metadata import attributes_response
 from viewer_api.dicomweb.query_parameters import SearchParameters, parse_search
 from viewer_api.dicomweb.scope import Reach, narrowed, reach_of
 from viewer_api.security import (
@@ -190,7 +190,7 @@ def _of_levels_above(match: IndexMatch, below: Level) -> frozenset[str]:
 
 
 def _answer(found: list[dict[str, object]], query: IndexQuery, *, more: bool) -> Response:
-    answer = json_response(encoded(found))
+    answer = attributes_response(lambda: encoded(found), lambda: found)
     if more:
         _warn(answer, "There are additional results that can be requested")
     if not_matched := unmatched(query):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from lxml import etree
-from pydicom.datadict import keyword_for_tag
+from typing import TYPE_CHECKING
 
 from viewer_api.dicomweb.json_model import Json, tag_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NATIVE_MODEL = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _RETRIEVE_URL, _REFERENCED_CLASS, _REFERENCED_INSTANCE = 0x00081190, 0x00081150, 0x00081155
 _FAILURE_REASON, _FAILED, _REFERENCED, _OTHER = 0x00081197, 0x00081198, 0x00081199, 0x0008119A
 
@@ -63,25 +59,6 @@ class StoreReport:
             | _sequence(_REFERENCED, [_reference(one) | _where(one) for one in self.stored])
             | _sequence(_OTHER, [_reason(one) for one in unnamed])
         )
-
-
-def as_xml(attributes: Json) -> bytes:
-    """Return `attributes` of the DICOM JSON Model in the Native DICOM Model."""
-    root = etree.Element("NativeDicomModel", nsmap={None: _NATIVE_MODEL})
-    _append(root, attributes)
-    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
-
-
-def _append(parent: Any, attributes: Json) -> None:
-    for key, element in attributes.items():
-        keyword = keyword_for_tag(int(key, 16))
-        node = etree.SubElement(parent, "DicomAttribute", tag=key, vr=element["vr"])
-        node.set("keyword", keyword)
-        for number, value in enumerate(element.get("Value", ()), start=1):
-            if element["vr"] == "SQ":
-                _append(etree.SubElement(node, "Item", number=str(number)), value)
-            else:
-                etree.SubElement(node, "Value", number=str(number)).text = str(value)
 
 
 def _element(tag: int, vr: str, value: str | int) -> Json:

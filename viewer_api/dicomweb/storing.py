@@ -18,9 +18,10 @@ from image_archive.model import InstanceOrigin
 from viewer_api.dicomweb.instance_metadata import encoded
 from viewer_api.dicomweb.located import dicomweb_root
 from viewer_api.dicomweb.media_types import DICOM, DICOM_JSON, choose
+from viewer_api.dicomweb.native_model import DICOM_XML, native_xml
 from viewer_api.dicomweb.request_parts import RequestPart, request_parts
 from viewer_api.dicomweb.retrieve import accepted_by_asker
-from viewer_api.dicomweb.store_answers import NotStored, Stored, StoreReport, as_xml
+from viewer_api.dicomweb.store_answers import NotStored, Stored, StoreReport
 from viewer_api.dicomweb.taking import NOT_UNDERSTOOD, Taken, Taking
 from viewer_api.errors import BadQueryError
 from viewer_api.security import (
@@ -40,7 +41,6 @@ blueprint = Blueprint("dicomweb_storing", __name__, url_prefix="/dicom-web")
 
 MOST_PARTS = 5_000
 _PIECE = 1 << 18
-DICOM_XML = "application/dicom+xml"
 _ANSWERS = (DICOM_JSON, DICOM_XML, "application/json")
 
 
@@ -84,7 +84,7 @@ def _store(study_uid: str) -> Response:
         )
     only = f"{root}/studies/{next(iter(studies))}" if len(studies) == 1 else ""
     attributes = report.as_json(only)
-    body = as_xml(attributes) if media_type == DICOM_XML else encoded(attributes)
+    body = native_xml(attributes) if media_type == DICOM_XML else encoded(attributes)
     return Response(body, report.status, content_type=f"{media_type}; charset=utf-8")
 
 
