@@ -29,12 +29,13 @@ from eir_versions.transforms import dataset_is_little, frame_scopes, rescale_of,
 ANGIOGRAPHY = "1.2.840.10008.5.1.4.1.1.11.5"
 _X_RAY = frozenset(f"1.2.840.10008.5.1.4.1.1.12.{tail}" for tail in ("1", "1.1", "2", "2.1"))
 _TABLES = "PixelIntensityRelationshipLUTSequence"
+_IMAGES = "ReferencedImageSequence"
 _SHUTTERS = "FrameDisplayShutterSequence"
 _NATIVE = "NAT"
 _WHOLE = 100.0
 
 
-class NotDoneError(Exception):
+class _NotDoneError(Exception):
     """The state asks for what is not done; the message says for what."""
 
 
@@ -58,7 +59,7 @@ class AngiographyState:
         try:
             self._check()
             return self._subtraction()
-        except NotDoneError as error:
+        except _NotDoneError as error:
             return Native(str(error))
 
     def shutter_scope(self) -> Dataset:
@@ -71,28 +72,28 @@ class AngiographyState:
 
     def _check(self) -> None:
         if text(self.instance.dataset, "SOPClassUID") not in _X_RAY:
-            raise NotDoneError("the image is none of X-ray angiography or fluoroscopy")
+            raise _NotDoneError("the image is none of X-ray angiography or fluoroscopy")
         modality = rescale_of(self.state)
         if items(self.state, "ModalityLUTSequence") or modality not in (None, Rescale()):
-            raise NotDoneError("it has a modality step, which such states have none of")
+            raise _NotDoneError("it has a modality step, which such states do not have")
         if any(percent != 0 for percent in self._display("DisplayFilterPercentage")):
-            raise NotDoneError("edge enhancement is not done")
+            raise _NotDoneError("edge enhancement is not done")
         said = [text(one, "RecommendedViewingMode").upper() for one in self._displays()]
         if any(mode not in ("", self._mode) for mode in said):
-            raise NotDoneError("it says two viewing modes for the frame")
+            raise _NotDoneError("it says two viewing modes for the frame")
         self._check_shutter()
 
     def _check_shutter(self) -> None:
-        own = value_of(self.state, "ShutterShape") is not None
-        if len(self._items(_SHUTTERS)) + own > 1:
-            raise NotDoneError("several shutters are for the frame")
-        scope = self.shutter_scope()
-        said = value_of(scope, "ShutterShape")
-        count = 0 if said is None else 1 if isinstance(said, str) else len(said)
+        scopes = self._items(_SHUTTERS)
+        scopes += [self.state] if value_of(self.state, "ShutterShape") is not None else []
+        if len(scopes) > 1:
+            raise _NotDoneError("several shutters are for the frame")
         words = FrameWords(self.instance.header, self.frame_number - 1)
-        found = shutter_of(scope, words) if count else None
-        if count != (len(found.shapes) if found else 0):
-            raise NotDoneError("a shape of its shutter is none")
+        for scope in scopes:
+            said = value_of(scope, "ShutterShape") or ()
+            found = shutter_of(scope, words)
+            if found is None or len(found.shapes) != (1 if isinstance(said, str) else len(said)):
+                raise _NotDoneError("a shape of its shutter is none")
 
     @property
     def _mode(self) -> str:
@@ -113,19 +114,21 @@ class AngiographyState:
     def _subtraction(self) -> Subtraction | None:
         ranged = self._items("MaskSubtractionSequence")
         if any(not _is_range(one, "ApplicableFrameRange") for one in ranged):
-            raise NotDoneError("a range of frames is none")
+            raise _NotDoneError("a range of frames is none")
+        if self._is_for_several and any(_IMAGES not in one for one in ranged):
+            raise _NotDoneError("a mask operation does not say which of several images it is for")
         found = [one for one in ranged if covers(one, "ApplicableFrameRange", self.frame_number)]
         if self._mode not in (SUBTRACTED, _NATIVE) and found:
-            raise NotDoneError("it does not say whether to subtract")
+            raise _NotDoneError("it does not say whether to subtract")
         if len(found) > 1:
-            raise NotDoneError(SEVERAL_OPERATIONS)
+            raise _NotDoneError(SEVERAL_OPERATIONS)
         operation = text(found[0], "MaskOperation").upper() if found else "NONE"
         if self._mode != SUBTRACTED or operation == "NONE" or not self._is_meant(found[0]):
             self._check_as_it_is(found)
             return None
         subtraction = subtraction_of(found[0], self.instance.header, self.frame_number)
         if isinstance(subtraction, Native):
-            raise NotDoneError(subtraction.why)
+            raise _NotDoneError(subtraction.why)
         frames = {*subtraction.mask, *subtraction.contrast}
         tables = {number: self._table(found[0], number) for number in frames}
         return replace(
@@ -134,6 +137,11 @@ class AngiographyState:
             visible=self._visible(),
             tables={number: table for number, table in tables.items() if table is not None},
         )
+
+    @property
+    def _is_for_several(self) -> bool:
+        series = items(self.state, "ReferencedSeriesSequence")
+        return sum(len(items(one, _IMAGES)) for one in series) > 1
 
     def _is_meant(self, item: Dataset) -> bool:
         """Whether a range that is not said reaches the frame (C.7.6.10.1.1)."""
@@ -148,12 +156,12 @@ class AngiographyState:
         """A table is for subtraction; what it would do to a frame shown as it is, is not said."""
         scopes = operations or [Dataset()]
         if any(self._tables(scope, self.frame_number) for scope in scopes):
-            raise NotDoneError("a table to logarithms for a frame that is not subtracted")
+            raise _NotDoneError("a table to logarithms for a frame that is not subtracted")
 
     def _tables(self, operation: Dataset, frame_number: int) -> list[Dataset]:
         found = items(operation, _TABLES) or self.chosen(_TABLES, frame_number)
         if any(not _is_range(one, "LUTFrameRange") for one in found):
-            raise NotDoneError("a range of frames is none")
+            raise _NotDoneError("a range of frames is none")
         return [one for one in found if covers(one, "LUTFrameRange", frame_number)]
 
     def _table(self, operation: Dataset, frame_number: int) -> LookupTable | None:
@@ -163,14 +171,14 @@ class AngiographyState:
         if is_logarithmic and not found:
             return None
         if is_logarithmic or len(found) != 1:
-            raise NotDoneError(
+            raise _NotDoneError(
                 f"frame {frame_number} has {len(found)} tables to logarithms of the X-ray intensity"
                 f" for values that are {self._relation(frame_number) or 'of no known relation'}"
             )
         layout, little = self.instance.header.layout, dataset_is_little(self.state)
         table = table_item(found[0], signed=layout.signed, little=little)
         if table is None or text(found[0], "LUTFunction").upper() != "TO_LOG":
-            raise NotDoneError("a table that leads to no logarithms")
+            raise _NotDoneError("a table that leads to no logarithms")
         return table
 
     def _relation(self, frame_number: int) -> str:
@@ -184,25 +192,25 @@ class AngiographyState:
         """The last shift for the frame, of its whole matrix; for parts of it none is done."""
         ranged = items(operation, "PixelShiftSequence")
         if any(not _is_range(one, "PixelShiftFrameRange") for one in ranged):
-            raise NotDoneError("a range of frames is none")
+            raise _NotDoneError("a range of frames is none")
         found = [one for one in ranged if covers(one, "PixelShiftFrameRange", self.frame_number)]
         if len(found) > 1 or (ranged and any(plain)):
-            raise NotDoneError("several pixel shifts are for it")
+            raise _NotDoneError("several pixel shifts are for it")
         if not found:
             return plain
         regions = items(found[0], "RegionPixelShiftSequence")
         if not regions or value_of(regions[-1], "VerticesOfTheRegion") is not None:
-            raise NotDoneError("pixel shifts of parts of a frame are not done")
+            raise _NotDoneError("pixel shifts of parts of a frame are not done")
         shift = shift_of(regions[-1])
-        if shift is None:
-            raise NotDoneError("its Mask Sub-pixel Shift is no shift")
+        if shift is None or not numbers(regions[-1], "MaskSubPixelShift"):
+            raise _NotDoneError("its Mask Sub-pixel Shift is no shift")
         return shift
 
     def _visible(self) -> float:
         said = self._display("MaskVisibilityPercentage") or {0.0}
         percent = said.pop()
         if said or not 0 <= percent <= _WHOLE:
-            raise NotDoneError("its Mask Visibility Percentage is none")
+            raise _NotDoneError("its Mask Visibility Percentage is none")
         return percent / _WHOLE
 
 

@@ -37,7 +37,7 @@ from eir_versions.pixels.model import PictureArray
 from eir_versions.presentation_states import PSEUDO_COLOUR, FramePresentation, PresentationState
 from eir_versions.reduced import reduced_frame
 from eir_versions.subtracting import render_subtracted
-from eir_versions.transforms import difference_transform, grayscale_transform
+from eir_versions.transforms import difference_transform, grayscale_transform, undone_transform
 
 Drawing = Callable[[GrayscaleTransform], PictureArray]
 
@@ -135,7 +135,9 @@ def _picture(instance: InstanceFile, decoded: DecodedFrame, request: FrameReques
     if isinstance(subtraction, Subtraction) and not request.native:
         transform = difference_transform(dataset, header, index, window)
         return _gray(_drawing(decoded, instance, subtraction), transform, asked)
-    transform = grayscale_transform(dataset, header, index, window)
+    is_undone = subtraction is not None and request.native
+    transform_of = undone_transform if is_undone else grayscale_transform
+    transform = transform_of(dataset, header, index, window)
     picture = _gray(_drawing(decoded, instance), transform, asked)
     palette = None if asked else supplemental(dataset, index, signed=header.layout.signed)
     return picture if palette is None else supplemented(picture, decoded.values, palette)

@@ -34,6 +34,7 @@ from eir_versions.transforms import (
     difference_transform,
     grayscale_transform,
     pixel_spacing,
+    undone_transform,
 )
 
 
@@ -87,9 +88,11 @@ def _values(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
 
 def _grayscale(instance: InstanceFile, job: PictureJob) -> Iterator[str]:
     said = recommended(instance.dataset, instance.header, job.frame_number)
-    mask = Native("asked for as it is") if said and job.native else said
+    undone = said is not None and job.native
+    mask = Native("asked for as it is") if undone else said
     subtracted = isinstance(mask, Subtraction)
     transform = difference_transform if subtracted else grayscale_transform
+    transform = undone_transform if undone else transform
     try:
         found = transform(instance.dataset, instance.header, job.frame_number - 1, job.window)
     except PixelsError:

@@ -74,6 +74,18 @@ def difference_transform(
     return replace(native, modality=modality, voi=voi)
 
 
+def undone_transform(
+    dataset: Dataset, header: ImageHeader, frame_index: int, window: Window | None = None
+) -> GrayscaleTransform:
+    """Return the transformation of a frame that is shown as it is, whatever the image recommends.
+
+    A VOI that `difference_transform` takes is one of differences, and would show one flat grey.
+    """
+    native = grayscale_transform(dataset, header, frame_index, window)
+    of_differences = difference_transform(dataset, header, frame_index).voi is not None
+    return replace(native, voi=None) if of_differences and window is None else native
+
+
 def pixel_spacing(dataset: Dataset, frame_index: int) -> tuple[float, float] | None:
     """Return (between rows, between columns) for the display aspect, None when nothing says it.
 

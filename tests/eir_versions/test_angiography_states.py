@@ -290,10 +290,12 @@ SHIFT = item(RegionPixelShiftSequence=[item(MaskSubPixelShift=[1.0, 0.0])])
         ([mask(MaskSubPixelShift=[float("nan"), 0.0])], {}, "is no shift"),
         ([mask(MaskSubPixelShift=[1.0, 0.0], PixelShiftSequence=[SHIFT])], {}, "several pixel"),
         ([mask(PixelShiftSequence=[SHIFT, SHIFT])], {}, "several pixel shifts"),
+        ([mask(PixelShiftSequence=[item(RegionPixelShiftSequence=[item()])])], {}, "no shift"),
         ([mask(PixelShiftSequence=[item(RegionPixelShiftSequence=[REGION])])], {}, "of parts of"),
         ([mask()], {"ModalityLUTSequence": table(np.arange(9, dtype=np.uint16))}, "modality step"),
         ([mask()], {"RescaleSlope": "2", "RescaleIntercept": "0"}, "modality step"),
         ([mask()], {"FrameDisplayShutterSequence": [item(ShutterShape="HEART")]}, "its shutter"),
+        ([mask()], {"FrameDisplayShutterSequence": [item()]}, "its shutter"),
         (
             [mask()],
             {"FrameDisplayShutterSequence": [item(ShutterShape="CIRCULAR")] * 2},
@@ -339,6 +341,17 @@ def test_values_without_a_table_to_logarithms_are_not_subtracted(
 def test_such_a_state_is_for_angiograms_and_for_the_frames_that_it_names() -> None:
     other = angiogram(SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
     assert "none of X-ray angiography" in why_not(other, state_of(other, mask()))
+
+
+def test_of_several_images_each_mask_says_which_it_is_for() -> None:
+    dataset, other = angiogram(), item(ReferencedSOPInstanceUID="1.2.3")
+    this = item(ReferencedSOPInstanceUID=dataset.SOPInstanceUID)
+    first = mask(ReferencedImageSequence=[this], MaskFrameNumbers=[2])
+    state = state_of(dataset, mask(ReferencedImageSequence=[other]), first)
+    state.ReferencedSeriesSequence[0].ReferencedImageSequence.append(other)
+    assert np.array_equal(presented(dataset, state), through_window(VALUES[2] - VALUES[1]))
+    del first.ReferencedImageSequence
+    assert "which of several images" in why_not(dataset, state)
 
 
 def test_the_steps_name_all_that_a_state_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -185,15 +186,29 @@ def test_a_window_of_the_native_frames_gives_way_to_one_around_no_difference(
     assert "VOI: 0 in the middle of the frame's differences" in steps(dataset)
 
 
-def test_a_reader_may_ask_for_the_frame_as_it_is() -> None:
-    dataset = angiogram()
+@pytest.mark.parametrize("window", [WINDOW, {"WindowCenter": "980", "WindowWidth": "200"}])
+def test_a_reader_may_ask_for_the_frame_as_it_is(window: dict[str, str]) -> None:
+    """A window of differences would leave it one flat white: its own range takes its place."""
+    dataset = angiogram(**window)
+    plain = plain_of(dataset)
+    if window is WINDOW:
+        del plain.WindowCenter, plain.WindowWidth
+    dataset.MaskSubtractionSequence[0].ApplicableFrameRange = [3, 5]
+    for frame in (2, 3):
+        shown = drawn(dataset, frame, native=True)
+        assert np.array_equal(shown, drawn(plain, frame))
+        assert shown.std() > 10
+    asked = Window(1000.5, 257)
     expected = through_window(VALUES[2] - 1000)
-    assert np.array_equal(drawn(dataset, native=True, window=Window(1000.5, 257)), expected)
+    assert np.array_equal(drawn(dataset, native=True, window=asked), expected)
     told = pipeline_steps(opened(part10(dataset)), PictureJob(3, native=True))
     assert "mask subtraction is recommended but not done: asked for as it is" in told
-    small = make_picture(opened(part10(dataset)), PictureJob(3, box=(8, 6), native=True))
-    plain = make_picture(opened(part10(plain_of(dataset))), PictureJob(3, box=(8, 6)))
-    assert small.data == plain.data
+    assert ("VOI: range of the frame" in told) == (window is WINDOW)
+    small, other = (
+        make_picture(opened(part10(one)), PictureJob(3, box=(8, 6), native=one is dataset))
+        for one in (dataset, plain)
+    )
+    assert small.data == other.data
 
 
 def test_padding_stays_black_and_takes_no_part() -> None:
@@ -251,7 +266,7 @@ def test_a_state_without_a_mask_shows_an_image_that_recommends_one_as_it_is() ->
 
 
 def plain_of(dataset: Dataset) -> Dataset:
-    copied = Dataset(dataset)
+    copied = copy.deepcopy(dataset)
     del copied.MaskSubtractionSequence, copied.RecommendedViewingMode
     return copied
 

@@ -260,7 +260,9 @@ def test_the_page_says_whether_pictures_are_shown_subtracted(
     assert "不减影" in chinese
     asked = f"/studies/{XA}0/series/{XA}0.1/pictures/{XA}0.1.1/3.png"
     assert doctor.get(asked).data == done
-    assert doctor.get(asked, query_string={"native": "1"}).data == native
+    seen_native = doctor.get(asked, query_string={"native": "1"}).data
+    assert seen_native == drawn(region, f"{XA}0.1.1", frame_number=3, native=True)
+    assert seen_native != done
 
 
 def test_a_pet_series_is_shown_in_suv_and_in_colour(region: Region, doctor: FlaskClient) -> None:
