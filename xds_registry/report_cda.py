@@ -38,7 +38,8 @@ def write_cda(report: TextReport) -> bytes:
     _add(root, "typeId", root="2.16.840.1.113883.1.3", extension="POCD_HD000040")
     _add(root, "id", root=entry.unique_id)
     _code(root, "code", entry.type_code)
-    _add(root, "title", entry.title)
+    if entry.title:
+        _add(root, "title", entry.title)
     _add(root, "effectiveTime", value=f"{entry.creation_time}+0000")
     _code(root, "confidentialityCode", entry.confidentiality_codes[0])
     _add(root, "languageCode", code=entry.language_code)
@@ -125,7 +126,8 @@ def _lines(paragraph: etree._Element, said: str) -> None:
 
 
 def _code(parent: etree._Element, tag: str, code: Code) -> None:
-    _add(parent, tag, code=code.code, codeSystem=code.scheme, displayName=code.display)
+    words = {"displayName": code.display} if code.display else {}
+    _add(parent, tag, code=code.code, codeSystem=code.scheme, **words)
 
 
 def _add(parent: etree._Element, tag: str, text: str = "", **attributes: str) -> etree._Element:

@@ -17,6 +17,7 @@ from hub_runtime.commands.registry import verified_parts
 from tests.eir_versions.documents import PDF, key_object, pdf_report, report
 from tests.eir_versions.hubs import STUDY, slice_of
 from tests.hub_runtime.filed_reports import Clinic, open_clinic
+from tests.xds_registry.cda_structure import findings
 from xds_registry import report_documents, store
 from xds_registry.derived_submission import derived_submission
 from xds_registry.errors import ReportsChangedError
@@ -54,6 +55,7 @@ def test_a_signed_result_is_appended_to_the_manifest(clinic: Clinic) -> None:
     data = clinic.data(entry)
     digest = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     assert (entry.sha1, entry.size) == (digest, len(data))
+    assert findings(data) == []
     root = etree.fromstring(data)
     assert [one.text for one in root.iter(f"{CDA}title")][1:] == ["影像所见", "诊断意见"]
     sections = [["".join(p.itertext()) for p in one] for one in root.iter(f"{CDA}text")]
