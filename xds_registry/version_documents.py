@@ -122,18 +122,21 @@ def version_drift(
     `missing` are in force without an approved entry, `left` are approved entries of what is in
     force no more, and `wrong` approved ones of another hash, size or place than the ledger's
     description. `behind` are of a former generation: what follows them is still to be rendered.
-    What waits for its manifest, and what it will replace, is none of them. With `lock` nobody else
-    registers versions of this manifest before the transaction ends.
+    What waits for its manifest, and what it will replace, is none of them, nor is what an older hub
+    registered without a description in the ledger. With `lock` nobody else registers versions of
+    this manifest before the transaction ends.
     """
     found = _manifest(session, study_instance_uid, lock=lock)
     generation = found[1] if found else 0
-    in_force = [one for one in standing(session, study_instance_uid) if one.document_key]
+    in_force = standing(session, study_instance_uid)
     approved = {one.entry_uuid: one for one in _approved(session, study_instance_uid)}
     due = {_entry_uuid(one): one for one in in_force if one.generation == generation}
     coming = {one.recipe for one in in_force if one.generation > generation}
     agreed = [(due[uuid], entry) for uuid, entry in approved.items() if uuid in due]
     return VersionDrift(
-        missing=tuple(one for uuid, one in due.items() if uuid not in approved),
+        missing=tuple(
+            one for uuid, one in due.items() if one.document_key and uuid not in approved
+        ),
         left=tuple(
             entry
             for uuid, entry in approved.items()
@@ -325,7 +328,8 @@ def _wrong(
     return tuple(
         (version, entry)
         for version, entry in pairs
-        if held.get(entry.unique_id) != (version.document_key, entry.sha1, entry.size)
+        if version.document_key
+        and held.get(entry.unique_id) != (version.document_key, entry.sha1, entry.size)
     )
 
 

@@ -226,6 +226,16 @@ def test_bytes_that_have_changed_are_not_registered_for_the_description(clinic: 
     assert clinic.drifts() == ()
 
 
+def test_what_an_older_hub_registered_without_a_description_stays_as_it_is(clinic: Clinic) -> None:
+    study = clinic.study()
+    before = entries(clinic, study)
+    row = EirVersionRow
+    execute(clinic, update(row).where(row.study_instance_uid == study).values(document_key=""))
+    assert clinic.drifts() == ()
+    clinic.hub.registry.versions.follow(study)
+    assert entries(clinic, study) == before
+
+
 def keep(clinic: Clinic, key: str, data: bytes) -> None:
     pending = clinic.hub.base.backend.create()
     pending.write(data)
