@@ -1,10 +1,13 @@
 """A hub with real studies of three sites, as the tests of the web see it."""
 
 import io
+import logging
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
@@ -14,7 +17,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset
 
 from access_control.break_glass import Emergency
-from access_control.model import Site, Subject, SubjectKind
+from access_control.model import Role, Site, Subject, SubjectKind
 from hub_kernel.identifiers import AssigningAuthority, PatientIdentifier
 from hub_kernel.settings import HubSettings, Settings, StudySettings
 from hub_kernel.tasks import deliver_all_due
@@ -170,3 +173,53 @@ def emergency(region: Region, username: str, shown: Shown) -> Iterator[None]:
     glass = broken.open(said, lambda *_: None)
     yield
     broken.close(glass.glass_id, account.user_id, lambda *_: None)
+
+
+@contextmanager
+def opened_region(folder: Path) -> Iterator[Region]:
+    """Give a region with the studies of two people, one of them known at two sites."""
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hub = new_hub(folder)
+        chinese = {"SpecificCharacterSet": "GB18030", "PatientName": "Wang^XiaoDong=王^小东"}
+        ct = store(
+            hub,
+            "sijing",
+            sample("CT_small.dcm", PatientID="S001", AccessionNumber="A-1", StudyID="1", **chinese),
+        )
+        mr = store(
+            hub,
+            "jiuting",
+            sample("emri_small_jpeg_2k_lossless.dcm", PatientID="J900", **chinese),
+        )
+        us = store(
+            hub, "central", sample("examples_ybr_color.dcm", PatientID="S001", PatientName="Li^Si")
+        )
+        settle(hub, studies=3)
+        issuers = {s.site_id: s.assigning_authority for s in hub.access.sites.all()}
+        link_one_person(
+            hub,
+            PatientIdentifier("S001", issuers["sijing"]),
+            PatientIdentifier("J900", issuers["jiuting"]),
+        )
+    yield Region(hub, web_app(hub), ct, mr, us)
+    hub.close()
+
+
+def machines_of(region: Region) -> Callable[..., FlaskClient]:
+    """Return what makes a client whose token has these roles at these sites, None everywhere."""
+    tokens: dict[object, str] = {}
+
+    def make(*roles: Role, sites: tuple[str, ...] | None = None) -> FlaskClient:
+        key = (frozenset(roles), sites)
+        if key not in tokens:
+            tokens[key] = region.hub.access.tokens.create(
+                f"machine {len(tokens)}",
+                roles,
+                sites,
+                region.hub.base.clock.now() + timedelta(days=30),
+            )
+        return region.client(tokens[key])
+
+    return make

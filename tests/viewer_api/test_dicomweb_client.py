@@ -41,7 +41,8 @@ def test_it_searches_at_every_level(region: Region, client: DICOMwebClient) -> N
     assert [found["0020000E"]["Value"] for found in series] == [[region.ct.series]]
     instances = client.search_for_instances(region.ct.study, region.ct.series)
     assert [found["00080018"]["Value"] for found in instances] == [[region.ct.instance]]
-    assert len(client.search_for_studies(limit=1, get_remaining=True)) == 3
+    one_by_one = client.search_for_studies(limit=1, get_remaining=True)
+    assert len(one_by_one) == len(client.search_for_studies()) >= 3
 
 
 def test_it_reads_metadata_of_studies_series_and_instances(

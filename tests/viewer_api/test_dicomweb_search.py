@@ -11,10 +11,22 @@ from werkzeug.test import TestResponse
 
 from access_control.model import Role
 from tests.support.statements import hearing
-from tests.viewer_api.region import Region
+from tests.viewer_api.region import Region, machines_of, opened_region
 
 STUDIES = "/dicom-web/studies"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """Give a region of its own: what other tests store would be found here."""
+    with opened_region(tmp_path_factory.mktemp("search")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def machine(region: Region) -> Callable[..., FlaskClient]:
+    return machines_of(region)
 
 
 def found(answer: TestResponse, tag: str = STUDY_UID) -> set[str]:
