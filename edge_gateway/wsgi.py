@@ -33,7 +33,8 @@ from edge_gateway.report import (
     read_figures,
     read_held_instances,
 )
-from hub_kernel.errors import HubError
+from hub_kernel.errors import HubError, InvalidUidError
+from hub_kernel.identifiers import require_uid
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class EdgeDoor:
 
     def _studies(self, call: _Call) -> Response:
         """Answer how far the studies asked for are; 304 when the edge knows it already."""
-        asked = call.request.args.getlist("uid")
+        asked = _uids(call.request)
         if len(asked) > _MOST_STUDIES:
             raise BadRequestError(f"uid: at most {_MOST_STUDIES} at once")
         found = self._parts.inventory.progress(call.site_id, asked)
@@ -238,6 +239,13 @@ def _refusal(subject: Subject, site_id: str) -> str:
     origin = Resource("study", origin_site_id=site_id)
     decision = decide(subject, Action.STORE, origin, Purpose.TREATMENT)
     return "" if decision.allowed else decision.rule
+
+
+def _uids(request: Request) -> list[str]:
+    try:
+        return [require_uid(one, "uid") for one in request.args.getlist("uid")]
+    except InvalidUidError as error:
+        raise BadRequestError(str(error)) from error
 
 
 def _json(request: Request) -> dict[str, Any]:

@@ -45,8 +45,8 @@ _MACHINES_ONLY = "EIRHUB_MACHINES_ONLY"
 # Status → (title, what to do), Chinese then English.
 _MESSAGES: dict[int, dict[str, tuple[str, str]]] = {
     400: {
-        "zh": ("请求无法识别", "请检查地址或查询条件后重试。"),
-        "en": ("The request cannot be understood", "Check the address or the query, then retry."),
+        "zh": ("请求无法识别", "请检查地址或表单内容后重试。"),
+        "en": ("The request cannot be understood", "Check the address or the form, then retry."),
     },
     401: {
         "zh": ("请先登录", "登录后再打开此内容。"),

@@ -73,6 +73,12 @@ def test_the_sites_own_edge_is_heard_everywhere(region: Region) -> None:
         assert answer.status_code not in {NOT_PROVEN, 403, NOT_THERE}, (method, address)
 
 
+@pytest.mark.parametrize("uid", ["%00", "1.2%00", "x", "1" * 65])
+def test_a_study_is_asked_for_by_a_uid(region: Region, uid: str) -> None:
+    answer = _ask(region, "GET", f"/edge/sijing/studies?uid={uid}", region.token("sijing"))
+    assert answer.status_code == 400
+
+
 def _ask(region: Region, method: str, address: str, token: str) -> requests.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return requests.request(method, region.url + address, headers=headers, timeout=10)

@@ -31,6 +31,8 @@ from tests.viewer_api.test_security_matrix import (
 SAFE = {"GET", "HEAD", "OPTIONS"}
 # An app anywhere may send this one: no cookie counts there, what opens a link is in the request.
 WITHOUT_FORM_TOKEN = {"health_links.manifest"}
+# What they are sent is DICOM; they read no form.
+TAKES_LARGE_BODIES = {"dicomweb_storing.store", "dicomweb_storing.store_in_study"}
 # What a browser shows inside one of the hub's own pages: a PDF, and the pages that frame one.
 FRAMED_BY_OURSELVES = {"frame-ancestors 'self'"}
 SMUGGLED = ("..%2f..%2fetc%2fpasswd", "1.2%00", "%252e%252e%252f")
@@ -119,6 +121,25 @@ def test_the_control_of_88_the_hubs_own_page_gets_further(
     answers = [send(reader, one, headers=own).status_code for one in asked]
     assert answers
     assert 403 not in answers
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_no_route_sees_a_null_character_that_the_address_or_a_form_holds(
+    region: Region, reader: FlaskClient, routes: list[Route], kind: str
+) -> None:
+    right = region.hub.access.sessions.csrf(session_token(reader))
+    for route in routes:
+        answer = send(reader, route, query_string={"q": "wang\0"})
+        assert answer.status_code == 400, route.name
+        if route.method in SAFE or route.rule.endpoint in TAKES_LARGE_BODIES:
+            continue
+        answer = send(
+            reader, route, data={"reason": "wang\0", "csrf_token": right}, content_type=kind
+        )
+        assert answer.status_code == 400, route.name
+        # The control: it is for that character alone.
+        answer = send(reader, route, query_string={"q": "wang"}, data={"reason": "wang"})
+        assert answer.status_code == 403 or route.rule.endpoint in WITHOUT_FORM_TOKEN, route.name
 
 
 def planted(region: Region, _reader: FlaskClient) -> FlaskClient:

@@ -49,7 +49,7 @@ def results() -> str:
 
 def _found() -> Findings:
     require_search()
-    question = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST_QUESTION]
+    question = request.args.get("q", "").strip()[:_LONGEST_QUESTION]
     if not question:
         shown(())
         return Findings("", [], more=False)

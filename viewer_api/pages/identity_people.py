@@ -78,7 +78,7 @@ class LogLine:
 def page() -> str:
     """Find a person by name or number, to look after their identity."""
     require_search(Action.REVIEW_IDENTITY, Purpose.QUALITY)
-    question = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST]
+    question = request.args.get("q", "").strip()[:_LONGEST]
     book = site_book()
     found = (
         services().patients.search(

@@ -1,7 +1,7 @@
 """Response headers that confine what a browser may do with a page, and refusals before routing.
 
 CSP level 3 without inline script, no framing, no sniffing; addresses that smuggle `..` or NUL
-answer 404 before any view sees them.
+answer 404 before any view sees them, an argument or a form field with NUL in it 400.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 from flask import Flask, abort, current_app, request
 from werkzeug.wrappers import Response
 
+from viewer_api.errors import BadQueryError
 from viewer_api.security.navigation import is_https
 from viewer_api.services import services
 
@@ -49,6 +50,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _LARGE = "eirhub_takes_large_bodies"
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _SMUGGLED = re.compile(rb"[\x00-\x1f\x7f]|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 
@@ -59,9 +61,10 @@ def takes_large_bodies(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def install_headers(app: Flask) -> None:
-    """Confine every answer of `app`, and refuse smuggled paths and oversized bodies first."""
+    """Confine every answer of `app`; refuse smuggled paths, oversized bodies and NUL first."""
     app.before_request(_refuse_smuggled_path)
     app.before_request(_refuse_oversized_body)
+    app.before_request(_refuse_null_characters)
     app.after_request(_confine)
 
 
@@ -99,9 +102,26 @@ def _refuse_smuggled_path() -> None:
 
 
 def _refuse_oversized_body() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    if getattr(view, _LARGE, False):
+    if _takes_large_bodies():
         request.max_content_length = services().settings.web.max_store_bytes
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
         abort(413)
+
+
+def _refuse_null_characters() -> None:
+    """Refuse U+0000, which nobody types and PostgreSQL keeps in no text.
+
+    JSON bodies are refused for the same where they are read (`api.parameters.json_object`).
+    """
+    if b"%00" in request.query_string or b"\0" in request.query_string:
+        raise BadQueryError("the address holds a null character")
+    if request.mimetype not in _FORMS or _takes_large_bodies():
+        return
+    if any("\0" in text for texts in request.form.listvalues() for text in texts):
+        raise BadQueryError("a field holds a null character")
+
+
+def _takes_large_bodies() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return bool(getattr(view, _LARGE, False))

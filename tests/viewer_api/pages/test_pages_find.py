@@ -54,12 +54,12 @@ def test_nobody_known_only_elsewhere_is_found(signed_in: Callable[..., Browser])
     assert "赵敏" in names(asked(signed_in("reader"), "zm"))
 
 
-@pytest.mark.parametrize("typed", ["' OR 1=1 --", "%", "_", "*", "{{7*7}}zz", "<b>", "\\", "\x00"])
+@pytest.mark.parametrize("typed", ["' OR 1=1 --", "%", "_", "*", "{{7*7}}zz", "<b>", "\\"])
 def test_syntax_of_other_languages_is_only_text(
     signed_in: Callable[..., Browser], typed: str
 ) -> None:
     page = asked(signed_in("doctor"), typed)
-    assert page.select_one("input[name=q]")["value"] == typed.replace("\x00", "")
+    assert page.select_one("input[name=q]")["value"] == typed
     assert len(page.select("a.person")) <= 1
     assert "49" not in page.get_text()
 
