@@ -1,6 +1,6 @@
 """Find what is archived: by UID, by patient, and by C-FIND and QIDO-RS queries (PS3.4 C.4.1)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from hub_kernel.database import Database
 from hub_kernel.identifiers import PatientIdentifier
+from image_archive.contents import Contents, contents_of, contents_query
 from image_archive.counting import patient_counts, with_counts
 from image_archive.matching import Condition
 from image_archive.matching_keys import Conditions, conditions_of
@@ -114,6 +115,22 @@ class ArchiveIndex:
                 rows = session.execute(select(STUDY).where(of_patients(some), VISIBLE_STUDY))
                 found.extend(study_record(row) for row in rows)
         return sorted(found, key=_age, reverse=True)
+
+    def held_by_studies(self, study_instance_uids: Collection[str]) -> Mapping[str, Contents]:
+        """Return what each of the studies holds; one query reads every instance of them."""
+        found: dict[str, Contents] = {}
+        uid = STUDY.c.study_instance_uid
+        with self._snapshot() as session:
+            for some in batches(study_instance_uids):
+                found.update(contents_of(session.execute(contents_query(uid).where(uid.in_(some)))))
+        return found
+
+    def held_by_series(self, study_instance_uid: str) -> Mapping[str, Contents]:
+        """Return what each series of a study holds, by its UID."""
+        wanted = contents_query(SERIES.c.series_instance_uid)
+        wanted = wanted.where(STUDY.c.study_instance_uid == study_instance_uid)
+        with self._snapshot() as session:
+            return contents_of(session.execute(wanted))
 
     def conflicts(self, limit: int = 1000) -> list[QuarantineRecord]:
         """Return what contradicts the archive and waits for a person, latest first."""

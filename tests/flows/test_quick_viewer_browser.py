@@ -377,6 +377,8 @@ def test_a_phone_scrolls_with_a_finger_and_zooms_with_two(
     )
     at_frame(page, 100)
     assert fits(page)
+    # Not for primary diagnosis: said once, on the picture.
+    assert [page.locator(one).is_visible() for one in (".not-primary", ".stamp")] == [False, True]
     box = page.locator(".viewer-stage").bounding_box()
     assert box
     assert box["height"] > PHONE["height"] * 0.4

@@ -128,6 +128,14 @@ def test_a_person_of_several_identifiers_is_found_without_reading_a_table_whole(
     assert not read_whole(steps), "\n".join(steps)
 
 
+def test_what_studies_hold_is_counted_without_reading_a_table_whole(database: Database) -> None:
+    index = ArchiveIndex(database)
+    steps = plans_of(database, lambda: index.held_by_studies(["1.2", "1.3", "1.4"]))
+    steps += plans_of(database, lambda: index.held_by_series("1.2"))
+    assert len(steps) > 1
+    assert not read_whole(steps), "\n".join(steps)
+
+
 def test_the_search_for_such_steps_finds_one(database: Database) -> None:
     steps = plans(database, IndexQuery(Level.STUDY, {"StudyDescription": "*x*"}, limit=10))
     assert read_whole(steps)

@@ -10,6 +10,7 @@ from hub_kernel.clock import SystemClock
 from hub_kernel.database import Database
 from hub_kernel.events import Event, KeyObjectArchived, StudyCompleted, new_event
 from image_archive.backends.filesystem import FilesystemBackend
+from image_archive.contents import Contents
 from image_archive.index import ArchiveIndex
 from image_archive.model import KEY_OBJECT_SELECTION
 from image_archive.query import IndexQuery, Level
@@ -114,6 +115,7 @@ def test_counts_and_modalities_leave_it_out(
     study = index.study(STUDY)
     assert study is not None
     assert (study.series_count, study.instance_count) == (1, 1)
+    assert index.held_by_studies([STUDY]) == {STUDY: Contents(pictures=1)}
     assert (study.modalities, study.body_parts) == (("CT",), ("CHEST",))
     assert [one.series_instance_uid for one in index.series_of(STUDY)] == ["1.2.3.1"]
     assert seen(index, Level.SERIES) == {"1.2.3.1"}

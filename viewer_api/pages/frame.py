@@ -13,6 +13,7 @@ from viewer_api import break_glass_desk, burned_in_desk, conflict_desk
 from viewer_api.language import asker_language
 from viewer_api.pages import language, vocabulary
 from viewer_api.pages.assets import asset_url
+from viewer_api.pages.contents_words import contents_words
 from viewer_api.pages.words import lazy_gettext
 from viewer_api.security import broken_glass, current_subject, signed_in, viewer_root
 from viewer_api.services import services
@@ -78,6 +79,7 @@ def install(state: BlueprintSetupState) -> None:
         body_part=vocabulary.body_part_word,
         clock=language.clock_time,
         day=language.day,
+        held=contents_words,
         local_day=language.local_day,
         modality=vocabulary.modality_word,
         moment=language.moment,

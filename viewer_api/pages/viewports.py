@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from flask import request
 
+from image_archive.contents import Contents
 from viewer_api.pages.looks import STATE, Looks, looks_of
 from viewer_api.pages.presets import Preset, presets_for
 from viewer_api.pages.series_objects import SeriesObjects, objects_of
@@ -34,7 +35,7 @@ SLIDE = "SM"
 class Viewport:
     """One study in its slot. Without pictures in the chosen series `stack` is None.
 
-    `objects` then says what the series is instead.
+    `objects` then says what the series is instead. `held` is what each series holds, by its UID.
     """
 
     slot: str
@@ -47,10 +48,20 @@ class Viewport:
     presets: tuple[Preset, ...]
     looks: Looks
     objects: SeriesObjects | None
+    held: Mapping[str, Contents]
 
     def holds_pictures(self, series: SeriesRecord) -> bool:
         """Whether a thumbnail of the series can be expected."""
         return series.modality not in WITHOUT_PICTURES
+
+    def held_by(self, series: SeriesRecord) -> Contents:
+        """Return what a series holds."""
+        return self.held.get(series.series_instance_uid, Contents())
+
+    @property
+    def held_in_all(self) -> Contents:
+        """What the study holds."""
+        return sum(self.held.values(), Contents())
 
     @property
     def window(self) -> str:
@@ -113,6 +124,7 @@ def viewport(
         presets=presets,
         looks=looks,
         objects=objects_of(chosen) if chosen and stack is None else None,
+        held=services().index.held_by_series(uid),
     )
 
 

@@ -122,6 +122,34 @@ def test_the_number_of_queries_does_not_grow_with_the_record(
     assert 0 < len(long_record) <= MOST_QUERIES, "\n".join(long_record)
 
 
+@pytest.mark.parametrize(
+    ("file", "patient", "english", "chinese"),
+    [
+        ("examples_ybr_color.dcm", "C901", "1 clip (30 pictures)", "1 段动态影像（30 幅）"),
+        ("emri_small.dcm", "C902", "10 pictures", "10 幅"),
+        ("reportsi.dcm", "C903", "1 object", "1 个对象"),
+    ],
+)
+def test_a_card_says_how_many_pictures_there_are_to_look_at(
+    signed_in: Callable[..., Browser],
+    region: Region,
+    file: str,
+    patient: str,
+    english: str,
+    chinese: str,
+) -> None:
+    study = f"2.25.{patient[1:]}.1"
+    name = f"Zhang^{patient}"
+    archive(region.hub, Examination("central", patient, name, "F", "19400101", "", file, study))
+    deliver_all_due(region.database, region.hub.base.outbox)
+    for language, said in (("en", english), ("zh", chinese)):
+        browser = signed_in("reader", language)
+        record = browser.page(f"/patients/{region.person_of(study)}")
+        assert said in [one.get_text(strip=True) for one in record.select(".exam-meta > span")]
+        facts = browser.page(f"/studies/{study}/diagnostic").select("dl.facts dd")
+        assert f"1 · {said}" in [one.get_text(strip=True) for one in facts]
+
+
 def test_a_long_record_stays_a_small_page_and_goes_on_by_a_link(
     signed_in: Callable[..., Browser], region: Region
 ) -> None:
