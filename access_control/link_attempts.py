@@ -1,9 +1,9 @@
 """Wrong passcodes of shared links, counted under lock before any of them is judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,18 +21,42 @@ class AttemptLimits:
 
 
 @dataclass(frozen=True)
+class AskedLink:
+    """What an attempt is judged by."""
+
+    link_id: str
+    passcode_hash: str
+    expires_at: datetime
+    revoked_at: datetime | None
+    views: int
+    max_views: int | None
+
+
+@dataclass(frozen=True)
 class Attempt:
     """An attempt that counts as failed until it proves otherwise.
 
     `link` is what it may open, None if nothing; `remaining` says how many more are left then.
     """
 
-    link: SharedLinkRow | None
+    link: AskedLink | None
     remaining: int = 0
 
 
+def asked_link(session: Session, hashed_token: str) -> AskedLink | None:
+    """Return the link of a token, None where it was never given out.
+
+    Asked so that a row is answered in both cases: to read one takes longer than to read none, and
+    the time of a refusal would tell.
+    """
+    columns = (func.max(getattr(SharedLinkRow, one.name)) for one in fields(AskedLink))
+    query = select(*columns).where(SharedLinkRow.token_hash == hashed_token)
+    found = AskedLink(*session.execute(query).one())
+    return found if found.link_id else None
+
+
 def count_attempt(
-    session: Session, link: SharedLinkRow | None, limits: AttemptLimits, now: datetime
+    session: Session, link: AskedLink | None, limits: AttemptLimits, now: datetime
 ) -> Attempt:
     """Count an attempt at `link`; a token of no link counts too, and writes just as much."""
     row = _locked_row(session, link.link_id if link else _NO_LINK, now)

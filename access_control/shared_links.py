@@ -27,6 +27,7 @@ from access_control.inert import inert
 from access_control.link_attempts import (
     Attempt,
     AttemptLimits,
+    asked_link,
     count_attempt,
     forgive,
     is_locked,
@@ -320,9 +321,7 @@ class SharedLinks:
 
     def _count_attempt(self, token: str) -> Attempt:
         with self._database.unit_of_work() as work:
-            link = work.session.scalars(
-                select(SharedLinkRow).where(SharedLinkRow.token_hash == token_hash(token))
-            ).one_or_none()
+            link = asked_link(work.session, token_hash(token))
             return count_attempt(work.session, link, self._limits, self._clock.now())
 
     def _admit(self, link_id: str, address: str, recipient: str) -> LinkGrant:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event
 
 from access_control.credentials import HashingCost, SecretHasher
 from access_control.errors import LinkRefusedError
@@ -13,6 +12,7 @@ from access_control.shared_links import NewLink, SharedLinks, ShareRequest
 from hub_kernel.database import Database
 from tests.access_control.linking import KEY, PHONE, STUDY, WRONG, fail
 from tests.support.clock import FixedClock
+from tests.support.statements import asked_here
 
 
 def _guessed(_links: SharedLinks, link: NewLink, _clock: FixedClock) -> tuple[str, str]:
@@ -67,24 +67,20 @@ def test_every_refusal_is_the_same_error_after_the_same_work(
     links = SharedLinks(database, clock, KEY, hasher=hasher)
     link = links.create(replace(request_, max_views=3))
     fail(links, "B" * 43, 1)
+    # What a token that was never given out costs is the measure.
+    clock.advance(seconds=1)
+    with asked_here(database.engine) as guessed:
+        fail(links, "C" * 43, 1)
     token, passcode = reason(links, link, clock)
-    work: list[str] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_c: object, _cur: object, statement: str, *_rest: object) -> None:
-        work.append(statement.split(maxsplit=1)[0])
-
-    @event.listens_for(database.engine, "commit")
-    def note_commit(_c: object) -> None:
-        work.append("COMMIT")
-
+    clock.advance(seconds=1)
     hasher.compared = 0
-    with pytest.raises(LinkRefusedError) as refusal:
+    with asked_here(database.engine) as work, pytest.raises(LinkRefusedError) as refusal:
         links.open(token, passcode, PHONE)
     assert (type(refusal.value), str(refusal.value)) == (LinkRefusedError, str(LinkRefusedError()))
     assert refusal.value.__cause__ is None
     assert hasher.compared == 1
-    assert [step for step in work if step != "BEGIN"] == ["SELECT", "SELECT", "UPDATE", "COMMIT"]
+    assert work == guessed
+    assert [step.split()[0] for step in work] == ["SELECT", "SELECT", "UPDATE", "COMMIT"]
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.__name__)

@@ -1,5 +1,6 @@
 """Hear every statement of an SQLite database as it begins, those that go past SQLAlchemy too."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +51,33 @@ def listen(engine: Engine, hear: Hear) -> Callable[[], None]:
         event.remove(engine, "checkin", end)
 
     return stop
+
+
+@contextmanager
+def asked_here(engine: Engine) -> Iterator[list[str]]:
+    """Note the statements, without their values, and commits of the thread that runs the block.
+
+    What other threads of a running hub ask meanwhile is not noted, nor what begins a transaction.
+    """
+    found: list[str] = []
+    here = threading.get_ident()
+
+    def ask(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if threading.get_ident() == here and not statement.startswith("BEGIN"):
+            found.append(statement)
+
+    def commit(_connection: Any) -> None:
+        if threading.get_ident() == here:
+            found.append("COMMIT")
+
+    heard = (("before_cursor_execute", ask), ("commit", commit))
+    for name, hear in heard:
+        event.listen(engine, name, hear)
+    try:
+        yield found
+    finally:
+        for name, hear in heard:
+            event.remove(engine, name, hear)
 
 
 def writes(statement: str) -> bool:

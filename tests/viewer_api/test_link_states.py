@@ -13,8 +13,10 @@ from sqlalchemy import update
 from access_control.audit import AuditQuery
 from access_control.model import Role
 from access_control.shared_links import NewLink, ShareRequest
-from access_control.tables import SharedLinkRow
+from access_control.tables import SharedLinkAttemptRow, SharedLinkRow
+from tests.support.statements import asked_here
 from tests.viewer_api.region import Region
+from tests.viewer_api.test_security_edge import CSRF
 from tests.viewer_api.test_security_matrix import (
     OF_A_LINK,
     OPEN_TO_EVERYONE,
@@ -102,6 +104,38 @@ def test_a_link_that_is_over_opens_no_route(region: Region, target: Target, stat
         elif rule.endpoint not in OPEN_TO_EVERYONE:
             assert answer.status_code in {303, 401}, what
     assert ended == len(OF_A_LINK)
+
+
+def test_every_refused_passcode_is_the_same_work_and_the_same_answer(
+    region: Region, target: Target
+) -> None:
+    client, links = region.client(), region.hub.access.links
+    form = CSRF.search(client.get("/share/guessed").get_data(as_text=True))
+    assert form
+
+    def entered(token: str, passcode: str) -> tuple[list[str], int, str]:
+        sent = {"passcode": passcode, "csrf_token": form[1]}
+        with asked_here(region.hub.database.engine) as work:
+            answer = client.post(f"/share/{token}", data=sent)
+        page = answer.get_data(as_text=True).replace(token, "TOKEN")
+        return work, answer.status_code, page
+
+    entered("g" * 43, "000000")
+    guessed = entered("h" * 43, "000000")
+    assert guessed[1] == 404
+    assert len(guessed[0]) > 3
+    mistyped, expired, revoked, locked = (made(region, target) for _ in range(4))
+    with region.hub.database.unit_of_work() as work:
+        row = update(SharedLinkRow).where(SharedLinkRow.link_id == expired.link_id)
+        work.session.execute(row.values(expires_at=region.hub.base.clock.now()))
+        row = update(SharedLinkAttemptRow).where(SharedLinkAttemptRow.link_id == locked.link_id)
+        work.session.execute(row.values(failures=10))
+    links.revoke(revoked.link_id)
+    assert entered(mistyped.token, "000000") == guessed
+    for link in (expired, revoked, locked):
+        assert entered(link.token, link.passcode) == guessed
+    # The control: who is let in costs more.
+    assert entered(mistyped.token, mistyped.passcode)[0] != guessed[0]
 
 
 # An auditor's right cannot be narrowed to a site, so there is no auditor out of scope.
