@@ -18,7 +18,6 @@ from tests.support.clock import FixedClock
 from tests.viewer_api.pages.conftest import Browser, soup
 from tests.viewer_api.pages.region import (
     PASSWORD,
-    RESIDENT_ID,
     Examination,
     Region,
     archive,
@@ -27,6 +26,7 @@ from tests.viewer_api.pages.region import (
 
 STUDY, OTHERS = "2.25.7001", "2.25.7002"
 REASON = "unconscious, life in danger"
+_RESIDENT_ID = "31011719660606001X"
 _EXAMINATION = Examination(
     "central",
     "BG-1",
@@ -39,6 +39,7 @@ _EXAMINATION = Examination(
     slices=2,
     description="急诊胸部",
     accession="BG20260505",
+    resident_id=_RESIDENT_ID,
 )
 _DICOMWEB = f"/dicom-web/studies/{STUDY}"
 _SERIES = f"{_DICOMWEB}/series/{STUDY}.1"
@@ -47,7 +48,14 @@ _SERIES = f"{_DICOMWEB}/series/{STUDY}.1"
 @pytest.fixture(scope="module")
 def person(region: Region) -> str:
     """孙一鸣, known at the central hospital alone, where the doctor does not work."""
-    other = replace(_EXAMINATION, patient_id="BG-2", born="19700101", uid=OTHERS, accession="")
+    other = replace(
+        _EXAMINATION,
+        patient_id="BG-2",
+        born="19700101",
+        uid=OTHERS,
+        accession="",
+        resident_id="",
+    )
     for one in (_EXAMINATION, other):
         archive(region.hub, one)
     settle(region.hub, [STUDY, OTHERS])
@@ -134,12 +142,13 @@ def test_it_opens_nothing_for_anybody_else(
     "who",
     [
         {"who": "BG-1"},
+        {"who": _RESIDENT_ID.lower()},
         {"who": "bg20260505".upper()},
         {"who": "Sun^YiMing", "born": "1966-06-06"},
         {"who": "孙一鸣", "born": "1966-06-06"},
         {"who": "sun yiming", "born": "1966-06-06"},
     ],
-    ids=["record", "accession", "latin", "hanzi", "spaced"],
+    ids=["record", "resident", "accession", "latin", "hanzi", "spaced"],
 )
 def test_the_person_is_found_by_a_whole_number_or_a_name_with_the_birth_date(
     person: str, doctor: Browser, who: dict[str, str]
@@ -184,7 +193,12 @@ def test_a_number_of_several_people_opens_none_of_them(
 ) -> None:
     assert person
     twin = replace(
-        _EXAMINATION, patient_id="BG-3", born="19800101", uid="2.25.7003", accession="BG-TWICE"
+        _EXAMINATION,
+        patient_id="BG-3",
+        born="19800101",
+        uid="2.25.7003",
+        accession="BG-TWICE",
+        resident_id="",
     )
     archive(region.hub, twin)
     archive(region.hub, replace(twin, patient_id="BG-4", born="19900101", uid="2.25.7004"))
@@ -199,7 +213,7 @@ def test_a_number_of_several_people_opens_none_of_them(
 def test_what_the_reader_may_see_anyway_is_not_opened_in_emergency(
     region: Region, doctor: Browser
 ) -> None:
-    answer = doctor.send("/emergency", who=RESIDENT_ID, reason=REASON)
+    answer = doctor.send("/emergency", who=region.person, reason=REASON)
     assert answer.location == f"/patients/{region.person}"
     assert not [
         one for one in region.hub.access.break_glass.waiting() if one.global_id == region.person
@@ -290,7 +304,13 @@ def test_nobody_has_more_than_a_few_records_open(
         uid = f"2.25.71{number}"
         archive(
             region.hub,
-            replace(_EXAMINATION, patient_id=f"BGM-{number}", uid=uid, accession=f"M{number}X"),
+            replace(
+                _EXAMINATION,
+                patient_id=f"BGM-{number}",
+                uid=uid,
+                accession=f"M{number}X",
+                resident_id="",
+            ),
         )
     settle(region.hub, [f"2.25.71{number}" for number in range(MOST_OPEN)])
     for number in range(MOST_OPEN):

@@ -29,7 +29,7 @@ def message(number: int, authority: str = "NOWHERE") -> str:
             f"MSH|^~\\&|HIS|SIJING|EIRHUB|HUB|20261121093015||ADT^A04|MSG{number}|P|2.5"
             "||||||UNICODE UTF-8",
             "EVN||20261121093015",
-            f"PID|1||H{number}^^^{authority}||王^小东||19700427|M",
+            f"PID|1||H{number}^^^{authority}||闻人^小远||19700427|M",
             "PV1||O",
             "",
         )
@@ -114,7 +114,7 @@ def test_a_message_decided_before_is_not_decided_again(
 def test_hostile_text_in_a_message_stays_text(desk: Desk, registrar: Browser) -> None:
     evil = (
         message(0)
-        .replace("王^小东", "</textarea><script>alert(1)</script>")
+        .replace("闻人^小远", "</textarea><script>alert(1)</script>")
         .replace("MSG0", "EVIL")
     )
     desk.hl7.answer(evil.encode(), PEER)
