@@ -334,8 +334,8 @@ def test_a_search_that_does_not_get_through_says_so_and_can_be_repeated(
     window: Callable[..., Page],
 ) -> None:
     page = window(DESK)
-    sign_in(page, "doctor")
     page.route("**/patients/results*", lambda route: route.fulfill(status=404))
+    sign_in(page, "doctor")
     page.fill("#q", "wxd")
     page.wait_for_selector("#results [role=alert]")
     page.unroute("**/patients/results*")
