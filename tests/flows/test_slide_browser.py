@@ -60,6 +60,8 @@ def drag(page: Page, right: float, down: float) -> None:
     page.mouse.down()
     page.mouse.move(x + right, y + down, steps=4)
     page.mouse.up()
+    # What moved is drawn with the next picture of the screen.
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_a_slide_is_opened_from_its_study_and_drawn_where_its_tiles_belong(
