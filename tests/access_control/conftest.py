@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from access_control.audit import AuditTrail
 from access_control.credentials import HashingCost, SecretHasher
 from access_control.model import Site
 from access_control.shared_links import NewLink, SharedLinks, ShareRequest
 from hub_kernel.database import Database
 from hub_kernel.identifiers import AssigningAuthority
+from tests.access_control.auditing import KEY as AUDIT_KEY
+from tests.access_control.auditing import LENGTH, audit_event
 from tests.access_control.linking import KEY, STUDY
 from tests.support.clock import FixedClock
 
@@ -55,3 +58,15 @@ def request_(clock: FixedClock) -> ShareRequest:
 @pytest.fixture
 def link(links: SharedLinks, request_: ShareRequest) -> NewLink:
     return links.create(request_)
+
+
+@pytest.fixture
+def trail(database: Database, clock: FixedClock) -> AuditTrail:
+    return AuditTrail(database, clock, AUDIT_KEY)
+
+
+@pytest.fixture
+def written(trail: AuditTrail) -> AuditTrail:
+    for number in range(1, LENGTH + 1):
+        trail.record_now(audit_event(number))
+    return trail

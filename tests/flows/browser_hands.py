@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
+from eir_versions.jobs import PNG
+from eir_versions.model import RenderRequest
 from tests.viewer_api.pages.region import PASSWORD
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+    from eir_versions.pixels import Window
+    from tests.viewer_api.pages.region import Region
 
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
@@ -67,3 +74,9 @@ def on_stage(page: Page, slot: str = "now") -> np.ndarray:
 def number_in(pixels: np.ndarray) -> int:
     """Read the slice number that is painted at the top of a slice."""
     return sum(1 << bit for bit in range(10) if pixels[5, 8 + 12 * bit] > 200)
+
+
+def rendered(region: Region, uid: str, window: Window | None = None) -> np.ndarray:
+    """What the hub's pipeline makes of an instance's first frame."""
+    picture = region.hub.eir.rendered(RenderRequest(uid, 1, window, media_type=PNG))
+    return np.asarray(Image.open(io.BytesIO(picture.data)).convert("L"))

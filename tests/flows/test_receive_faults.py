@@ -1,118 +1,38 @@
-"""Receiving while the world fails: full and broken disks, bad lines, wrong clocks, a crowd.
+"""Receiving while the world fails: full and broken disks, bad lines, wrong clocks.
 
 Beside `test_receive_durability`, which kills: here the hub lives on, says the truth, and nothing it
 acknowledged is lost or changed. Every fault has a control, a hub that does not keep the promise.
 """
 
-import hashlib
-import re
-import signal
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.dicom_router.instances import ct, encoded
-from tests.image_archive.datasets import kept_files
+from tests.flows.receiving_trial import (
+    CONFLICT,
+    FULL,
+    INSTANCES,
+    STOPPED,
+    Trial,
+    series_of,
+    trial_in,
+)
 from tests.support.chaos_proxy import ChaosProxy, Fault, FaultKind
-from tests.support.hub_process import START_S, HubProcess, start_router, traced
-from tests.support.pushing import Sent, push
+from tests.support.hub_process import HubProcess, traced
+from tests.support.pushing import push
 from tests.support.serving_hub import eirhub
 from tests.support.tools import require_tool
 from tests.support.waiting import eventually
 
-INSTANCES = 12
-CONTROL = "tests/flows/hasty_hub.py"
-FULL, STOPPED, CONFLICT = 0xA700, 0xA701, 0x0111
-
-
-def series_of(number: int, *, size: int = 40_000, tint: int = 0) -> list[Sent]:
-    """Twelve instances of a study of their own; another `tint` is other pixels."""
-    study = f"1.2.826.0.1.3680043.10.1603.8.{number}"
-    made = []
-    for position in range(1, INSTANCES + 1):
-        pixels = bytes([(position + tint) % 256]) * size
-        instance = ct(position, study, PixelData=pixels)
-        made.append(Sent(str(instance.SOPInstanceUID), encoded(instance)))
-    return made
-
-
-@dataclass
-class Trial:
-    """One data folder, the hubs that ran on it, and what they promised: UID → SHA-256."""
-
-    data: Path
-    started: list[HubProcess] = field(default_factory=list)
-    promised: dict[str, str] = field(default_factory=dict)
-    database: Path | None = None
-
-    def start(self, *settings: str, misdeed: str = "", **environment: str) -> HubProcess:
-        program = (CONTROL, misdeed) if misdeed else ("-m", "hub_runtime.cli")
-        hub = start_router(self.data, *settings, program=program, environment=environment)
-        self.started.append(hub)
-        return hub
-
-    def send(self, port: int, instances: list[Sent], timeout_s: float = 60.0) -> dict[str, int]:
-        """Push, and note what was acknowledged with success."""
-        answered = push(port, instances, timeout_s=timeout_s)
-        for sent in instances:
-            if answered.get(sent.sop_instance_uid) == 0:
-                assert isinstance(sent.dataset, bytes)
-                digest = hashlib.sha256(sent.dataset).hexdigest()
-                self.promised.setdefault(sent.sop_instance_uid, digest)
-        return answered
-
-    def rows(self, statement: str) -> list[tuple[str, ...]]:
-        path = self.database or self.data / "eirhub.sqlite"
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            return database.execute(statement).fetchall()
-        finally:
-            database.close()
-
-    def lost(self) -> list[str]:
-        """Promised instances that are not there byte for byte, and what `verify` finds wrong."""
-        stored = {}
-        for uid, key in self.rows("SELECT sop_instance_uid, storage_key FROM instance"):
-            file = self.data / "archive" / key
-            if file.exists():
-                stored[uid] = _dataset_digest(file.read_bytes())
-        lost = [uid for uid, digest in self.promised.items() if stored.get(uid) != digest]
-        verified = eirhub("archive", "verify", data=self.data)
-        return lost + ([verified.stdout + verified.stderr] if verified.returncode else [])
-
-    def temporary_files(self) -> list[Path]:
-        kept = kept_files(self.data / "archive")
-        return [path for path in kept if path.parent.name == "incoming"]
-
-    def announced_in_temporary_files(self) -> set[str]:
-        """UIDs in the file meta information of files not published; idle ones have none."""
-        announced: set[str] = set()
-        for path in self.temporary_files():
-            with suppress(FileNotFoundError):
-                head = path.read_bytes()[:1024]
-                announced |= {uid.decode() for uid in re.findall(rb"[0-9.]{16,64}", head)}
-        return announced
-
-
-def _dataset_digest(file: bytes) -> str:
-    meta = 132 + 12 + int.from_bytes(file[140:144], "little")
-    return hashlib.sha256(file[meta:]).hexdigest()
-
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
-    trial = Trial(tmp_path / "data")
-    yield trial
-    for hub in trial.started:
-        if hub.process.poll() is None:
-            hub.kill()
+    with trial_in(tmp_path / "data") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -302,102 +222,3 @@ def test_a_clock_a_year_off_loses_nothing_and_delays_nothing(
 def _faketime_library() -> str:
     require_tool("faketime")
     return str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))
-
-
-# How often each of forty senders sends: a thousand in all is the long form.
-EACH = pytest.mark.parametrize("each", [3, pytest.param(25, marks=pytest.mark.long)])
-
-
-def _crowd(trial: Trial, hub: HubProcess, variants: int, each: int) -> list[tuple[str, int]]:
-    """Forty senders of one UID at once, each so often in a row; (digest, status) of each send."""
-    kinds = [series_of(1, tint=variant)[0] for variant in range(variants)]
-
-    def send(number: int) -> list[tuple[str, int]]:
-        sent = kinds[number % variants]
-        assert isinstance(sent.dataset, bytes)
-        digest = hashlib.sha256(sent.dataset).hexdigest()
-        statuses = []
-        for _ in range(each):
-            answered = push(hub.port, [sent], timeout_s=180.0)
-            statuses.append((digest, answered[sent.sop_instance_uid]))
-        return statuses
-
-    with ThreadPoolExecutor(40) as pool:
-        return [one for some in pool.map(send, range(40)) for one in some]
-
-
-@EACH
-def test_many_sends_of_one_instance_store_it_once(trial: Trial, each: int) -> None:
-    hub = trial.start()
-    answers = _crowd(trial, hub, 1, each)
-    assert {status for _, status in answers} == {0}
-    assert len(answers) == 40 * each
-    hub.stop()
-    assert trial.rows("SELECT count(*) FROM instance") == [(1,)]
-    assert len([path for path in _objects(trial) if path.is_file()]) == 1
-
-
-@EACH
-def test_of_many_bytes_under_one_uid_exactly_one_is_acknowledged(trial: Trial, each: int) -> None:
-    hub = trial.start()
-    answers = _crowd(trial, hub, 8, each)
-    hub.stop()
-    acknowledged = {digest for digest, status in answers if status == 0}
-    assert {status for _, status in answers} == {0, CONFLICT}
-    assert len(acknowledged) == 1, "two senders were promised different bytes"
-    assert trial.rows("SELECT dataset_sha256 FROM instance") == [tuple(acknowledged)]
-    # The others are kept for a person, each once.
-    kept = trial.rows("SELECT dataset_sha256 FROM quarantine")
-    assert len(kept) == 7
-    assert {row[0] for row in kept} == {digest for digest, _ in answers} - acknowledged
-
-
-def test_the_crowd_test_can_fail(trial: Trial) -> None:
-    """Control: a hub that matches by UID promises different bytes to several."""
-    hub = trial.start(misdeed="matches-by-uid")
-    answers = _crowd(trial, hub, 8, 1)
-    assert len({digest for digest, status in answers if status == 0}) == 8
-
-
-def _objects(trial: Trial) -> list[Path]:
-    return list((trial.data / "archive" / "instances").rglob("*"))
-
-
-# One conflicting instance costs writes to the spool, a copy, a flush, a rename, a flush of its
-# folder, pages of the database's log, a flush of it, an answer.
-CONFLICT_KILLS = (
-    ("writing the other bytes", "pwrite64", 2),
-    ("copying them", "sendfile", 1),
-    ("flushing them", "fdatasync", 1),
-    ("renaming them", "rename", 1),
-    ("flushing their folder", "fsync", 1),
-    ("writing the row", "pwrite64", 5),
-    ("flushing the row", "fdatasync", 2),
-    ("answering", "sendto", 2),
-    ("after an answer", "recvfrom", 8),
-)
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
-def test_what_was_answered_as_a_conflict_is_kept_whenever_the_hub_is_killed(
-    trial: Trial, tmp_path: Path, every: int
-) -> None:
-    require_tool("strace")
-    hub = trial.start()
-    for number, (moment, call, when) in enumerate(CONFLICT_KILLS[::every]):
-        assert set(trial.send(hub.port, series_of(number)).values()) == {0}
-        kill = ("-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={when}")
-        with traced(hub, tmp_path / "kill.trace", *kill):
-            answered = push(hub.port, series_of(number, tint=100))
-        assert hub.process.wait(START_S) == -signal.SIGKILL, f"not killed: {moment}"
-        assert set(answered.values()) <= {CONFLICT}, moment
-        hub = trial.start()
-        kept = {row[0] for row in trial.rows("SELECT sop_instance_uid FROM quarantine")}
-        assert set(answered) <= kept, moment
-        again = push(hub.port, series_of(number, tint=100))
-        assert list(again.values()) == [CONFLICT] * INSTANCES, moment
-    hub.stop()
-    counted = trial.rows("SELECT count(*), count(DISTINCT storage_key) FROM quarantine")
-    assert counted == [(INSTANCES * len(CONFLICT_KILLS[::every]),) * 2]
-    assert trial.lost() == []

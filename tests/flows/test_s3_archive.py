@@ -13,7 +13,7 @@ from hub_kernel.settings_archive import ArchiveSettings
 from hub_runtime.bootstrap import build_hub
 from image_archive.backends.s3 import Bucket
 from image_archive.file_meta import read_file_meta
-from tests.flows.test_receive_faults import series_of
+from tests.flows.receiving_trial import series_of
 from tests.support.hub_elsewhere import HubElsewhere, digests
 from tests.support.hub_process import start_router
 from tests.support.pushing import push

@@ -1,10 +1,4 @@
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event, func, select, update
@@ -13,7 +7,6 @@ from hub_kernel.database import Database
 from hub_kernel.events import Event, StudyCompleted, StudyRegistered, new_event
 from hub_kernel.outbox import LEASE_S, Claim, Outbox, OutboxDelivery, OutboxEvent, Subscriber
 from hub_kernel.outbox_desk import Owed, owed, retry_parked
-from hub_kernel.periodic_jobs import PeriodicJob
 from hub_kernel.tasks import ThreadTaskEngine, deliver_all_due
 from tests.support.clock import FixedClock
 
@@ -360,113 +353,3 @@ def test_who_has_lost_the_lease_postpones_nothing(
     assert outbox.claim(hub, Claim("third")) == []
     outbox.settle(hub, [taken.delivery_id])
     assert _count(hub, OutboxDelivery) == 0
-
-
-def test_heavy_work_does_not_stand_in_the_way_of_quick_work(
-    database: Database, clock: FixedClock
-) -> None:
-    heavy_begun, quick_done, may_finish = (threading.Event() for _ in range(3))
-
-    def heavy(_event: object) -> None:
-        heavy_begun.set()
-        may_finish.wait(60)
-
-    outbox = Outbox(
-        [
-            Subscriber("render", StudyCompleted, heavy, heavy=True),
-            Subscriber("resolve", StudyCompleted, lambda _e: quick_done.set()),
-        ]
-    )
-    database._outbox = outbox
-    engine = ThreadTaskEngine(database, outbox, workers=1)
-    database.on_published = engine.wake
-    engine.start()
-    try:
-        _publish(database, _completed(clock))
-        assert heavy_begun.wait(60)
-        assert quick_done.wait(60)
-    finally:
-        may_finish.set()
-        engine.stop()
-    assert _count(database, OutboxDelivery) == 0
-
-
-def test_a_periodic_job_runs_again_after_it_failed(database: Database, outbox: Outbox) -> None:
-    twice = threading.Event()
-    calls: list[int] = []
-
-    def job() -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            raise LookupError
-        twice.set()
-
-    engine = ThreadTaskEngine(database, outbox, [PeriodicJob("probe", 0.01, job)])
-    engine.start()
-    try:
-        assert twice.wait(60)
-    finally:
-        engine.stop()
-
-
-def test_a_long_job_is_interrupted_when_the_engine_stops(
-    database: Database, outbox: Outbox
-) -> None:
-    begun, interrupted = threading.Event(), threading.Event()
-    seen: list[bool] = []
-
-    def job() -> None:
-        begun.set()
-        seen.append(interrupted.wait(60))
-
-    engine = ThreadTaskEngine(
-        database, outbox, [PeriodicJob("patient", 0.01, job, interrupted.set)]
-    )
-    engine.start()
-    try:
-        assert begun.wait(60)
-    finally:
-        engine.stop()
-    assert seen == [True]
-
-
-KILLED_IN_THE_MIDDLE = """
-    import sys, os, signal
-    from hub_kernel.database import Database
-    from hub_kernel.events import StudyCompleted, new_event
-    from hub_kernel.outbox import Outbox, Subscriber
-    from hub_kernel.tasks import ThreadTaskEngine
-
-    def die(_event):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    outbox = Outbox([Subscriber("collect", StudyCompleted, die)])
-    database = Database(sys.argv[1], outbox=outbox)
-    database.create_all()
-    with database.unit_of_work() as work:
-        fields = dict(study_instance_uid="1.2", site_id="s", generation=1)
-        work.publish(new_event(StudyCompleted, database.clock, **fields))
-    ThreadTaskEngine(database, outbox).start()
-    signal.pause()
-"""
-
-
-def test_a_delivery_survives_the_kill_of_its_worker(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'killed.sqlite'}"
-    script = textwrap.dedent(KILLED_IN_THE_MIDDLE)
-    root = Path(__file__).resolve().parents[2]
-    killed = subprocess.run(
-        [sys.executable, "-c", script, url], check=False, cwd=root, env={**os.environ}, timeout=600
-    )
-    assert killed.returncode == -signal.SIGKILL
-
-    done = threading.Event()
-    outbox = Outbox([Subscriber("collect", StudyCompleted, lambda _e: done.set())])
-    database = Database(url, outbox=outbox)
-    engine = ThreadTaskEngine(database, outbox)
-    engine.start()
-    try:
-        assert done.wait(30)
-    finally:
-        engine.stop()
-        database.dispose()

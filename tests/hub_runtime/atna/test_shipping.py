@@ -1,121 +1,30 @@
 """Shipping the audit trail to real TLS receivers: nothing lost, in order, whatever they do."""
 
-import re
-import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lxml import etree
 from sqlalchemy import text
 
-from access_control.atna import AuditSource
 from access_control.atna_cursor import AuditCursor
 from access_control.atna_syslog import SyslogReceiver, client_context, octet_counted, send_all
-from access_control.audit import AuditEvent, AuditTrail
 from access_control.errors import AuditNotDeliveredError
-from access_control.model import Role, Subject, SubjectKind
 from hub_kernel.database import Database
 from hub_kernel.errors import ConfigurationError
-from hub_kernel.metrics import Metrics
-from hub_runtime.atna_shipping import AuditShipping, Pace, ShippingParts
+from tests.hub_runtime.atna.shipping import SYSLOG, UNREAD_BYTES, Shipping, sequences
 from tests.support.certificates import Authority, Certified
 from tests.support.clock import FixedClock
 from tests.support.ports import free_port
-from tests.support.syslog_receiver import Receiver, receiving, reset, split_frames
+from tests.support.syslog_receiver import Receiver, receiving, reset
 from tests.support.tools import require_conformance, require_tool
 from tests.support.waiting import eventually
-
-SUBJECT = Subject(SubjectKind.MACHINE, "m-1", "pacs", frozenset({Role.CLINICIAN}), None)
-EVENT = AuditEvent("query_registry", "success", SUBJECT, "patient", "E1", "127.0.0.1", "query")
-# More than a receiving machine buffers, less than a sending one does.
-UNREAD_BYTES = 300_000
-_SYSLOG = re.compile(
-    rb"<85>1 (\d{4}-\d\d-\d\dT[\d:.]+Z) (\S+) eirhub (\d+) (\S+) "
-    rb'\[meta sequenceId="(\d+)"\] \xef\xbb\xbf(<\?xml.*)',
-    re.DOTALL,
-)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("syslog"))
-
-
-@pytest.fixture(scope="module")
-def server(authority: Authority) -> Certified:
-    return authority.issue("repository")
-
-
-@pytest.fixture(scope="module")
-def hub_certificate(authority: Authority) -> Certified:
-    return authority.issue("hub")
-
-
-@pytest.fixture
-def trail(database: Database, clock: FixedClock) -> AuditTrail:
-    return AuditTrail(database, clock, b"k" * 32)
-
-
-@pytest.fixture
-def write(database: Database, trail: AuditTrail) -> Callable[[int], None]:
-    def write(count: int) -> None:
-        with database.unit_of_work() as work:
-            for _ in range(count):
-                trail.record(work.session, EVENT)
-
-    return write
-
-
-class Shipping:
-    """A hub's shipping to one receiver; made anew it is a hub that was started anew."""
-
-    def __init__(self, database: Database, clock: FixedClock, to: SyslogReceiver) -> None:
-        self.metrics = Metrics()
-        parts = ShippingParts(
-            database, clock, self.metrics, AuditSource(), Pace(batch=10, first_wait_s=5)
-        )
-        self.shipping = AuditShipping(parts, to)
-
-    def ship(self) -> int:
-        return self.shipping.ship()
-
-    @property
-    def waiting(self) -> tuple[float, float]:
-        value = self.metrics.registry.get_sample_value
-        return (
-            value("eirhub_audit_unshipped_records") or 0.0,
-            value("eirhub_audit_unshipped_seconds") or 0.0,
-        )
-
-
-@pytest.fixture
-def ship_to(database: Database, clock: FixedClock, authority: Authority) -> Callable[..., Shipping]:
-    def make(port: int, **changes: Any) -> Shipping:
-        to = SyslogReceiver("127.0.0.1", port, authority.file, patience_s=60)
-        return Shipping(database, clock, replace(to, **changes))
-
-    return make
-
-
-@pytest.fixture
-def receiver(server: Certified, authority: Authority) -> Iterator[Receiver]:
-    with receiving(server, authority) as receiver:
-        yield receiver
-
-
-def sequences(messages: list[bytes]) -> list[int]:
-    found = [_SYSLOG.fullmatch(message) for message in messages]
-    assert all(found), messages
-    return [int(one[5]) for one in found if one]
 
 
 def test_every_record_arrives_once_in_order_and_valid(
@@ -130,7 +39,7 @@ def test_every_record_arrives_once_in_order_and_valid(
     assert receiver.connections == 3  # 10 + 10 + 5, and none when nothing waits
     schema = etree.XMLSchema(etree.parse(require_conformance("atna", "dicom2017c.xsd")))
     for one in receiver.messages:
-        match = _SYSLOG.fullmatch(one)
+        match = SYSLOG.fullmatch(one)
         assert match
         schema.assertValid(etree.fromstring(match[6]))
         assert match[4] == b"IHE+RFC-3881"
@@ -187,142 +96,6 @@ def test_after_a_failure_it_waits_longer_each_time_and_then_tries_again(
     receiver.misdeed = None
     clock.advance(seconds=300)
     assert shipping.ship() == 1
-
-
-def _reset_in_the_middle(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
-    receiver.broken_off.append(connection.recv(700))
-    reset(connection)
-    return False
-
-
-def _leave_early_in_order(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
-    """Close in the best of manners after the first bytes: the rest was never read."""
-    receiver.broken_off.append(connection.recv(100))
-    return False
-
-
-def _read_nothing_and_stay(connection: ssl.SSLSocket, _: Receiver) -> bool:
-    """A receiver that hangs: it neither reads nor leaves, until the hub has lost patience."""
-    connection.settimeout(60)
-    while True:
-        ready = socket.socket.recv(connection, 1, socket.MSG_PEEK)  # ciphertext, left unread
-        if not ready:
-            return False
-        if _is_gone(connection):
-            return False
-
-
-def _is_gone(connection: ssl.SSLSocket) -> bool:
-    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    return state[0] != 1  # no longer ESTABLISHED
-
-
-@pytest.mark.parametrize(
-    "misdeed",
-    [_reset_in_the_middle, _leave_early_in_order, _read_nothing_and_stay],
-    ids=lambda misdeed: misdeed.__name__.strip("_"),
-)
-def test_what_a_receiver_did_not_read_to_the_end_is_sent_again(
-    write: Callable[[int], None],
-    ship_to: Callable[..., Shipping],
-    clock: FixedClock,
-    receiver: Receiver,
-    misdeed: Any,
-) -> None:
-    write(15)
-    # Who hangs is known by the time alone.
-    shipping = ship_to(receiver.port, patience_s=1 if misdeed is _read_nothing_and_stay else 60)
-    receiver.misdeed = misdeed
-    assert shipping.ship() == 0
-    assert shipping.waiting[0] == 15
-    receiver.misdeed = None
-    clock.advance(seconds=5)
-    assert ship_to(receiver.port).ship() == 15
-    assert sequences(receiver.messages) == list(range(1, 16))
-
-
-def test_a_sender_that_trusts_its_own_socket_loses_what_is_kept_here(
-    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
-) -> None:
-    """The control: sendall alone reports success for what the receiver never read."""
-    receiver.misdeed = _leave_early_in_order
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    plain = socket.create_connection(("127.0.0.1", receiver.port), timeout=60)
-    with context.wrap_socket(plain) as naive:
-        naive.sendall(octet_counted(b"x" * 2000))  # no error, and yet it is gone
-    assert receiver.messages == []
-
-
-def test_a_slow_receiver_gets_everything_once(
-    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
-) -> None:
-    def read_slowly(connection: ssl.SSLSocket, receiver: Receiver) -> bool:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        stream = b""
-        while data := connection.recv(200):
-            stream += data
-        receiver.misdeed = None
-        receiver.messages += split_frames(stream)[0]
-        return False
-
-    receiver.misdeed = read_slowly
-    write(15)
-    assert ship_to(receiver.port).ship() == 15
-    assert sequences(receiver.messages) == list(range(1, 16))
-
-
-def test_a_receiver_that_ends_without_a_goodbye_has_received(
-    write: Callable[[int], None], ship_to: Callable[..., Shipping], receiver: Receiver
-) -> None:
-    receiver.says_goodbye = False
-    write(3)
-    assert ship_to(receiver.port).ship() == 3
-    assert sequences(receiver.messages) == [1, 2, 3]
-
-
-@pytest.mark.parametrize("kind", ["of another authority", "expired", "of another host"])
-def test_a_receiver_that_does_not_prove_itself_gets_nothing(
-    write: Callable[[int], None],
-    ship_to: Callable[..., Shipping],
-    authority: Authority,
-    tmp_path: Path,
-    kind: str,
-    clock: FixedClock,
-) -> None:
-    shown = {
-        "of another authority": lambda: Authority(tmp_path).issue("repository"),
-        "expired": lambda: authority.issue("expired", days=(-9, -1)),
-        "of another host": lambda: authority.issue("repository"),
-    }[kind]()
-    write(3)
-    with receiving(shown, authority) as receiver:
-        host = "localhost" if kind == "of another host" else "127.0.0.1"
-        shipping = ship_to(receiver.port, host=host)
-        assert shipping.ship() == 0
-        assert (receiver.messages, receiver.broken_off) == ([], [])
-        assert receiver.connections == 1
-        assert shipping.waiting[0] == 3
-
-
-def test_the_hub_proves_itself_where_that_is_demanded(
-    write: Callable[[int], None],
-    ship_to: Callable[..., Shipping],
-    server: Certified,
-    authority: Authority,
-    hub_certificate: Certified,
-) -> None:
-    write(3)
-    with receiving(server, authority, demands_certificate=True) as receiver:
-        assert ship_to(receiver.port).ship() == 0
-        assert receiver.messages == []
-        with_own = ship_to(
-            receiver.port,
-            certificate=hub_certificate.certificate_file,
-            key=hub_certificate.key_file,
-        )
-        assert with_own.ship() == 3
-        assert receiver.peers == [hub_certificate.der]
 
 
 def test_two_processes_never_ship_the_same_at_the_same_time(
