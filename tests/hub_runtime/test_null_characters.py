@@ -38,7 +38,7 @@ SAID = """
 
 @pytest.fixture(scope="module")
 def hub(postgresql: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with postgresql.bare_database() as url:
+    with postgresql.database() as url:
         settings = Settings(
             hub=HubSettings(data_dir=tmp_path_factory.mktemp("hub")),
             database=DatabaseSettings(url=url),
@@ -48,7 +48,6 @@ def hub(postgresql: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) 
         )
         hub = build_hub(settings)
         try:
-            hub.open()
             hub.access.sites.add(site("sijing", 1))
             yield hub
         finally:
