@@ -62,9 +62,9 @@ def test_comparing_with_nothing_takes_as_long_as_comparing_with_a_hash() -> None
     def fastest(stored_hash: str | None) -> float:
         taken = []
         for _ in range(7):
-            begun = time.process_time()
+            begun = time.thread_time()
             hasher.matches(stored_hash, "wrong")
-            taken.append(time.process_time() - begun)
+            taken.append(time.thread_time() - begun)
         return min(taken)
 
     unknown, known = fastest(None), fastest(stored)

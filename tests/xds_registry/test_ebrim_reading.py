@@ -1,11 +1,11 @@
 """Reading ebRIM: what was written comes back, what is misshapen is named, nothing is lost."""
 
-import time
 from dataclasses import replace
 
 import pytest
 from lxml import etree
 
+from tests.support.effort import little_effort
 from tests.xds_registry import wire
 from tests.xds_registry.samples import entry, relation, submission
 from tests.xds_registry.submitted import RIM, folder, request, with_folder
@@ -177,6 +177,5 @@ def test_very_many_objects_are_read_in_bounded_time() -> None:
     found = etree.SubElement(body, f"{RIM}RegistryObjectList")
     for number in range(20_000):
         etree.SubElement(found, f"{RIM}Classification", classifiedObject=f"o{number}")
-    began = time.process_time()
-    assert len(read(body).faults) > 10_000
-    assert time.process_time() - began < 5
+    with little_effort(5):
+        assert len(read(body).faults) > 10_000

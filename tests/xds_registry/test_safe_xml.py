@@ -1,9 +1,8 @@
 """Hostile XML is refused quickly and in bounded memory; honest XML is read."""
 
-import time
-
 import pytest
 
+from tests.support.effort import little_effort
 from xds_registry.safe_xml import HostileXmlError, XmlLimits, parse_xml
 
 LAUGHS = (
@@ -30,10 +29,8 @@ QUADRATIC = b'<!DOCTYPE a [<!ENTITY x "' + b"x" * 100_000 + b'">]><a>' + b"&x;" 
     ids=["laughs", "quadratic", "external-dtd", "external-entity", "parameter", "utf-16", "empty"],
 )
 def test_a_document_type_declaration_is_refused_within_50_ms(bomb: bytes) -> None:
-    start = time.process_time()
-    with pytest.raises(HostileXmlError, match="document type"):
+    with little_effort(0.05), pytest.raises(HostileXmlError, match="document type"):
         parse_xml(bomb)
-    assert time.process_time() - start < 0.05
 
 
 @pytest.mark.parametrize(
@@ -49,10 +46,8 @@ def test_a_document_type_declaration_is_refused_within_50_ms(bomb: bytes) -> Non
     ids=["depth", "attributes-100k", "attributes-65", "elements", "endless-tag", "size"],
 )
 def test_what_is_larger_than_any_honest_message_is_refused(data: bytes, rule: str) -> None:
-    start = time.process_time()
-    with pytest.raises(HostileXmlError, match=rule):
+    with little_effort(1.0), pytest.raises(HostileXmlError, match=rule):
         parse_xml(data)
-    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize("data", [b"", b"<a>", b"<a></b>", b"\x00\x01", b"<a>&undefined;</a>"])

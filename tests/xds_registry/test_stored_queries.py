@@ -1,12 +1,12 @@
 """Stored query parameters: their coding style, and what they match (ITI TF-2 3.18.4.1.2.3)."""
 
-import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.effort import little_effort
 from tests.xds_registry.samples import CT, MR, entry
 from xds_registry.errors import ErrorCode, XdsRefusalError
 from xds_registry.model import Author, DocumentEntry, ReferenceId
@@ -171,9 +171,8 @@ def test_a_pattern_is_that_of_sql_and_nothing_else(
 
 
 def test_a_pattern_of_many_wildcards_costs_little() -> None:
-    start = time.process_time()
-    assert not like("%a" * 100 + "%b").fullmatch("a" * 250)
-    assert time.process_time() - start < 0.5
+    with little_effort(0.5):
+        assert not like("%a" * 100 + "%b").fullmatch("a" * 250)
 
 
 def test_a_reference_id_matches_as_a_whole() -> None:

@@ -17,6 +17,7 @@ from hub_kernel.fhir.outcome import FhirRefusedError, Issue, operation_outcome
 from hub_kernel.fhir.primitives import tidied
 from hub_kernel.fhir.validation import problems, require_valid
 from hub_kernel.fhir.xml_format import read_xml, write_xml
+from tests.support.effort import little_effort
 
 FHIR = 'xmlns="http://hl7.org/fhir"'
 EXTENSION = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -137,10 +138,9 @@ def test_tidied_content_holds_nothing_empty(junk: Any) -> None:
     ],
 )
 def test_json_beyond_the_bounds_is_refused_at_once(data: bytes) -> None:
-    start = time.process_time()
-    with pytest.raises(FhirRefusedError) as refused:
+    with little_effort(0.5), pytest.raises(FhirRefusedError) as refused:
         read_json(data)
-    assert (refused.value.status, time.process_time() - start < 0.5) == (400, True)
+    assert refused.value.status == 400
 
 
 def test_brackets_inside_strings_are_no_depth() -> None:
